@@ -1,0 +1,145 @@
+"""A relevance pass against gradient times input and against the peers: ``python -m benchmarks.engine``.
+
+The unit is gradient times input in plain PyTorch: one forward and one backward pass. Two networks with random weights:
+``koo``, 200 bp, batch 64, and ``bpnet``, eight dilated residual convolutions, 2,114 bp, batch 16. A peer's row says
+what it costs, not that its result is right: on the residual network captum's and zennit's are not.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks import peers
+from benchmarks.timing import (
+    Case,
+    Timing,
+    describe,
+    machine,
+    parser,
+    peak_memory,
+    print_peak,
+    save,
+    table,
+    time_cases,
+)
+from genoplrp.relevance import SWEEP, Explainer, Pruning
+from genoplrp.training import build_architecture
+
+UNIT = "gradient x input"
+NETWORKS: dict[str, tuple[int, int, dict[str, Any]]] = {
+    "koo": (200, 64, {}),
+    "bpnet": (2114, 16, {"layers": 8}),
+}
+
+Maker = Callable[[nn.Module], Callable[[Tensor], object]]
+
+
+def main() -> None:
+    options = parser(__doc__ or "", "engine.json")
+    options.add_argument("--network", choices=list(NETWORKS), help="one network only")
+    options.add_argument("--no-memory", action="store_true", help="leave peak memory out")
+    options.add_argument("--memory-of", help="print one method's peak memory in MiB, nothing else")
+    given = options.parse_args()
+    torch.set_num_threads(given.threads)
+    warnings.simplefilter("ignore")
+    names = [given.network] if given.network else list(NETWORKS)
+    if given.memory_of:
+        print_peak(_cases(names[0], [given.memory_of])[given.memory_of])
+        return
+    methods = [name for name in METHODS if not given.quick or name not in SLOW]
+    rounds = given.rounds or (5 if given.quick else 15)
+    results: dict[str, Any] = {"machine": machine(), "unit": UNIT, "networks": {}}
+    for name in names:
+        seconds = 8 if given.quick else 90
+        timings = time_cases(_cases(name, methods), UNIT, rounds=rounds, seconds=seconds, clock=given.clock)
+        measured = [] if given.no_memory else [m for m in methods if not given.quick or m in MEMORY_IF_QUICK]
+        arguments = ["--network", name, "--threads", str(given.threads), "--memory-of"]
+        memory = {method: peak_memory("benchmarks.engine", [*arguments, method]) for method in measured}
+        results["networks"][name] = [
+            t._asdict() | ({"peak_mib": memory[t.name]} if t.name in memory else {}) for t in timings
+        ]
+        length, batch, _ = NETWORKS[name]
+        print(f"\n{name}: {length} bp, batch {batch}\n")
+        print(table([_row(t, memory) for t in timings], ["method", "ms", "time", "memory"]))
+    print("\n" + ", ".join(f"{key}: {value}" for key, value in results["machine"].items()))
+    save(given.out, results)
+
+
+def _row(timing: Timing, memory: dict[str, float]) -> dict[str, str]:
+    ratio = f"{memory[timing.name] / memory[UNIT]:.2f}" if timing.name in memory else ""
+    return {
+        "method": timing.name,
+        "ms": f"{1e3 * timing.seconds:.1f}",
+        "time": describe(timing),
+        "memory": ratio,
+    }
+
+
+def _cases(network: str, methods: list[str]) -> dict[str, Case]:
+    length, batch, parameters = NETWORKS[network]
+    model = build_architecture(network, length=length, n_tasks=1, **parameters).eval()
+    bases = torch.randint(4, (batch, length), generator=torch.Generator().manual_seed(0))
+    X = torch.nn.functional.one_hot(bases, 4).mT.float().contiguous()
+    return {name: partial(METHODS[name](model), X) for name in methods}
+
+
+def _ours(rules: str, p: float | None = None, method: str = "lambda") -> Maker:
+    def make(model: nn.Module) -> Callable[[Tensor], object]:
+        pruning = None if p is None else Pruning(p=p, method=method)  # type: ignore[arg-type]
+        return Explainer(model, rules, pruning, batch_size=4096, diagnostics=False)
+
+    return make
+
+
+def _sweep(model: nn.Module) -> Callable[[Tensor], object]:
+    explain = Explainer(model, "epsilon", Pruning(p=0.25), batch_size=4096, diagnostics=False)
+    return lambda X: [e.relevance for _, e in explain.sweep(X, p=SWEEP)]
+
+
+def _with_diagnostics(model: nn.Module) -> Callable[[Tensor], object]:
+    return Explainer(model, "epsilon", Pruning(p=0.25), batch_size=4096, diagnostics=True)
+
+
+def _peer(method: peers.Method) -> Maker:
+    return lambda model: partial(method, model)
+
+
+def _zennit(composite: str) -> Maker:
+    return lambda model: partial(peers.zennit_composite(composite), model)
+
+
+METHODS: dict[str, Maker] = {
+    UNIT: _peer(peers.gradient_x_input),
+    "LRP, epsilon": _ours("epsilon"),
+    "LRP, gamma": _ours("gamma"),
+    "LRP, z-plus": _ours("zplus"),
+    "PLRP-lambda, epsilon, p = 0.25": _ours("epsilon", 0.25),
+    "PLRP-lambda, gamma, p = 0.25": _ours("gamma", 0.25),
+    "PLRP-lambda, z-plus, p = 0.25": _ours("zplus", 0.25),
+    "PLRP-M, epsilon, p = 0.25": _ours("epsilon", 0.25, "M"),
+    "PLRP-M, gamma, p = 0.25": _ours("gamma", 0.25, "M"),
+    "PLRP-lambda, epsilon, with diagnostics": _with_diagnostics,
+    "PLRP-lambda, epsilon, sweep of 20 p": _sweep,
+    "captum LRP epsilon": _peer(peers.captum_lrp),
+    "zennit Epsilon": _zennit("Epsilon"),
+    "zennit EpsilonPlus": _zennit("EpsilonPlus"),
+    "zennit EpsilonGammaBox": _zennit("EpsilonGammaBox"),
+    "integrated gradients, 50 steps": _peer(peers.integrated_gradients),
+    "DeepLIFT/SHAP, 20 references": _peer(peers.deeplift_shap),
+}
+SLOW = {
+    "integrated gradients, 50 steps",
+    "DeepLIFT/SHAP, 20 references",
+    "PLRP-lambda, epsilon, sweep of 20 p",
+}
+MEMORY_IF_QUICK = {UNIT, "PLRP-lambda, epsilon, p = 0.25", "zennit Epsilon"}
+
+
+if __name__ == "__main__":
+    main()

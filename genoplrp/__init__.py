@@ -1,0 +1,79 @@
+"""genoplrp: sparse, fast and checkable explanations of convolutional networks on DNA.
+
+The public names, each imported when it is first used; nothing else.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from genoplrp.evaluation import benchmark, score
+    from genoplrp.plotting import plot_logo, plot_logos, plot_motif
+    from genoplrp.relevance import Explainer, Explanation, Pruning, lrp, plrp
+    from genoplrp.sequence import one_hot_decode, one_hot_encode, read_fasta, reverse_complement
+    from genoplrp.synthetic import Dataset, load_spec, simulate
+    from genoplrp.training import TrainedModel, load_model, train
+
+_HOME = {
+    "Dataset": "synthetic",
+    "Explainer": "relevance",
+    "Explanation": "relevance",
+    "Pruning": "relevance",
+    "TrainedModel": "training",
+    "benchmark": "evaluation",
+    "load_model": "training",
+    "load_spec": "synthetic",
+    "lrp": "relevance",
+    "one_hot_decode": "sequence",
+    "one_hot_encode": "sequence",
+    "plot_logo": "plotting",
+    "plot_logos": "plotting",
+    "plot_motif": "plotting",
+    "plrp": "relevance",
+    "read_fasta": "sequence",
+    "reverse_complement": "sequence",
+    "score": "evaluation",
+    "simulate": "synthetic",
+    "train": "training",
+}
+
+__all__ = [
+    "Dataset",
+    "Explainer",
+    "Explanation",
+    "Pruning",
+    "TrainedModel",
+    "__version__",
+    "benchmark",
+    "load_model",
+    "load_spec",
+    "lrp",
+    "one_hot_decode",
+    "one_hot_encode",
+    "plot_logo",
+    "plot_logos",
+    "plot_motif",
+    "plrp",
+    "read_fasta",
+    "reverse_complement",
+    "score",
+    "simulate",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'genoplrp' has no attribute {name!r}")
+    value = getattr(import_module(f"genoplrp.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,5 @@
+"""``python -m genoplrp``: the command line."""
+
+from genoplrp.cli.main import main
+
+main()

@@ -1,0 +1,99 @@
+"""``genoplrp benchmark``: methods of explanation compared on planted truth; parses, calls and prints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.command(
+    name="benchmark",
+    epilog="Example:  genoplrp benchmark --quick --out benchmark/",
+)
+@click.option("--out", "-o", required=True, type=click.Path(path_type=Path), help="Folder for everything.")
+@click.option(
+    "--quick", is_flag=True, help="One data set, one network, one seed: at most ten minutes on two cores."
+)
+@click.option("--dataset", "-d", multiple=True, help="Preset, or folder of a data set; repeat for several.")
+@click.option("--architecture", "-a", multiple=True, help="Reference architecture; repeat for several.")
+@click.option("--method", "-m", multiple=True, help="Method to compare; repeat for several.  [default: all]")
+@click.option("--sweep", is_flag=True, help="Add PLRP-lambda and PLRP-M over p = 0, 0.05 ... 0.95.")
+@click.option(
+    "--seeds", type=click.IntRange(1), help="Training seeds 0, 1, ... of every network.  [default: 3]"
+)
+@click.option("--n-sequences", type=click.IntRange(10), help="Sequences to simulate.  [default: 20000]")
+@click.option(
+    "--n-explain", type=click.IntRange(1), help="Sequences to explain for each network.  [default: 300]"
+)
+@click.option("--epochs", type=click.IntRange(1), help="Most epochs of training.")
+@click.option("--task", help="Task to explain, by name or number.  [default: the first]")
+@click.option("--seed", type=int, help="Seed of the data sets.  [default: 0]")
+@click.option("--jobs", "-j", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
+@click.option("--list", "list_only", is_flag=True, help="Print the methods of the plan and stop.")
+@click.option("--force", is_flag=True, help="Empty the folder first, if a benchmark made it.")
+def command(
+    out: Path,
+    quick: bool,
+    dataset: tuple[str, ...],
+    architecture: tuple[str, ...],
+    method: tuple[str, ...],
+    sweep: bool,
+    seeds: int | None,
+    n_sequences: int | None,
+    n_explain: int | None,
+    epochs: int | None,
+    task: str | None,
+    seed: int | None,
+    jobs: int,
+    list_only: bool,
+    force: bool,
+) -> None:
+    """Compare methods of explanation on networks trained on planted motifs.
+
+    Trains the networks, makes every map, scores it against the planted sites and by asking the network, and writes
+    tables, paired comparisons, figures and report.md into the folder. Interrupted, it goes on where it was when called
+    again; more methods, seeds or data sets can be added later.
+    """
+    from dataclasses import replace
+
+    from genoplrp.evaluation.methods import default_methods
+    from genoplrp.evaluation.plan import Plan, quick_plan, sweep_methods
+    from genoplrp.evaluation.runner import benchmark
+
+    given: dict[str, Any] = {
+        "architectures": architecture or None,
+        "seeds": None if seeds is None else tuple(range(seeds)),
+        "n_sequences": n_sequences,
+        "n_explain": n_explain,
+        "epochs": epochs,
+        "data_seed": seed,
+        "task": int(task) if task is not None and task.isdigit() else task,
+        "methods": method or None,
+    }
+    settings = {name: value for name, value in given.items() if value is not None}
+    folders = {Path(name).name: Path(name) for name in dataset if Path(name).is_dir()}
+    names = tuple(Path(name).name if Path(name).is_dir() else name for name in dataset)
+    base = (
+        quick_plan()
+        if quick
+        else Plan(datasets=("koo2021_fixed", "tal_gata"), methods=tuple(default_methods()))
+    )
+    if names:
+        settings["datasets"] = names
+    plan = replace(base, **settings)
+    if sweep:
+        plan = replace(plan, methods=(*plan.methods, *sweep_methods()))
+    if list_only:
+        click.echo("\n".join(plan.methods))
+        return
+    own = _load(folders) if folders else None
+    table = benchmark(own, out=out, plan=plan, jobs=jobs, force=force)
+    click.echo(f"Wrote {len(table)} rows of scores, tables and figures to {out}; read {out / 'report.md'}")
+
+
+def _load(folders: dict[str, Path]) -> dict[str, Any]:
+    from genoplrp.synthetic import Dataset
+
+    return {name: Dataset.load(path) for name, path in folders.items()}

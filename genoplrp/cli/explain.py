@@ -1,0 +1,144 @@
+"""``genoplrp explain``: a model's predictions on a data set or a genome, explained; parses, calls and prints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from genoplrp.cli.genome_options import explain_genome, genome_options
+
+
+@click.command(
+    name="explain",
+    epilog="Example:  genoplrp explain model/ --dataset data/ --p 0.25 --out relevance.npz",
+)
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--dataset", "-d", type=click.Path(path_type=Path), help="Folder of a data set.")
+@click.option(
+    "--out",
+    "-o",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Relevance file to write (.npz); for a genome a folder.",
+)
+@click.option("--target", default="0", show_default=True, help="Task to explain, by name or number.")
+@click.option(
+    "--split", type=click.Choice(["train", "valid", "test", "all"]), default="test", show_default=True
+)
+@click.option("--positives", is_flag=True, help="Only sequences whose label for the task is positive.")
+@click.option("--limit", type=click.IntRange(min=1), help="Explain at most so many sequences.")
+@click.option("--rules", default="gamma", show_default=True, help="Preset of propagation rules.")
+@click.option(
+    "--p",
+    default="0.25",
+    show_default=True,
+    help="Share of relevance to prune at each layer; 0 for plain LRP; auto, effective or gain for an automatic choice.",
+)
+@click.option("--p-neg", type=float, help="The same for negative relevance.  [default: p / 2]")
+@click.option(
+    "--method", type=click.Choice(["lambda", "M", "M-literal"]), default="lambda", show_default=True
+)
+@click.option(
+    "--scope", type=click.Choice(["sample", "position", "filter"]), default="sample", show_default=True
+)
+@click.option("--total", is_flag=True, help="Read p as the share over the whole depth.")
+@click.option("--prune-input", is_flag=True, help="Prune the network's input too.")
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    help="Sequences at once.  [default: 64; for a genome by length]",
+)
+@click.option("--device", help="Where to compute, e.g. cpu or cuda.  [default: cpu]")
+@click.option("--seed", type=int, default=0, help="Accepted everywhere; explanations are deterministic.")
+@click.option("--force", is_flag=True, help="Replace the file if it exists.")
+@genome_options
+def command(
+    model: Path,
+    dataset: Path | None,
+    out: Path,
+    target: str,
+    split: str,
+    positives: bool,
+    limit: int | None,
+    rules: str,
+    p: str,
+    p_neg: float | None,
+    method: str,
+    scope: str,
+    total: bool,
+    prune_input: bool,
+    batch_size: int | None,
+    device: str | None,
+    seed: int,
+    force: bool,
+    **genome: Any,
+) -> None:
+    """Explain MODEL on the sequences of a data set, or on regions or variants of a genome.
+
+    With --dataset: MODEL is a checkpoint of genoplrp train. Writes relevance for every base, in units of the explained
+    logit, and prints how sparse it is and whether the books balance.
+
+    With --fasta and --bed or --vcf: MODEL is a checkpoint, or module:callable or file.py:callable that returns the
+    nn.Module. Writes a folder (Zarr) in batches; run again after an interruption, it goes on where it was.
+    """
+    from genoplrp.errors import InputError, OutputExistsError
+    from genoplrp.pipeline.explain import explain_dataset, rows_to_explain, task_index
+    from genoplrp.relevance import Pruning
+    from genoplrp.synthetic import Dataset
+    from genoplrp.training import load_model
+
+    share = _share(p)
+    pruning = None
+    if share != 0.0:
+        pruning = Pruning(share, p_neg, method, prune_input, scope=scope, total=total)  # type: ignore[arg-type]
+    if genome["fasta"] is not None and dataset is None:
+        explain_genome(
+            model,
+            out,
+            genome,
+            target=target,
+            rules=rules,
+            pruning=pruning,
+            batch_size=batch_size,
+            device=device,
+            force=force,
+        )
+        return
+    if dataset is None or genome["fasta"] is not None:
+        raise InputError("say what to explain: --dataset, or --fasta with --bed or --vcf")
+    if out.exists() and not force:
+        raise OutputExistsError(f"{out} exists already; choose another name or pass --force")
+    data, fit = Dataset.load(dataset), load_model(model)
+    task = task_index(fit, target)
+    rows = rows_to_explain(
+        data, split=None if split == "all" else split, task=task if positives else None, limit=limit
+    )
+    file, explanation = explain_dataset(
+        fit,
+        data,
+        rows,
+        target=task,
+        rules=rules,
+        pruning=pruning,
+        batch_size=batch_size or 64,
+        device=device,
+        progress=True,
+    )
+    file.save(out, overwrite=force)
+    zeros = float((explanation.per_nucleotide == 0).double().mean())
+    click.echo(
+        f"{file.meta['method']}: {len(rows)} sequences, task {fit.tasks[task]!r}, {zeros:.0%} of bases exactly 0"
+    )
+    click.echo(str(explanation.check()))
+    for note in explanation.notes:
+        click.echo(f"Note: {note}")
+    click.echo(f"Wrote {out}", err=True)
+
+
+def _share(p: str) -> float | str:
+    try:
+        return float(p)
+    except ValueError:
+        return p

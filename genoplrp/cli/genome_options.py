@@ -1,0 +1,113 @@
+"""The options of ``genoplrp explain`` for regions and variants of a genome, and the call they make; no command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from genoplrp.relevance import Pruning
+
+F = TypeVar("F", bound=Callable[..., Any])
+_PATH = click.Path(path_type=Path)
+_OPTIONS = [
+    click.option(
+        "--fasta", type=_PATH, help="Genome, instead of --dataset: FASTA (plain, gzip, bgzip) or 2bit."
+    ),
+    click.option("--bed", type=_PATH, help="Regions of the genome: BED, narrowPeak, GTF / GFF or bigBed."),
+    click.option("--vcf", type=_PATH, help="Variants: each is explained with both alleles."),
+    click.option("--feature", help="Of a GTF / GFF only this feature, e.g. gene."),
+    click.option(
+        "--tile", type=click.IntRange(min=1), help="Cover each region with windows so many bp apart."
+    ),
+    click.option(
+        "--length", type=click.IntRange(min=1), help="Window in bp, where the model does not say it."
+    ),
+    click.option(
+        "--edge",
+        type=click.Choice(["drop", "shift", "pad"]),
+        default="drop",
+        show_default=True,
+        help="What to do with a window that reaches beyond its chromosome.",
+    ),
+    click.option(
+        "--max-unknown",
+        type=click.FloatRange(0, 1),
+        default=0.0,
+        show_default=True,
+        help="Largest share of unknown bases (N) in a window.",
+    ),
+    click.option("--state-dict", type=_PATH, help="Weights for a model given as module:callable."),
+    click.option("--trust-pickle", is_flag=True, help="Load a pickled module; it can run anything it likes."),
+    click.option(
+        "--values",
+        type=click.Choice(["per_nucleotide", "full"]),
+        default="per_nucleotide",
+        show_default=True,
+        help="What a store keeps: relevance per position, or of all four channels.",
+    ),
+    click.option(
+        "--hypothetical", is_flag=True, help="Keep relevance per unit of input for all four bases too."
+    ),
+    click.option("--dtype", type=click.Choice(["float32", "float16"]), default="float32", show_default=True),
+    click.option("--shard", help="i/n: only this part of the windows; see genoplrp merge."),
+]
+
+
+def genome_options(function: F) -> F:
+    """Give a command the options; they arrive as keyword arguments of their own names."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+def explain_genome(
+    model: Path,
+    out: Path,
+    options: dict[str, Any],
+    *,
+    target: str,
+    rules: str,
+    pruning: Pruning | None,
+    batch_size: int | None,
+    device: str | None,
+    force: bool,
+) -> None:
+    """Explain regions or variants into a store, and say what was made."""
+    from genoplrp.scan import scan_genome
+
+    made = scan_genome(
+        model,
+        out=out,
+        **options | {"shard": parse_shard(options["shard"])},
+        target=target,
+        rules=rules,
+        pruning=pruning,
+        batch_size=batch_size,
+        device=device,
+        overwrite=force,
+        progress=True,
+        log=click.echo,
+    )
+    click.echo(f"Wrote {made}/ (regions.tsv, dropped.tsv, manifest.json, Zarr arrays)", err=True)
+
+
+def parse_shard(text: str | None) -> tuple[int, int] | None:
+    """Turn ``"3/8"`` into (3, 8).
+
+    Raises
+    ------
+    InputError
+        If it is not i/n with 1 <= i <= n.
+    """
+    from genoplrp.errors import InputError
+
+    if text is None:
+        return None
+    i, slash, n = text.partition("/")
+    if not (slash and i.isdigit() and n.isdigit() and 1 <= int(i) <= int(n)):
+        raise InputError(f"--shard {text}: give i/n with 1 <= i <= n, for example 1/8")
+    return int(i), int(n)

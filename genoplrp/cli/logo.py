@@ -1,0 +1,129 @@
+"""``genoplrp logo``: relevance files drawn as sequence logos; parses, calls and prints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from genoplrp.formats.attribution import AttributionFile
+
+
+@click.command(
+    name="logo",
+    epilog="Example:  genoplrp logo lrp.npz plrp.npz --dataset data/ --index 0 --out logo.png",
+)
+@click.argument("relevance", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--dataset",
+    "-d",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folder of the data set that was explained.",
+)
+@click.option(
+    "--out",
+    "-o",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Picture to write: .png, .svg or .pdf. Several sequences make a .pdf with one page each.",
+)
+@click.option(
+    "--index",
+    "-i",
+    default="0",
+    show_default=True,
+    help="Sequences to draw, counted in the relevance file: 7, or 0,3,10-19, or all.",
+)
+@click.option("--name", help="Sequence to draw, by its name in the data set, instead of --index.")
+@click.option("--region", help="Stretch to draw, e.g. 40-120 (0-based, half-open).  [default: all]")
+@click.option("--scheme", type=click.Choice(["classic", "colorblind"]), default="classic", show_default=True)
+@click.option("--scale", type=click.Choice(["kind", "own"]), default="kind", show_default=True,
+              help="kind: one y axis for all relevance; own: one a row.")  # fmt: skip
+@click.option("--upright", is_flag=True, help="Do not turn negative letters upside down.")
+@click.option("--width", type=click.FloatRange(min=1), help="Width in inches.  [default: by length]")
+@click.option(
+    "--dpi", type=click.FloatRange(min=1), default=150, show_default=True, help="Pixels per inch of a PNG."
+)
+@click.option("--force", is_flag=True, help="Replace the file if it exists.")
+def command(
+    relevance: tuple[Path, ...],
+    dataset: Path,
+    out: Path,
+    index: str,
+    name: str | None,
+    region: str | None,
+    scheme: str,
+    scale: str,
+    upright: bool,
+    width: float | None,
+    dpi: float,
+    force: bool,
+) -> None:
+    """Draw the relevance files RELEVANCE as sequence logos, one row a file, below the planted motifs.
+
+    Letters are as high as their relevance, negative ones hang below the line. Motifs that matter for the explained
+    task are marked in colour, decoys in grey.
+    """
+    from tqdm import tqdm
+
+    from genoplrp.errors import InputError
+    from genoplrp.formats.attribution import AttributionFile
+    from genoplrp.pipeline.logo import logo_figure, sequence_index
+    from genoplrp.plotting.saving import check_figure_path, save_figure
+    from genoplrp.synthetic import Dataset
+
+    check_figure_path(out, overwrite=force)
+    files = _named({path: AttributionFile.load(path) for path in relevance})
+    data = Dataset.load(dataset)
+    first = next(iter(files.values()))
+    chosen = [sequence_index(first, data, name)] if name else _indices(index, len(first))
+    if len(chosen) > 1 and out.suffix.lower() != ".pdf":
+        raise InputError(f"{len(chosen)} sequences need pages; name a .pdf instead of {out.name}")
+    stretch = _region(region)
+    pages = [
+        logo_figure(
+            files, data, i, region=stretch, width=width, scheme=scheme, scale=scale, flip_below=not upright
+        )
+        for i in tqdm(chosen, desc="draw", unit="logo", disable=None if len(chosen) > 4 else True)
+    ]
+    save_figure(pages, out, dpi=dpi, overwrite=force)
+    click.echo(f"Wrote {out}", err=True)
+
+
+def _named(files: dict[Path, AttributionFile]) -> dict[str, AttributionFile]:
+    """Name rows by method, and by file name too where methods repeat."""
+    methods = [str(file.meta.get("method", path.stem)) for path, file in files.items()]
+    return {
+        (f"{method}\n{path.stem}" if methods.count(method) > 1 else method.replace(" ", "\n", 1)): file
+        for method, (path, file) in zip(methods, files.items(), strict=True)
+    }
+
+
+def _indices(text: str, n: int) -> list[int]:
+    from genoplrp.errors import InputError
+
+    if text == "all":
+        return list(range(n))
+    chosen: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdigit() or (dash and not last.isdigit()):
+            raise InputError(f"--index {text!r}: write 7, or 0,3,10-19, or all")
+        chosen.extend(range(int(first), int(last or first) + 1))
+    if not chosen or max(chosen) >= n:
+        raise InputError(f"--index {text!r} is out of range: the file holds {n} sequences, 0 to {n - 1}")
+    return chosen
+
+
+def _region(text: str | None) -> tuple[int, int] | None:
+    from genoplrp.errors import InputError
+
+    if text is None:
+        return None
+    first, _, last = text.partition("-")
+    if not (first.isdigit() and last.isdigit()):
+        raise InputError(f"--region {text!r}: write START-END, e.g. 40-120")
+    return int(first), int(last)

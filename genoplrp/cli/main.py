@@ -1,0 +1,89 @@
+"""The entry point: finds a command's module when it is called, and turns errors into one message and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+from genoplrp import __version__
+from genoplrp.errors import GenoplrpError, InputError
+
+# name -> (module, one line for the list of commands); the module is imported only when its command runs.
+COMMANDS = {
+    "quickstart": ("genoplrp.cli.quickstart", "The whole road once: simulate, train, explain, score, draw."),
+    "simulate": ("genoplrp.cli.simulate", "Make a benchmark data set with planted motifs."),
+    "train": ("genoplrp.cli.train", "Train a convolutional network on a data set."),
+    "explain": ("genoplrp.cli.explain", "Explain a model's predictions with LRP or PLRP."),
+    "merge": ("genoplrp.cli.merge", "Put the shards of a scan together."),
+    "export": ("genoplrp.cli.export", "Write relevance for MoDISco, finemo, genome browsers."),
+    "motifs": ("genoplrp.cli.motifs", "Call sites, cluster them into motifs, name these."),
+    "score": ("genoplrp.cli.score", "Score relevance against the planted truth."),
+    "benchmark": ("genoplrp.cli.benchmark", "Compare methods of explanation on planted truth."),
+    "logo": ("genoplrp.cli.logo", "Draw relevance as sequence logos."),
+    "report": ("genoplrp.cli.report", "Make a live report: logos in the browser, with a slider over p."),
+}
+
+
+class LazyGroup(click.Group):
+    """A click group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order of the road, not of the alphabet."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command's module and return its ``command``."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(COMMANDS[cmd_name][0]).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Example:  genoplrp quickstart --out quickstart",
+)
+@click.version_option(__version__, prog_name="genoplrp")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.pass_context
+def cli(ctx: click.Context, debug: bool) -> None:
+    """Explain convolutional networks on DNA: sparsely, fast and checkably."""
+    ctx.obj = {"debug": debug}
+
+
+def main(args: list[str] | None = None) -> Any:
+    """Run the command line; exit code 2 on bad input, 1 on failure, one readable message, no traceback."""
+    arguments = sys.argv[1:] if args is None else args
+    debug = "--debug" in arguments
+    # --debug may stand anywhere on the line, also behind the command's name.
+    arguments = (["--debug"] if debug else []) + [a for a in arguments if a != "--debug"]
+    try:
+        code = cli.main(args=arguments, prog_name="genoplrp", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except click.exceptions.Abort:
+        click.echo("Interrupted; files that were finished are complete, nothing is half-written.", err=True)
+        sys.exit(130)
+    except GenoplrpError as error:
+        if debug:
+            raise
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(2 if isinstance(error, InputError) else 1)
+    except Exception as error:  # the last door: a reader gets one message, a developer --debug
+        if debug:
+            raise
+        click.echo(
+            f"Failed: {type(error).__name__}: {error} (run again with --debug for the traceback)", err=True
+        )
+        sys.exit(1)
+    sys.exit(code if isinstance(code, int) else 0)

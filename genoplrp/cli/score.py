@@ -1,0 +1,57 @@
+"""``genoplrp score``: relevance of a data set against its planted motifs; parses, calls and prints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command(
+    name="score",
+    epilog="Example:  genoplrp score relevance.npz --dataset data/ --out scores.csv",
+)
+@click.argument("relevance", type=click.Path(path_type=Path))
+@click.option(
+    "--dataset",
+    "-d",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folder of the data set that was explained (genoplrp simulate).",
+)
+@click.option(
+    "--out",
+    "-o",
+    type=click.Path(path_type=Path),
+    help="CSV to write, one row per sequence.",
+)
+@click.option(
+    "--task", help="Score against this task, by name or number.  [default: the output that was explained]"
+)
+@click.option("--force", is_flag=True, help="Replace the CSV if it exists.")
+def command(relevance: Path, dataset: Path, out: Path | None, task: str | None, force: bool) -> None:
+    """Score the relevance file RELEVANCE against the motifs planted in its data set.
+
+    Prints the mean of every score over the sequences with its standard error. gini: sparsity of the absolute
+    relevance. rma: share of the positive relevance in the motifs (rma_absolute: of all of it). rra: share of
+    the top-ranked positions in the motifs. A map that says nothing scores `prevalence` in rma and rra, and
+    0.5 in auroc.
+    """
+    from genoplrp.errors import OutputExistsError
+    from genoplrp.evaluation import score_dataset, summarise
+    from genoplrp.formats.attribution import AttributionFile
+    from genoplrp.formats.table import write_csv
+    from genoplrp.synthetic import Dataset
+
+    if out is not None and out.exists() and not force:
+        raise OutputExistsError(f"{out} exists already; choose another name or pass --force")
+    explained = AttributionFile.load(relevance)
+    wanted = int(task) if task is not None and task.isdigit() else task
+    table = score_dataset(explained, Dataset.load(dataset), task=wanted)
+    summary = summarise(table.drop(columns=["sequence", "prediction"]))
+    method = explained.meta.get("method", "relevance")
+    click.echo(f"{method}: {len(table)} sequences of {dataset}")
+    click.echo(summary.to_string(float_format=lambda value: f"{value:.3f}"))
+    if out is not None:
+        write_csv(table, out, overwrite=force)
+        click.echo(f"Wrote {out}", err=True)

@@ -1,0 +1,84 @@
+"""The command ``genoplrp simulate``: parses, generates a data set, prints; no logic of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command(
+    "simulate",
+    epilog="Example:  genoplrp simulate koo2021_fixed -n 20000 -o koo --seed 1",
+)
+@click.argument("spec", metavar="PRESET|SPEC", required=False)
+@click.option(
+    "-n", "--number", "n", type=click.IntRange(min=1), help="Number of sequences.  [default: 10000]"
+)
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder to write.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same bytes."
+)
+@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes.")
+@click.option("--bgzip", is_flag=True, help="Compress the sequences with bgzip.")
+@click.option("--parquet", is_flag=True, help="Write the tables as Parquet, too.")
+@click.option("--force", is_flag=True, help="Replace a data set that stands there already.")
+@click.option(
+    "--list", "list_them", is_flag=True, help="List the presets and what they test; generate nothing."
+)
+@click.option(
+    "--describe", "describe_it", is_flag=True, help="Describe PRESET or SPEC by a sample; write nothing."
+)
+def command(
+    spec: str | None,
+    n: int | None,
+    out: Path | None,
+    seed: int,
+    workers: int,
+    bgzip: bool,
+    parquet: bool,
+    force: bool,
+    list_them: bool,
+    describe_it: bool,
+) -> None:
+    """Generate benchmark sequences with planted motifs.
+
+    PRESET is the name of a built-in specification, SPEC a TOML file (or the folder of a data set, to make it again).
+    Memory stays flat however many sequences are asked for.
+    """
+    if list_them:
+        _list_presets()
+        return
+    if spec is None:
+        raise click.UsageError(
+            "Name a preset or a specification file; genoplrp simulate --list shows the presets."
+        )
+    if describe_it:
+        from genoplrp.synthetic.describe import describe
+
+        click.echo(str(describe(spec, n or 2000, seed, progress=True)))
+        return
+    if out is None:
+        raise click.UsageError("Say where to write the data set: -o FOLDER.")
+    from genoplrp.synthetic.stream import simulate_to
+
+    simulate_to(
+        out,
+        spec,
+        n or 10_000,
+        seed,
+        workers=workers,
+        compress=bgzip,
+        parquet=parquet,
+        overwrite=force,
+        progress=True,
+    )
+    click.echo(f"{out}: {n or 10_000} sequences of {spec}, seed {seed}")
+
+
+def _list_presets() -> None:
+    from genoplrp.synthetic.describe import preset_table
+
+    for name, row in preset_table().iterrows():
+        click.echo(f"{name}\n    {row['description']}\n    tests {row['tests']}")
+        click.echo(f"    tasks {row['tasks']} (prevalence {row['prevalence']})")

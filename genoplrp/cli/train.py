@@ -1,0 +1,142 @@
+"""``genoplrp train``: a data set folder in, a checkpoint folder out; parses, calls and prints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from genoplrp.errors import InputError
+
+_TASKS = click.Choice(["auto", "binary", "multiclass", "regression", "count"])
+
+
+@click.command(
+    name="train",
+    epilog="Examples:  genoplrp train data/ -o model --architecture koo --epochs 20 --seed 0;  "
+    "genoplrp train peaks.fa --labels peaks.tsv -o model --reverse-complement",
+)
+@click.argument("dataset", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--out", "-o", type=click.Path(path_type=Path), help="Folder to make: the checkpoint.  [required]"
+)
+@click.option(
+    "--labels", type=click.Path(path_type=Path), help="Table of labels, where DATASET is a FASTA file."
+)
+@click.option(
+    "--architecture", "-a", default="koo", show_default=True, help="Name of a reference architecture."
+)
+@click.option("--list", "list_names", is_flag=True, help="List the architectures and leave.")
+@click.option("--epochs", type=click.IntRange(min=1), default=20, show_default=True, help="Longest training.")
+@click.option(
+    "--batch-size", type=click.IntRange(min=2), default=128, show_default=True, help="Sequences a step."
+)
+@click.option("--lr", type=float, default=1e-2, show_default=True, help="Largest learning rate.")
+@click.option(
+    "--patience",
+    type=click.IntRange(min=0),
+    default=6,
+    show_default=True,
+    help="Epochs without gain; 0: never stop.",
+)
+@click.option("--start-from", type=click.Path(path_type=Path), help="Checkpoint whose layers to start from.")
+@click.option("--task", type=_TASKS, default="auto", show_default=True, help="What the labels are.")
+@click.option("--class-weight", type=click.Choice(["balanced"]), help="Let each class count the same.")
+@click.option("--reverse-complement", is_flag=True, help="Augment with the other strand.")
+@click.option(
+    "--max-shift", type=click.IntRange(min=0), default=0, show_default=True, help="Augment by shifts (bp)."
+)
+@click.option(
+    "--precision", type=click.Choice(["float32", "bfloat16", "float16"]), default="float32", show_default=True
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of everything random."
+)
+@click.option(
+    "--seeds",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Train so many seeds, from --seed on; --out then holds one checkpoint each.",
+)
+@click.option(
+    "--device", help="Where to train, e.g. cpu or cuda:0.  [default: a CUDA device if there is one]"
+)
+@click.option(
+    "--log", type=click.Path(path_type=Path), help="CSV file to keep up to date, one row per epoch."
+)
+@click.option("--tensorboard", type=click.Path(path_type=Path), help="Folder for TensorBoard events.")
+@click.option("--figure", type=click.Path(path_type=Path), help="Draw the training curves (PNG, SVG or PDF).")
+@click.option("--resume", is_flag=True, help="Go on with an interrupted training of the same command.")
+@click.option("--force", is_flag=True, help="Replace a checkpoint that stands at --out.")
+def command(
+    dataset: Path | None,
+    out: Path | None,
+    labels: Path | None,
+    architecture: str,
+    list_names: bool,
+    seed: int,
+    seeds: int,
+    figure: Path | None,
+    resume: bool,
+    force: bool,
+    **options: Any,
+) -> None:
+    """Train a convolutional network on the data set folder DATASET (genoplrp simulate), or on a FASTA file.
+
+    Writes weights (safetensors), a JSON card and the training history; prints metrics on the validation and the
+    test part, with 95 % bootstrap intervals.
+    """
+    from genoplrp.training import list_architectures, read_labelled_fasta, seed_table, train_to_folder
+
+    if list_names:
+        click.echo("\n".join(f"{name:13} {line}" for name, line in list_architectures().items()))
+        return
+    if dataset is None or out is None:
+        raise click.UsageError("DATASET and --out are needed (or --list).")
+    if seeds > 1 and (options["log"] or options["tensorboard"]):
+        raise InputError("--log and --tensorboard are for one seed; each checkpoint holds its history.csv.")
+    if figure is not None:
+        from genoplrp.plotting.saving import check_figure_path
+
+        check_figure_path(figure, overwrite=force or resume)
+    data = read_labelled_fasta(dataset, labels, seed=seed) if labels else dataset
+    folders = [out] if seeds == 1 else [out / f"seed{s}" for s in range(seed, seed + seeds)]
+    fits = []
+    for number, folder in enumerate(folders):
+        try:
+            fit = train_to_folder(
+                data,
+                folder,
+                architecture,
+                seed + number,
+                resume=resume,
+                overwrite=force,
+                progress=True,
+                **options,
+            )
+        except KeyboardInterrupt:
+            click.echo("Finished epochs are kept: the same command with --resume goes on.", err=True)
+            raise
+        fits.append(fit)
+        best = f"best epoch {fit.provenance['best_epoch']} of {len(fit.history)}"
+        click.echo(f"{fit.architecture}, seed {fit.seed}: {best}; {folder}")
+    table = fits[0].metrics_table() if seeds == 1 else seed_table(fits)
+    click.echo(table.to_string(index=False, float_format=lambda value: f"{value:.4f}"))
+    if figure is not None:
+        _draw(figure, {f"seed {fit.seed}": fit.history for fit in fits}, force or resume)
+    click.echo(f"Wrote {out}", err=True)
+
+
+def _draw(path: Path, histories: dict[str, Any], overwrite: bool) -> None:
+    import matplotlib.pyplot as plt
+
+    from genoplrp.plotting import save_figure
+    from genoplrp.plotting.training_curves import plot_training_curves
+
+    figure, axes = plt.subplots(1, 2, figsize=(7.6, 3.0), layout="constrained")
+    plot_training_curves(histories if len(histories) > 1 else next(iter(histories.values())), axes=axes)
+    save_figure(figure, path, overwrite=overwrite)
+    plt.close(figure)
+    click.echo(f"Wrote {path}", err=True)

@@ -1,0 +1,39 @@
+"""The package's own exceptions: what the caller did wrong, or what the package cannot do; no behaviour."""
+
+from __future__ import annotations
+
+
+class GenoplrpError(Exception):
+    """Base class of every error that genoplrp raises on purpose."""
+
+
+class InputError(GenoplrpError, ValueError):
+    """Something handed in is wrong: the message says what, where, and what to do (command line: exit code 2)."""
+
+
+class SpecError(InputError):
+    """A synthetic specification cannot be read or does not make sense; the message names the key."""
+
+
+class CheckpointError(InputError):
+    """A file is not a checkpoint of this package, or does not fit the architecture it names."""
+
+
+class OutputExistsError(InputError):
+    """The place to write to exists already; nothing was overwritten."""
+
+
+class UnsupportedModelError(InputError):
+    """The model cannot be explained as handed in (compiled, scripted, wrapped); the message names the way out."""
+
+
+class UnsupportedOperationError(GenoplrpError):
+    """The model uses an operation that has no relevance rule; the message names it, its module and the remedy."""
+
+
+class MissingDependencyError(GenoplrpError, ImportError):
+    """An optional package is needed; the message names the extra that installs it."""
+
+
+class NonFiniteError(GenoplrpError, ArithmeticError):
+    """NaN or infinity where a finite number is needed; the message says where it came from."""

@@ -1,0 +1,110 @@
+"""Methods that are made of a name: LRP and PLRP with their parameters, knock-out averages, and controls.
+
+The engine is `genoplrp.relevance`; this only reads its settings off a name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from genoplrp.errors import InputError
+from genoplrp.evaluation.controls import sharpen_at_gini, threshold_at_gini, weight_by_contiguity
+from genoplrp.evaluation.job import Job, Method, per_nucleotide
+from genoplrp.evaluation.maps import Maps
+from genoplrp.evaluation.sparsity import gini
+
+if TYPE_CHECKING:
+    from genoplrp.relevance import Pruning
+
+LRP_NAME = re.compile(
+    r"(?:lrp|plrp-(?P<kind>lambda|M-literal|M|auto|effective|total|average)(?:-(?P<p>[\d.e-]*\d))?(?P<input>-input)?)"
+    r"@(?P<preset>[\w-]+)"
+)
+_TAKES_MIXTURES = ("gradient-x-input", "gradient-x-input-corrected", "integrated-gradients", "smoothgrad")
+
+
+def lrp_method(name: str, matched: re.Match[str]) -> Method:
+    """Make a method of the engine's, from a name that `LRP_NAME` took apart."""
+    kind, share, prunes_input, preset = matched.group("kind", "p", "input", "preset")
+    p = None if share is None else float(share)
+    if (kind in ("lambda", "M", "M-literal", "total")) != (p is not None):
+        raise InputError(
+            f"{name!r}: write plrp-lambda-0.15, plrp-M-0.15 or plrp-total-0.25, but plrp-auto without p"
+        )
+    if p is not None and not 0 <= p < 1:
+        raise InputError(f"{name!r}: p must lie in [0, 1); got {p:g}")
+
+    def explain(job: Job) -> Any:
+        import torch
+
+        from genoplrp.relevance import Explainer
+
+        pruning = None if kind is None else _pruning(kind, p, prunes_input is not None)
+        explainer = Explainer(job.model, preset, pruning, batch_size=job.batch_size, diagnostics=False)
+        X = torch.as_tensor(job.X)
+        explanation = explainer.average(X, job.target) if kind == "average" else explainer(X, job.target)
+        return explanation.relevance
+
+    return Method(name, "LRP" if kind is None else "PLRP", explain)
+
+
+def averaged_method(name: str, kind: str, base: Method) -> Method:
+    """Make the average of a method over knock-out contexts, or over the path from the uniform column."""
+    if base.needs or (base.name not in _TAKES_MIXTURES and base.family not in ("LRP", "PLRP", "user")):
+        raise InputError(f"{name!r}: {base.name} cannot be asked about a sequence with neutral columns")
+
+    def explain(job: Job) -> Maps:
+        from genoplrp.evaluation.contexts import average_over_knockouts, average_over_path
+
+        def explain_partial(X: np.ndarray) -> Maps:
+            return per_nucleotide(base.explain(replace(job, X=X)))
+
+        if kind == "path":
+            return average_over_path(explain_partial, job.X)
+        return average_over_knockouts(explain_partial, job.X, seed=job.seed)
+
+    return Method(name, base.family, explain)
+
+
+def _pruning(kind: str, p: float | None, with_input: bool) -> Pruning:
+    from genoplrp.relevance import Pruning
+
+    if kind in ("auto", "effective"):
+        return Pruning(p=kind, input=with_input)
+    if kind == "M":
+        base = Pruning(p=0.0, method="M", input=with_input)
+    elif kind == "M-literal":
+        base = Pruning(p=0.0, method="M-literal", input=with_input)
+    else:
+        base = Pruning(p=0.0, input=with_input, total=kind == "total")
+    # Set afterwards: a sweep goes beyond the p that a user is warned of, on purpose.
+    return base.with_p(p or 0.0)
+
+
+def _threshold(plain: Maps, pruned: Maps) -> Maps:
+    return threshold_at_gini(plain, gini(np.maximum(pruned, 0.0)))
+
+
+def _sharpen(plain: Maps, pruned: Maps) -> Maps:
+    return sharpen_at_gini(plain, gini(np.maximum(pruned, 0.0)))
+
+
+def mean_of_shares(*maps: Maps) -> Maps:
+    """Average maps, each divided by its own positive mass (a map without any is taken as it is)."""
+    total = np.zeros_like(maps[0])
+    for values in maps:
+        mass = np.maximum(values, 0.0).sum(axis=1, keepdims=True)
+        total += values / np.where(mass > 0, mass, 1.0) / len(maps)
+    return total
+
+
+CONTROLS: dict[str, Callable[..., Maps]] = {
+    "threshold": _threshold,
+    "sharpen": _sharpen,
+    "contiguity": weight_by_contiguity,
+}

@@ -1,0 +1,170 @@
+"""Whether every planted site is found, and not only the strongest: one score per site, not per position.
+
+Relevance mass accuracy flatters a map that names one site of five with all its mass. These scores do not.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from genoplrp.errors import InputError
+from genoplrp.evaluation.maps import Maps, check_maps
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RECOVERED_AT = 0.95
+
+
+def score_instances(per_nucleotide: Any, instances: pd.DataFrame) -> pd.DataFrame:
+    """Score every planted site against the background of its own sequence.
+
+    Parameters
+    ----------
+    per_nucleotide : array or tensor, shape (N, L)
+        Relevance per position.
+    instances : pandas.DataFrame
+        One row per site, with the columns ``sequence`` (row of `per_nucleotide`), ``start`` and ``end``
+        (0-based, half-open); other columns are carried along. Pass only the sites that matter for the target.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The sites, in order, with these columns added:
+
+        - ``mass``: positive relevance in the site, in units of the map;
+        - ``share``: its part of the positive mass in all sites of the sequence (NaN where there is no such
+        mass);
+        - ``percentile``: share of the background windows of the same width (windows of the sequence that
+        touch no
+          site) whose signed relevance is lower, ties counting half: 0 to 1, chance, and a constant map, is
+          0.5; NaN where no window fits between the sites;
+        - ``recovered``: whether the percentile is at least 0.95, which 5 to 8 % of sites reach by
+          chance (windows overlap, so they are few in effect); NaN where the percentile is.
+
+    Raises
+    ------
+    InputError, NonFiniteError
+        If a column is missing, a site lies outside its sequence, or the map is not finite.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> sites = pd.DataFrame({"sequence": [0, 0], "start": [0, 6], "end": [2, 8]})
+    >>> score_instances([[3.0, 3.0, 0, 1, 0, 0, 1.0, 1.0]], sites)["share"].tolist()
+    [0.75, 0.25]
+    """
+    maps = check_maps(per_nucleotide)
+    table = _check_instances(instances, maps)
+    rows, starts, ends = (table[name].to_numpy() for name in ("sequence", "start", "end"))
+    table["mass"] = _window_sums(np.maximum(maps, 0.0), rows, starts, ends)
+    total = np.bincount(rows, weights=table["mass"], minlength=len(maps))[rows]
+    table["share"] = np.divide(table["mass"], total, out=np.full(len(rows), np.nan), where=total > 0)
+    table["percentile"] = _percentiles(maps, rows, starts, ends)
+    recovered = (table["percentile"] >= RECOVERED_AT).astype(float)
+    table["recovered"] = recovered.where(table["percentile"].notna())
+    return table
+
+
+def score_recovery(per_nucleotide: Any, instances: pd.DataFrame) -> pd.DataFrame:
+    """Summarise, per sequence, how many of its planted sites are found and what the weakest one gets.
+
+    Parameters
+    ----------
+    per_nucleotide : array or tensor, shape (N, L)
+        Relevance per position.
+    instances : pandas.DataFrame
+        The sites that matter for the target, as in `score_instances`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per sequence (index ``sequence``): ``instances`` (their number), ``instance_recall`` (share of
+        them recovered; chance .05 to .08), ``instance_percentile`` (mean percentile; chance .5) and
+        ``weakest_share`` (the smallest share of the in-site mass, times the number of sites: 1 if all get the
+        same, 0 if one gets nothing or none gets anything). ``weakest_share`` is NaN with fewer than two
+        sites, the others with none.
+
+    Raises
+    ------
+    InputError, NonFiniteError
+        If a column is missing, a site lies outside its sequence, or the map is not finite.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> sites = pd.DataFrame({"sequence": [0, 0], "start": [0, 6], "end": [2, 8]})
+    >>> score_recovery([[3.0, 3.0, 0, 1, 0, 0, 1.0, 1.0]], sites)["weakest_share"].tolist()
+    [0.5]
+    """
+    import pandas as pd
+
+    maps = check_maps(per_nucleotide)
+    table = score_instances(maps, instances)
+    groups = table.groupby("sequence")
+    index = pd.RangeIndex(len(maps), name="sequence")
+    count = groups.size().reindex(index, fill_value=0)
+    weakest = groups["share"].min().fillna(0.0) * groups.size()
+    return pd.DataFrame(
+        {
+            "instances": count,
+            "instance_recall": groups["recovered"].mean(),
+            "instance_percentile": groups["percentile"].mean(),
+            "weakest_share": weakest.where(groups.size() > 1),
+        },
+        index=index,
+    )
+
+
+def _check_instances(instances: pd.DataFrame, maps: Maps) -> pd.DataFrame:
+    missing = [name for name in ("sequence", "start", "end") if name not in instances.columns]
+    if missing:
+        raise InputError(f"the table of instances lacks the columns {', '.join(missing)}")
+    table = instances.reset_index(drop=True).copy()
+    n, length = maps.shape
+    for name in ("sequence", "start", "end"):
+        table[name] = table[name].astype(np.int64)
+    wrong = (
+        (table["sequence"] < 0)
+        | (table["sequence"] >= n)
+        | (table["start"] < 0)
+        | (table["end"] > length)
+        | (table["start"] >= table["end"])
+    )
+    if wrong.any():
+        bad = table[wrong].iloc[0]
+        raise InputError(
+            f"instance {int(np.flatnonzero(wrong)[0])} (sequence {bad['sequence']}, {bad['start']} to"
+            f" {bad['end']}) does not lie in the relevance of {n} sequences of {length} bp"
+        )
+    return table
+
+
+def _window_sums(values: Maps, rows: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    sums = np.concatenate([np.zeros((len(values), 1)), np.cumsum(values, axis=1)], axis=1)
+    window: np.ndarray = sums[rows, ends] - sums[rows, starts]
+    return window.clip(min=0.0)
+
+
+def _percentiles(maps: Maps, rows: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Rank each site's relevance among the windows of its width that touch no site of its sequence."""
+    n, length = maps.shape
+    inside = np.zeros((n, length + 1), dtype=np.int64)
+    np.add.at(inside, (rows, starts), 1)
+    np.add.at(inside, (rows, ends), -1)
+    is_site = (np.cumsum(inside, axis=1)[:, :length] > 0).astype(float)
+    percentiles = np.full(len(rows), np.nan)
+    widths = ends - starts
+    for width in np.unique(widths):
+        chosen = np.flatnonzero(widths == width)
+        # Every window is summed in the same order, so that equal windows tie exactly.
+        sums = np.lib.stride_tricks.sliding_window_view(maps, width, axis=1).sum(axis=-1)
+        touched = np.lib.stride_tricks.sliding_window_view(is_site, width, axis=1).sum(axis=-1)
+        free = (touched == 0)[rows[chosen]]
+        background, own = sums[rows[chosen]], sums[rows[chosen], starts[chosen]][:, None]
+        lower = ((background < own) & free).sum(axis=1) + ((background == own) & free).sum(axis=1) / 2
+        count = free.sum(axis=1)
+        percentiles[chosen] = np.divide(lower, count, out=np.full(len(chosen), np.nan), where=count > 0)
+    return percentiles

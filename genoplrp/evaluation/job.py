@@ -1,0 +1,81 @@
+"""What a method of explanation is handed, and what a method is; no method is implemented here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from genoplrp.evaluation.maps import Maps
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Family = Literal["baseline", "oracle", "gradient", "perturbation", "LRP", "PLRP", "control", "user"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a method is asked to explain.
+
+    Attributes
+    ----------
+    model : torch.nn.Module
+        From (n, 4, L) to (n, T) outputs, in evaluation mode.
+    X : numpy.ndarray, shape (N, 4, L)
+        One-hot sequences, float32.
+    target : int
+        The output to explain.
+    seed : int
+        Seed of a method that is random.
+    motifs : tuple
+        The planted motifs that matter for the target (for the oracle only).
+    batch_size : int
+        Sequences at a time.
+    """
+
+    model: nn.Module
+    X: np.ndarray
+    target: int = 0
+    seed: int = 0
+    motifs: tuple[Any, ...] = ()
+    batch_size: int = 64
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method under its name.
+
+    Attributes
+    ----------
+    name : str
+        As it stands in tables.
+    family : str
+        What kind of method it is.
+    explain : callable
+        From a `Job`, and the maps of the methods it is made from, to the map (N, L).
+    needs : tuple of str
+        Names of the methods whose maps a control is made from; their maps come in this order.
+    """
+
+    name: str
+    family: Family
+    explain: Callable[..., Maps]
+    needs: tuple[str, ...] = ()
+
+
+def per_nucleotide(relevance: Any) -> Float[np.ndarray, "n length"]:
+    """Make a map (N, L) of relevance (N, 4, L), array or tensor; a map stays what it is.
+
+    Examples
+    --------
+    >>> per_nucleotide(np.ones((1, 4, 2))).tolist()
+    [[4.0, 4.0]]
+    """
+    if hasattr(relevance, "detach"):
+        relevance = relevance.detach().cpu().double().numpy()
+    values: np.ndarray = np.asarray(relevance, dtype=np.float64)
+    return values.sum(axis=1) if values.ndim == 3 else values

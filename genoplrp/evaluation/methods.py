@@ -1,0 +1,329 @@
+"""The methods that are compared, each under one name: rivals through their packages, LRP through the engine.
+
+A method turns a network and sequences into a per-nucleotide map. Nothing is scored here, and no method is tuned here.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from genoplrp.errors import InputError
+from genoplrp.evaluation.derived import CONTROLS, LRP_NAME, averaged_method, lrp_method, mean_of_shares
+from genoplrp.evaluation.job import Job, Method, per_nucleotide
+from genoplrp.evaluation.maps import Maps
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+DEFAULT_PRESET = "gamma"
+SWEEP_P = tuple(round(0.05 * i, 2) for i in range(20))
+
+
+def get_method(name: str) -> Method:
+    """Find a method by its name.
+
+    Parameters
+    ----------
+    name : str
+        One of
+
+        - ``random``, ``pwm-scan`` (the planted motifs, scanned: an oracle that knows the truth's matrices);
+        - ``gradient``, ``gradient-x-input``, ``gradient-x-input-corrected``, ``smoothgrad``, ``integrated-gradients``,
+          ``deeplift-shap``, ``ism``;
+        - ``lrp@PRESET``, ``plrp-lambda-P@PRESET``, ``plrp-M-P@PRESET``, ``plrp-auto@PRESET``,
+          ``plrp-effective@PRESET``, ``plrp-total-P@PRESET`` (P stated over the whole depth), ``plrp-average@PRESET``
+          (mean over p up to 0.25), each with ``-input`` before the ``@`` to prune the input too; without ``@PRESET``
+          the preset is gamma;
+        - ``threshold:NAME`` and ``sharpen:NAME``: the plain LRP map of NAME's preset, brought to the Gini index of the
+          positive part of NAME's map; ``contiguity:NAME``: NAME's map weighted by its own running mean;
+        - ``knockout:NAME``: NAME averaged over contexts in which random halves of the sequence are neutral (for
+          gradients, LRP and PLRP), see `genoplrp.evaluation.average_over_knockouts`; ``path:NAME``: over the path from
+          the uniform column, see `genoplrp.evaluation.average_over_path`; ``mean:NAME+NAME``: of maps in units of
+          their positive mass;
+        - a name given to `register_method`.
+
+    Returns
+    -------
+    Method
+
+    Raises
+    ------
+    InputError
+        If there is no such method.
+
+    Examples
+    --------
+    >>> get_method("threshold:plrp-lambda-0.15").needs
+    ('lrp@gamma', 'plrp-lambda-0.15@gamma')
+    """
+    name = full_name(name)
+    if name in _FIXED:
+        return _FIXED[name]
+    prefix, _, rest = name.partition(":")
+    if rest and prefix in ("knockout", "path"):
+        return averaged_method(name, prefix, get_method(rest))
+    if rest and prefix == "mean":
+        parts = tuple(get_method(part).name for part in rest.split("+"))
+        return Method(name, "PLRP", mean_of_shares, parts)
+    if rest and prefix in CONTROLS:
+        base = get_method(rest)
+        if prefix == "contiguity":
+            return Method(name, "control", CONTROLS[prefix], (base.name,))
+        if "@" not in base.name:
+            raise InputError(f"{name!r}: only maps made with LRP rules have a plain LRP map to compare with")
+        return Method(name, "control", CONTROLS[prefix], (f"lrp@{base.name.rpartition('@')[2]}", base.name))
+    matched = LRP_NAME.fullmatch(name)
+    if matched is None:
+        raise InputError(
+            f"unknown method {name!r}; choose from {', '.join(_FIXED)}, lrp@PRESET, plrp-lambda-0.15@PRESET, "
+            "plrp-M-0.15@PRESET, plrp-auto@PRESET, plrp-average@PRESET, threshold:NAME, sharpen:NAME, contiguity:NAME, "
+            "knockout:NAME, path:NAME, mean:NAME+NAME"
+        )
+    return lrp_method(name, matched)
+
+
+def full_name(name: str) -> str:
+    """Write a method's name in full: with its preset, and p without superfluous zeros.
+
+    Parameters
+    ----------
+    name : str
+        As a user writes it.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> full_name("plrp-lambda-.150"), full_name("sharpen:plrp-auto"), full_name("ism")
+    ('plrp-lambda-0.15@gamma', 'sharpen:plrp-auto@gamma', 'ism')
+    """
+    name = name.strip()
+    prefix, colon, rest = name.partition(":")
+    if prefix == "mean":
+        return "mean:" + "+".join(map(full_name, rest.split("+")))
+    if colon:
+        return f"{prefix}:{full_name(rest)}"
+    if name in _FIXED:
+        return name
+    if (name == "lrp" or name.startswith("plrp-")) and "@" not in name:
+        name = f"{name}@{DEFAULT_PRESET}"
+    return re.sub(r"-(\d*\.\d+|\d+)(?=[-@])", lambda m: f"-{float(m.group(1)):g}", name)
+
+
+def register_method(name: str, explain: Callable[[Job], Any]) -> Method:
+    """Put a method of one's own beside the others.
+
+    Parameters
+    ----------
+    name : str
+        Any name that is not taken.
+    explain : callable
+        From a `Job` to a map (N, L), or to relevance (N, 4, L), which is summed over the bases. For work in several
+        processes it must be importable (a function of a module).
+
+    Returns
+    -------
+    Method
+
+    Raises
+    ------
+    InputError
+        If the name is taken or holds ``:`` or ``@``.
+
+    Examples
+    --------
+    >>> m = register_method("first-base", lambda job: job.X[:, 0])
+    >>> m.family
+    'user'
+    """
+    taken = name in _FIXED and _FIXED[name].family != "user"
+    if taken or ":" in name or "@" in name or name.startswith(("lrp", "plrp-")):
+        raise InputError(
+            f"the method name {name!r} is taken or reserved; choose another, without ':' and '@'"
+        )
+    method = Method(name, "user", lambda job: per_nucleotide(explain(job)))
+    _FIXED[name] = method
+    return method
+
+
+def explain_with(name: str, job: Job, *, known: dict[str, Maps] | None = None) -> Maps:
+    """Make a method's map.
+
+    Parameters
+    ----------
+    name : str
+        As in `get_method`.
+    job : Job
+        What to explain.
+    known : dict of str to array, optional
+        Maps that are there already, by full name; used for controls, and added to.
+
+    Returns
+    -------
+    numpy.ndarray, shape (N, L), float64
+
+    Raises
+    ------
+    InputError
+        If there is no such method.
+    MissingDependencyError
+        If its package is not installed.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> net = nn.Sequential(nn.Conv1d(4, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4, 1))
+    >>> X = np.eye(4, dtype=np.float32)[[[0, 1, 2, 3]]].transpose(0, 2, 1)
+    >>> explain_with("gradient-x-input", Job(net, X)).shape
+    (1, 4)
+    """
+    method = get_method(name)
+    known = {} if known is None else known
+    for needed in method.needs:
+        if needed not in known:
+            known[needed] = explain_with(needed, job, known=known)
+    if method.needs:
+        return method.explain(*(known[needed] for needed in method.needs))
+    return per_nucleotide(method.explain(job))
+
+
+def output_function(
+    model: nn.Module, target: int = 0, *, batch_size: int = 256
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Make the callable that faithfulness asks: one output of a network, arrays in and out.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        From (n, 4, L) to (n, T), or to (n,); asked in evaluation mode, without gradients.
+    target : int
+        Which of the T outputs.
+    batch_size : int
+        Sequences at a time.
+
+    Returns
+    -------
+    callable
+        From (n, 4, L) float32 to (n,) float64.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> net = nn.Sequential(nn.Flatten(), nn.Linear(16, 2))
+    >>> output_function(net, 1)(np.zeros((3, 4, 4), dtype=np.float32)).shape
+    (3,)
+    """
+    import torch
+
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+
+    def predict(X: np.ndarray) -> np.ndarray:
+        was_training = model.training
+        model.eval()
+        try:
+            with torch.no_grad():
+                parts = [
+                    model(torch.as_tensor(X[i : i + batch_size], dtype=torch.float32, device=device))
+                    for i in range(0, len(X), batch_size)
+                ]
+        finally:
+            model.train(was_training)
+        output = torch.cat(parts) if parts else torch.zeros(0)
+        output = output if output.dim() == 1 else output[:, target]
+        values: np.ndarray = output.double().cpu().numpy()
+        return values
+
+    return predict
+
+
+def _random(job: Job) -> Maps:
+    # Drawn anew for other sequences, or the map would look robust.
+    content = zlib.crc32(np.ascontiguousarray(job.X, dtype=np.float32).tobytes())
+    return np.random.default_rng([job.seed, content]).normal(size=(len(job.X), job.X.shape[2]))
+
+
+def _pwm_scan(job: Job) -> Maps:
+    from genoplrp.evaluation.oracle import scan
+
+    return scan(job.X, job.motifs)
+
+
+def _rival(name: str) -> Callable[[Job], Any]:
+    def explain(job: Job) -> Any:
+        from genoplrp.evaluation import rivals
+
+        return getattr(rivals, name)(job)
+
+    return explain
+
+
+_FIXED: dict[str, Method] = {
+    method.name: method
+    for method in (
+        Method("random", "baseline", _random),
+        Method("pwm-scan", "oracle", _pwm_scan),
+        Method("gradient", "gradient", _rival("gradient")),
+        Method("gradient-x-input", "gradient", _rival("gradient_x_input")),
+        Method("gradient-x-input-corrected", "gradient", _rival("gradient_x_input_corrected")),
+        Method("smoothgrad", "gradient", _rival("smoothgrad")),
+        Method("integrated-gradients", "gradient", _rival("integrated_gradients")),
+        Method("deeplift-shap", "gradient", _rival("deeplift_shap")),
+        Method("ism", "perturbation", _rival("in_silico_mutagenesis")),
+    )
+}
+
+
+def default_methods(*, quick: bool = False, p: Sequence[float] = (0.05, 0.15, 0.25)) -> list[str]:
+    """Names of the methods that a benchmark compares unless told otherwise.
+
+    Parameters
+    ----------
+    quick : bool
+        Leave out what is slow or close to another.
+    p : sequence of float
+        The shares that PLRP prunes.
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> "ism" in default_methods(quick=True)
+    True
+    """
+    rivals = ["random", "pwm-scan", "gradient-x-input", "integrated-gradients", "deeplift-shap", "ism"]
+    presets = ["gamma", "epsilon"]
+    if not quick:
+        rivals[2:2] = ["gradient", "gradient-x-input-corrected", "smoothgrad"]
+        presets += ["zplus", "zplus-all", "epsilon-plus-flat", "epsilon-gamma-box"]
+    names = rivals + [f"lrp@{preset}" for preset in presets] + ["contiguity:lrp@gamma"]
+    for preset in presets[:2]:
+        for share in p:
+            pruned = f"plrp-lambda-{share:g}@{preset}"
+            names += [pruned, f"threshold:{pruned}", f"sharpen:{pruned}"]
+        names += [f"plrp-M-{p[len(p) // 2]:g}@{preset}", f"plrp-auto@{preset}", f"plrp-average@{preset}"]
+    names += [
+        "knockout:gradient-x-input-corrected",
+        "knockout:lrp@gamma",
+        "knockout:plrp-auto@gamma",
+        "path:lrp@gamma",
+    ]
+    names += [f"knockout:plrp-lambda-{share:g}@gamma" for share in p[:2]]
+    names += [f"mean:path:lrp@gamma+knockout:plrp-lambda-{share:g}@gamma" for share in p[:2]]
+    if not quick:
+        names += [f"plrp-auto@{preset}" for preset in presets[2:4]]
+        names += [
+            f"plrp-lambda-{p[len(p) // 2]:g}-input@gamma",
+            "plrp-total-0.25@gamma",
+            "plrp-effective@gamma",
+        ]
+    return names

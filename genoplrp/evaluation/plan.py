@@ -1,0 +1,199 @@
+"""What a benchmark compares, on what, and how thoroughly: one checked, frozen record; nothing runs here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from genoplrp.errors import InputError
+from genoplrp.evaluation.fills import FILLS, Fill
+from genoplrp.evaluation.methods import SWEEP_P, default_methods, full_name, get_method
+
+#: Settings that every cell of one folder must share; the others may grow from run to run.
+FIXED = ("n_sequences", "n_explain", "n_robust", "epochs", "task", "fill", "n_fills", "data_seed")
+
+
+class Cell(NamedTuple):
+    """One trained network: a data set, an architecture and a training seed."""
+
+    dataset: str
+    architecture: str
+    seed: int
+
+    @property
+    def folder(self) -> str:
+        """Name of the cell's folder."""
+        return f"{self.dataset}/{self.architecture}-{self.seed}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is compared.
+
+    Parameters
+    ----------
+    datasets : tuple of str
+        Names of data sets (presets of `genoplrp.load_spec`, or those handed to `genoplrp.benchmark`).
+    architectures : tuple of str
+        Reference architectures.
+    seeds : tuple of int
+        Training seeds.
+    methods : tuple of str
+        As in `genoplrp.evaluation.get_method`; written in full, those that controls are made from are added.
+    n_sequences : int
+        Sequences to simulate for each preset.
+    n_explain : int
+        At most so many sequences of each cell are explained: positives of the test part that are predicted correctly.
+    n_robust : int
+        So many of them are explained again under changes (0: robustness is left out).
+    sanity : bool
+        Compare with randomised networks, on at most 20 sequences.
+    epochs : int, optional
+        Most epochs of training; None for the trainer's default.
+    task : int or str
+        The task whose output is explained.
+    fill : str
+        What replaces removed bases, see `genoplrp.evaluation.draw_fill`.
+    n_fills : int
+        Fills that are averaged.
+    data_seed : int
+        Seed of the data sets.
+
+    Raises
+    ------
+    InputError
+        If something does not make sense; the message names it.
+
+    Examples
+    --------
+    >>> plan = Plan(datasets=("koo2021",), methods=("threshold:plrp-lambda-0.1",))
+    >>> plan.methods
+    ('lrp@gamma', 'plrp-lambda-0.1@gamma', 'threshold:plrp-lambda-0.1@gamma')
+    """
+
+    datasets: tuple[str, ...]
+    architectures: tuple[str, ...] = ("koo", "bpnet")
+    seeds: tuple[int, ...] = (0, 1, 2)
+    methods: tuple[str, ...] = ()
+    n_sequences: int = 20_000
+    n_explain: int = 300
+    n_robust: int = 50
+    sanity: bool = True
+    epochs: int | None = None
+    task: int | str = 0
+    fill: Fill = "dinucleotide"
+    n_fills: int = 4
+    data_seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("datasets", "architectures", "seeds"):
+            values = tuple(getattr(self, name))
+            if not values or len(set(values)) != len(values):
+                raise InputError(f"{name} must be a list without repetitions; got {list(values)}")
+            object.__setattr__(self, name, values)
+        for name, least in (("n_sequences", 10), ("n_explain", 1), ("n_robust", 0), ("n_fills", 1)):
+            if getattr(self, name) < least:
+                raise InputError(f"{name} must be at least {least}; got {getattr(self, name)}")
+        if self.fill not in FILLS:
+            raise InputError(f"unknown fill {self.fill!r}; choose one of {', '.join(FILLS)}")
+        object.__setattr__(self, "methods", _with_needs(self.methods or default_methods()))
+
+    def cells(self) -> Iterator[Cell]:
+        """Yield every cell, data set by data set."""
+        for dataset in self.datasets:
+            for architecture in self.architectures:
+                for seed in self.seeds:
+                    yield Cell(dataset, architecture, seed)
+
+    def save(self, path: Path) -> None:
+        """Write the plan as JSON."""
+        path.write_text(json.dumps(asdict(self), indent=2) + "\n")
+
+    def check_same(self, path: Path) -> None:
+        """Refuse to go on with a folder that was made under other settings.
+
+        Raises
+        ------
+        InputError
+            If a setting that all cells share differs, or the file cannot be read.
+        """
+        try:
+            before: dict[str, Any] = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path} cannot be read ({error}); choose another folder") from error
+        names = {field.name for field in fields(self)}
+        changed = [name for name in FIXED if name in names and before.get(name) != getattr(self, name)]
+        if changed:
+            details = ", ".join(f"{name} {before.get(name)!r} -> {getattr(self, name)!r}" for name in changed)
+            raise InputError(
+                f"{path.parent} was made with other settings ({details}); choose another folder, or force"
+            )
+
+
+def quick_plan(dataset: str = "koo2021_fixed") -> Plan:
+    """Make the plan of a first look: one data set, one network, one seed; at most ten minutes on two cores.
+
+    Parameters
+    ----------
+    dataset : str
+        The data set.
+
+    Returns
+    -------
+    Plan
+
+    Examples
+    --------
+    >>> quick_plan().seeds
+    (0,)
+    """
+    return Plan(
+        datasets=(dataset,),
+        architectures=("koo",),
+        seeds=(0,),
+        methods=tuple(default_methods(quick=True, p=(0.05, 0.15))),
+        n_sequences=20_000,
+        n_explain=150,
+        n_robust=10,
+        sanity=False,
+        n_fills=2,
+    )
+
+
+def sweep_methods(*, preset: str = "gamma", p: Sequence[float] = SWEEP_P) -> list[str]:
+    """Names of PLRP-lambda and PLRP-M over p, for the sweep figures.
+
+    Parameters
+    ----------
+    preset : str
+        Rules.
+    p : sequence of float
+        Shares to prune.
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> sweep_methods(p=[0, 0.5])
+    ['plrp-lambda-0@gamma', 'plrp-lambda-0.5@gamma', 'plrp-M-0@gamma', 'plrp-M-0.5@gamma']
+    """
+    return [f"plrp-{kind}-{share:g}@{preset}" for kind in ("lambda", "M") for share in p]
+
+
+def _with_needs(names: Sequence[str]) -> tuple[str, ...]:
+    """Write names in full, each once, and put what a control is made from before it."""
+    ordered: dict[str, None] = {}
+
+    def add(name: str) -> None:
+        for needed in get_method(name).needs:
+            add(needed)
+        ordered[full_name(name)] = None
+
+    for name in names:
+        add(name)
+    return tuple(ordered)

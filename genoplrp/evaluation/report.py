@@ -1,0 +1,307 @@
+"""The tables and the report of a benchmark, from what its cells left on disk; nothing is trained or explained here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from genoplrp.evaluation.cells import KEYS, CellRun
+from genoplrp.evaluation.plan import Plan
+from genoplrp.evaluation.robustness import agreement
+from genoplrp.evaluation.statistics import compare_methods, summarise_methods
+from genoplrp.formats.table import write_csv
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_PREFACE = """\
+Data sets: {datasets} ({n_sequences} sequences where simulated). Networks: {architectures}. Training seeds: {seeds}.
+Explained: correctly predicted positives of the test part, at most {n_explain} for each network.
+
+Means over sequences and seeds. `gini`: sparsity; `rma`: share of the positive relevance in the planted sites;
+`weakest_share`: what the weakest site gets (1: all get the same); `insertion` and `deletion`: share of the output
+recovered by, or left without, the top positions, mean over steps up to 30 %, in units of the mean output above that of
+shuffled sequences. The best of each column is bold (`pwm-scan` is an oracle and `random` a baseline, no rivals; a
+random map shares its relevance evenly, so `weakest_share` says something only beside `instance_recall`). Intervals,
+all metrics and all comparisons are in the CSV files.
+"""
+#: The metrics of the printed table: +1 where more is better, -1 where less is, 0 where neither is.
+HEADLINE = {
+    "gini": 0,
+    "rma": 1,
+    "average_precision": 1,
+    "rra": 1,
+    "auroc": 1,
+    "instance_recall": 1,
+    "weakest_share": 1,
+    "insertion": 1,
+    "deletion": -1,
+    "sensitivity_n": 1,
+    "max_sensitivity": -1,
+}
+_NO_RIVALS = ("pwm-scan", "random")
+COMPARED = ("rma", "average_precision", "instance_recall", "weakest_share", "insertion")
+
+
+def write_report(plan: Plan, cells: Sequence[CellRun], out: Path, *, figures: bool = True) -> pd.DataFrame:
+    """Gather the scores of all cells, and write tables, figures and a report.
+
+    Parameters
+    ----------
+    plan : Plan
+        What was compared.
+    cells : sequence of CellRun
+        Cells that are complete.
+    out : Path
+        Folder of the benchmark.
+    figures : bool
+        Draw figures.
+
+    Returns
+    -------
+    pandas.DataFrame
+        All scores, one row per cell, method and sequence. Written: ``results.parquet`` (``results.csv.gz`` where
+        pyarrow is missing), ``summary.csv``, ``comparisons.csv``, ``agreement.csv`` (between training seeds),
+        ``sanity.csv``, ``timing.csv``, ``models.csv``, ``figures/`` and ``report.md``.
+
+    Examples
+    --------
+    >>> write_report(plan, cells, Path("benchmark"))    # doctest: +SKIP
+    """
+    import pandas as pd
+
+    results = pd.concat([cell.scores() for cell in cells], ignore_index=True)
+    metrics = [name for name in results.columns if name not in KEYS]
+    summary = summarise_methods(results, metrics)
+    pairs = comparison_pairs(plan.methods)
+    compared = [name for name in COMPARED if name in metrics]
+    comparisons = compare_methods(results, pairs, compared) if pairs else pd.DataFrame()
+    timing = _timings(cells)
+    _write_results(results, out)
+    write_csv(summary, out / "summary.csv", overwrite=True)
+    write_csv(comparisons, out / "comparisons.csv", overwrite=True)
+    write_csv(timing, out / "timing.csv", overwrite=True)
+    write_csv(_models(cells), out / "models.csv", overwrite=True)
+    write_csv(seed_agreement(plan, cells), out / "agreement.csv", overwrite=True)
+    sanity = [cell.sanity() for cell in cells]
+    write_csv(pd.concat(sanity, ignore_index=True), out / "sanity.csv", overwrite=True)
+    drawn: list[str] = []
+    if figures:
+        from genoplrp.evaluation.figures import draw_benchmark
+
+        drawn = draw_benchmark(results, summary, timing, out / "figures")
+    (out / "report.md").write_text(_report(plan, cells, results, summary, comparisons, timing, drawn))
+    return results
+
+
+def comparison_pairs(methods: Sequence[str]) -> list[tuple[str, str]]:
+    """Choose what is compared with what: every PLRP map with its plain LRP, its controls, and the rivals.
+
+    Parameters
+    ----------
+    methods : sequence of str
+        Full names.
+
+    Returns
+    -------
+    list of (str, str)
+        Method and reference.
+
+    Examples
+    --------
+    >>> comparison_pairs(["ism", "lrp@gamma", "plrp-auto@gamma", "sharpen:plrp-auto@gamma"])[0]
+    ('plrp-auto@gamma', 'lrp@gamma')
+    """
+    known = set(methods)
+    rivals = [name for name in ("integrated-gradients", "deeplift-shap", "ism") if name in known]
+    pairs = []
+    for name in methods:
+        if not name.startswith(("plrp-", "knockout:plrp-", "path:", "mean:")):
+            continue
+        plain = f"lrp@{name.rpartition('@')[2]}"
+        candidates = [plain, f"threshold:{name}", f"sharpen:{name}", f"contiguity:{plain}", *rivals]
+        pairs += [(name, reference) for reference in candidates if reference in known]
+    return pairs
+
+
+def seed_agreement(plan: Plan, cells: Sequence[CellRun]) -> pd.DataFrame:
+    """Compare the maps of networks that differ only in their training seed, on the sequences that both explain.
+
+    Parameters
+    ----------
+    plan : Plan
+        What was compared.
+    cells : sequence of CellRun
+        Cells that are complete.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``dataset, architecture, method, seeds, n``, and the mean ``cosine``, ``spearman`` and ``top_k`` of
+        `genoplrp.evaluation.agreement`; empty with one seed.
+
+    Examples
+    --------
+    >>> seed_agreement(plan, cells)    # doctest: +SKIP
+    """
+    import pandas as pd
+
+    rows = []
+    groups: dict[tuple[str, str], list[CellRun]] = {}
+    for cell in cells:
+        groups.setdefault((cell.cell.dataset, cell.cell.architecture), []).append(cell)
+    for (dataset, architecture), members in groups.items():
+        for name in plan.methods:
+            for first, second in combinations(members, 2):
+                (a, rows_a), (b, rows_b) = first.maps(name), second.maps(name)
+                _, at_a, at_b = np.intersect1d(rows_a, rows_b, return_indices=True)
+                means = agreement(a[at_a], b[at_b]).mean()
+                seeds = f"{first.cell.seed},{second.cell.seed}"
+                rows.append((dataset, architecture, name, seeds, len(at_a), *means))
+    columns = ["dataset", "architecture", "method", "seeds", "n", "cosine", "spearman", "top_k"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _write_results(results: pd.DataFrame, out: Path) -> None:
+    try:
+        part = out / "results.parquet.part"
+        results.to_parquet(part, index=False)
+        part.replace(out / "results.parquet")
+    except ImportError:
+        part = out / "results.csv.gz.part"
+        results.to_csv(part, index=False, compression="gzip")
+        part.replace(out / "results.csv.gz")
+
+
+def _timings(cells: Sequence[CellRun]) -> pd.DataFrame:
+    import pandas as pd
+
+    rows = []
+    for cell in cells:
+        for name, seconds in cell.timings().items():
+            rows.append({**cell.cell._asdict(), "method": name, "seconds": seconds})
+    return pd.DataFrame(rows)
+
+
+def _models(cells: Sequence[CellRun]) -> pd.DataFrame:
+    import pandas as pd
+
+    from genoplrp.training import load_model
+
+    rows = []
+    for cell in cells:
+        table = load_model(cell.folder / "model").metrics_table()
+        test = table[table["part"] == "test"]
+        rows += [
+            {**cell.cell._asdict(), **row} for row in test[["task", "metric", "value"]].to_dict("records")
+        ]
+    return pd.DataFrame(rows)
+
+
+def _report(
+    plan: Plan,
+    cells: Sequence[CellRun],
+    results: pd.DataFrame,
+    summary: pd.DataFrame,
+    comparisons: pd.DataFrame,
+    timing: pd.DataFrame,
+    drawn: Sequence[str],
+) -> str:
+    lines = ["# Benchmark", "", _preface(plan), ""]
+    for (dataset, architecture), part in summary.groupby(["dataset", "architecture"], sort=False):
+        count = results[(results["dataset"] == dataset) & (results["architecture"] == architecture)]
+        n = len(count[["seed", "sequence"]].drop_duplicates())
+        own = timing[(timing["dataset"] == dataset) & (timing["architecture"] == architecture)]
+        lines += [f"## {dataset}, {architecture} ({n} explanations a method)", ""]
+        lines += [headline_table(part, own), ""]
+    if len(comparisons):
+        lines += ["## PLRP against plain LRP, controls and rivals", ""]
+        lines += [
+            "Paired differences (method minus reference) with 95 % intervals; win rate in brackets.",
+            "",
+        ]
+        lines += [comparison_table(comparisons), ""]
+    lines += [f"![{Path(name).stem}](figures/{name})\n" for name in drawn if name.endswith(".png")]
+    return "\n".join(lines)
+
+
+def _preface(plan: Plan) -> str:
+    return _PREFACE.format(
+        datasets=", ".join(plan.datasets),
+        architectures=", ".join(plan.architectures),
+        seeds=", ".join(map(str, plan.seeds)),
+        n_sequences=plan.n_sequences,
+        n_explain=plan.n_explain,
+    )
+
+
+def headline_table(summary: pd.DataFrame, timing: pd.DataFrame) -> str:
+    """Write the means of one data set and architecture as a Markdown table.
+
+    Parameters
+    ----------
+    summary : pandas.DataFrame
+        Rows of `genoplrp.evaluation.summarise_methods`, of one data set and architecture.
+    timing : pandas.DataFrame
+        ``method`` and ``seconds`` per sequence.
+
+    Returns
+    -------
+    str
+        The best value of each metric that has a better direction in bold; the oracle, which is no rival, is left out
+        of that.
+
+    Examples
+    --------
+    >>> headline_table(summary, timing)    # doctest: +SKIP
+    """
+    wide = summary.pivot_table(index="method", columns="metric", values="mean", sort=False)
+    names = [name for name in HEADLINE if name in wide.columns and wide[name].notna().any()]
+    seconds = timing.groupby("method")["seconds"].mean()
+    rivals = wide.drop(index=[*_NO_RIVALS], errors="ignore")
+    best = {n: rivals[n].max() if HEADLINE[n] > 0 else rivals[n].min() for n in names if HEADLINE[n]}
+    lines = ["| method | " + " | ".join(names) + " | ms |", "| --- |" + " --- |" * (len(names) + 1)]
+    for method, row in zip(wide.index.astype(str), wide.to_dict("records"), strict=True):
+        cells = []
+        for name in names:
+            text = "" if np.isnan(row[name]) else f"{row[name]:.3f}"
+            is_best = name in best and method not in _NO_RIVALS and row[name] == best[name]
+            cells.append(f"**{text}**" if is_best else text)
+        lines.append(f"| {method} | " + " | ".join(cells) + f" | {1000 * seconds[method]:.2g} |")
+    return "\n".join(lines)
+
+
+def comparison_table(comparisons: pd.DataFrame) -> str:
+    """Write paired comparisons as a Markdown table, one row per data set, architecture and pair.
+
+    Parameters
+    ----------
+    comparisons : pandas.DataFrame
+        As `genoplrp.evaluation.compare_methods` returns them.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> comparison_table(comparisons)    # doctest: +SKIP
+    """
+    metrics = list(dict.fromkeys(comparisons["metric"]))
+    head = ["data set", "network", "method", "reference", *metrics]
+    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+    keys = ["dataset", "architecture", "method", "reference"]
+    for key, part in comparisons.groupby(keys, sort=False):
+        by_metric = part.set_index("metric")
+        cells = []
+        for metric in metrics:
+            row = by_metric.loc[metric]
+            cells.append(
+                f"{row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}] ({row['win_rate']:.2f})"
+            )
+        lines.append("| " + " | ".join([*map(str, key), *cells]) + " |")
+    return "\n".join(lines)

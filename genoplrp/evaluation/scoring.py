@@ -1,0 +1,215 @@
+"""One call that scores maps against planted truth and returns a table; the metrics live beside it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from genoplrp.errors import InputError
+from genoplrp.evaluation.localization import (
+    auroc,
+    average_precision,
+    relevance_mass_accuracy,
+    relevance_rank_accuracy,
+)
+from genoplrp.evaluation.maps import check_maps, check_masks
+from genoplrp.evaluation.sparsity import gini
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class PlantedTruth(Protocol):
+    """What is needed of a data set to score against it: `genoplrp.synthetic.Dataset` has it."""
+
+    names: Any
+    tasks: list[str]
+
+    def mask(self, task: int | str = 0) -> np.ndarray:
+        """Positions that matter for a task, (N, L) bool."""
+        ...
+
+
+class Explained(Protocol):
+    """What is needed of explanations to score them: `genoplrp.formats.AttributionFile` has it."""
+
+    @property
+    def per_nucleotide(self) -> np.ndarray:
+        """Relevance per position, (n, L)."""
+        ...
+
+    @property
+    def prediction(self) -> np.ndarray:
+        """The model's output for the target, (n,)."""
+        ...
+
+    @property
+    def target(self) -> np.ndarray:
+        """Output that was explained, (n,)."""
+        ...
+
+    @property
+    def sequence(self) -> np.ndarray:
+        """Rows of the data set that were explained, (n,)."""
+        ...
+
+
+def score(per_nucleotide: Any, mask: Any) -> pd.DataFrame:
+    """Score per-nucleotide relevance against the positions of the planted sites.
+
+    Parameters
+    ----------
+    per_nucleotide : array or tensor, shape (N, L)
+        Relevance per position, signed; no unit, every score is independent of its scale.
+    mask : array or tensor, shape (N, L)
+        True (or 1) at the positions of the sites that matter for the target.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per sequence, in order (index ``sequence``), with the columns ``gini`` (of the absolute
+        relevance), ``rma`` (share of the positive mass in the mask), ``rma_absolute``, ``rra``,
+        ``average_precision``, ``auroc`` and ``prevalence`` (share of positions in the mask, which is chance
+        for ``rma`` and ``rra``). Localization is NaN where the mask is empty; a map that is all zero or
+        constant scores chance.
+
+    Raises
+    ------
+    InputError
+        If the shapes differ or are not (N, L), or the mask is not boolean.
+    NonFiniteError
+        If the relevance holds NaN or infinity.
+
+    References
+    ----------
+    See `gini`, `relevance_mass_accuracy`, `relevance_rank_accuracy`, `average_precision` and `auroc`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> table = score(np.array([[0.0, 2.0, 1.0, 0.0]]), np.array([[False, True, False, False]]))
+    >>> table["rra"].tolist()
+    [1.0]
+    """
+    import pandas as pd
+
+    maps = check_maps(per_nucleotide)
+    masks = check_masks(mask, (maps.shape[0], maps.shape[1]))
+    columns = {
+        "gini": gini(maps),
+        "rma": relevance_mass_accuracy(maps, masks),
+        "rma_absolute": relevance_mass_accuracy(maps, masks, sign="absolute"),
+        "rra": relevance_rank_accuracy(maps, masks),
+        "average_precision": average_precision(maps, masks),
+        "auroc": auroc(maps, masks),
+        "prevalence": masks.mean(axis=1),
+    }
+    return pd.DataFrame(columns, index=pd.RangeIndex(len(maps), name="sequence"))
+
+
+def score_dataset(
+    explained: Explained, truth: PlantedTruth, *, task: int | str | None = None
+) -> pd.DataFrame:
+    """Score explanations of a data set's sequences against its masks, each for the task that was explained.
+
+    Parameters
+    ----------
+    explained : AttributionFile
+        Explanations that name their rows in the data set and their targets.
+    truth : Dataset
+        The data set with planted motifs.
+    task : int or str, optional
+        Score every sequence against this task's mask; by default the output that was explained names the
+        task.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per explanation, in order: ``name``, ``sequence`` (row of the data set), ``task``,
+        ``prediction`` and the columns of `score`.
+
+    Raises
+    ------
+    InputError
+        If the rows, targets or lengths do not belong to the data set.
+
+    References
+    ----------
+    See `score`.
+
+    Examples
+    --------
+    >>> import genoplrp as gp                                                   # doctest: +SKIP
+    >>> from genoplrp.formats import AttributionFile                            # doctest: +SKIP
+    >>> score_dataset(AttributionFile.load("relevance.npz"), gp.Dataset.load("data"))  # doctest: +SKIP
+    """
+    n_rows = len(truth.names)
+    beyond = explained.sequence[explained.sequence >= n_rows]
+    if len(beyond):
+        raise InputError(
+            f"the relevance is of sequence {beyond[0]}, but the data set has {n_rows} sequences; "
+            "pass the data set that was explained"
+        )
+    tasks = _task_rows(explained.target, truth.tasks, task)
+    n, length = explained.per_nucleotide.shape
+    masks = np.zeros((n, length), dtype=bool)
+    for index in np.unique(tasks):
+        mask = truth.mask(int(index))
+        if mask.shape[1] != length:
+            raise InputError(
+                f"the relevance is {length} bp long, the data set's sequences {mask.shape[1]} bp; "
+                "pass the data set that was explained"
+            )
+        rows = tasks == index
+        masks[rows] = mask[explained.sequence[rows]]
+    table = score(explained.per_nucleotide, masks).reset_index(drop=True)
+    table.insert(0, "name", [truth.names[i] for i in explained.sequence])
+    table.insert(1, "sequence", explained.sequence)
+    table.insert(2, "task", [truth.tasks[i] for i in tasks])
+    table.insert(3, "prediction", explained.prediction)
+    return table
+
+
+def summarise(table: pd.DataFrame) -> pd.DataFrame:
+    """Mean over sequences of every score in a table, with its standard error.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        What `score` or `score_dataset` returns; other numeric columns are summarised too, text is left out.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per score (index ``metric``): ``mean``, ``standard_error`` (standard deviation over sequences
+        divided by the square root of their number; NaN for a single one) and ``n``, the sequences that have
+        the score.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> summarise(pd.DataFrame({"rma": [0.5, 0.7, float("nan")]})).round(2).loc["rma"].tolist()
+    [0.6, 0.1, 2.0]
+    """
+    import pandas as pd
+
+    numbers = table.select_dtypes("number")
+    summary = pd.DataFrame({"mean": numbers.mean(), "standard_error": numbers.sem(), "n": numbers.count()})
+    return summary.rename_axis("metric")
+
+
+def _task_rows(target: np.ndarray, tasks: list[str], task: int | str | None) -> np.ndarray:
+    """Give the task, as an index, that each explanation is to be scored against."""
+    if isinstance(task, str) and task not in tasks:
+        raise InputError(f"unknown task {task!r}; the data set has {', '.join(tasks)}")
+    if task is not None:
+        index = tasks.index(task) if isinstance(task, str) else task
+        target = np.full(len(target), index)
+    wrong = target[(target < 0) | (target >= len(tasks))]
+    if len(wrong):
+        raise InputError(
+            f"target {wrong[0]} is no task of the data set, which has {len(tasks)}: {', '.join(tasks)}; "
+            "say which one to score against with task="
+        )
+    return target

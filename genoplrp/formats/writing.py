@@ -1,0 +1,94 @@
+"""Writing results under a temporary name first, so that a file is there completely or not at all; no formats."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from genoplrp.errors import InputError, OutputExistsError
+
+
+@contextmanager
+def written(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Give a temporary path to write to, and rename it to `path` when the block ends without an error.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file to make; its folder must exist.
+    overwrite : bool
+        Replace a file that exists.
+
+    Yields
+    ------
+    Path
+        Where to write; it has the suffix of `path`.
+
+    Raises
+    ------
+    OutputExistsError
+        If `path` exists and `overwrite` is False, or is a folder.
+    InputError
+        If the folder does not exist.
+
+    Examples
+    --------
+    >>> target = Path(tempfile.mkdtemp()) / "a.txt"
+    >>> with written(target) as part:
+    ...     _ = part.write_text("done")
+    >>> target.read_text()
+    'done'
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise OutputExistsError(f"{path} is a folder; name a file in it")
+    if path.exists() and not overwrite:
+        raise OutputExistsError(f"{path} exists already; choose another name or ask to overwrite it")
+    if not path.parent.is_dir():
+        raise InputError(f"the folder {path.parent} does not exist; create it first")
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+        part = Path(folder) / path.name
+        yield part
+        part.replace(path)
+
+
+@contextmanager
+def written_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Give a temporary folder to fill, and rename it to `path` when the block ends without an error.
+
+    Parameters
+    ----------
+    path : str or Path
+        The folder to make.
+    overwrite : bool
+        Replace a folder that this function made (it holds a ``manifest.json``); nothing else is ever replaced.
+
+    Yields
+    ------
+    Path
+        Where to write.
+
+    Raises
+    ------
+    OutputExistsError
+        If `path` exists and is not to be, or must not be, replaced.
+    InputError
+        If the folder above it does not exist.
+    """
+    path = Path(path)
+    ours = (path / "manifest.json").is_file()
+    if path.exists() and not (overwrite and ours):
+        why = "it was not made by this command" if overwrite else "choose another name or ask to overwrite it"
+        raise OutputExistsError(f"{path} exists already: {why}; nothing was written")
+    if not path.parent.is_dir():
+        raise InputError(f"the folder {path.parent} does not exist; create it first")
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+        part = Path(folder) / path.name
+        part.mkdir()
+        yield part
+        if path.exists():
+            shutil.rmtree(path)
+        part.rename(path)

@@ -1,0 +1,238 @@
+"""Everything a live report shows: a sweep over p for each rule and method, scored; the page itself is ``report``'s."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from jaxtyping import Int
+from tqdm import tqdm
+
+import genoplrp
+from genoplrp.errors import InputError
+from genoplrp.pipeline.explain import rows_to_explain, task_index
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from genoplrp.report import ReportContent
+    from genoplrp.synthetic import Dataset
+    from genoplrp.training import TrainedModel
+
+SHARES = tuple(round(0.05 * i, 2) for i in range(20))
+RULES = ("gamma", "epsilon")
+METHODS = ("lambda", "M")
+METRICS = ("gini", "rma", "rra", "average_precision", "auroc")
+_CHUNK = 64
+
+
+def report_content(
+    fit: TrainedModel,
+    data: Dataset,
+    rows: Int[np.ndarray, " n"],
+    *,
+    target: int | str = 0,
+    rules: Sequence[str] = RULES,
+    methods: Sequence[str] = METHODS,
+    p: Sequence[float] = SHARES,
+    title: str | None = None,
+    batch_size: int = 32,
+    device: str | None = None,
+    progress: bool = True,
+) -> ReportContent:
+    """Explain sequences at many p with several rules and methods, and score each map.
+
+    Parameters
+    ----------
+    fit
+        The trained model.
+    data
+        The data set.
+    rows
+        (N,) rows of the data set to report.
+    target
+        Index or name of the task that is explained.
+    rules, methods, p
+        What the reader of the report can choose from.
+    title
+        Heading; by default the data set's and the network's names.
+    batch_size, device, progress
+        As in `genoplrp.Explainer`.
+
+    Returns
+    -------
+    ReportContent
+
+    Raises
+    ------
+    InputError
+        If the model does not fit the data, the target is unknown, or a list is empty.
+    """
+    from genoplrp.evaluation import score
+    from genoplrp.evaluation.sparsity import gini
+    from genoplrp.report import MapStore, ReportContent
+
+    if not (rules and methods and p):
+        raise InputError("a report needs at least one rule, one method and one p")
+    if data.length != fit.length:
+        raise InputError(
+            f"the data set's sequences have {data.length} bp, the model was trained on {fit.length} bp"
+        )
+    task = task_index(fit, target)
+    truth_task = data.tasks.index(fit.tasks[task]) if fit.tasks[task] in data.tasks else None
+    part = data.subset(rows)
+    planted = truth_task is not None and len(part.instances) > 0
+    mask = part.mask(truth_task) if planted and truth_task is not None else None
+    n_maps = len(rules) * len(methods) * len(p)
+    store = MapStore(len(rows), n_maps, data.length)
+    scores = {
+        metric: np.full((len(rows), n_maps), np.nan) for metric in (METRICS if planted else METRICS[:1])
+    }
+    prediction = np.zeros(len(rows))
+    bar = tqdm(total=len(rows) * n_maps, desc="sweep", unit="map", disable=None if progress else True)
+    one_hot = part.one_hot()
+    for first in range(0, len(rows), _CHUNK):
+        chunk = slice(first, min(first + _CHUNK, len(rows)))
+        for index, maps, logits in _sweeps(fit, one_hot[chunk], task, rules, methods, p, batch_size, device):
+            store.put(first, index, maps)
+            prediction[chunk] = logits
+            found = score(maps, mask[chunk]) if mask is not None else {"gini": gini(maps)}
+            for metric, values in scores.items():
+                values[chunk, index] = np.asarray(found[metric])
+            bar.update(len(maps))
+    bar.close()
+    task_name = fit.tasks[task]
+    return ReportContent(
+        title=title
+        or f"{data.spec.name if data.spec is not None else 'Data set'}, {fit.architecture} network",
+        facts=_facts(fit, data, task_name, len(rows)),
+        names=part.names,
+        sequences=[sequence.ljust(data.length, "N") for sequence in part.sequences],
+        prediction=prediction,
+        label=part.labels[:, truth_task] if truth_task is not None else None,
+        task=task_name,
+        rules=list(rules),
+        methods=list(methods),
+        p=list(p),
+        maps=store,
+        scores=scores,
+        instances=_instances(part, truth_task),
+        notes=_notes(data.length, planted),
+    )
+
+
+def run_folder(
+    run: Path, model: Path | None, dataset: Path | None
+) -> tuple[Path, Path, Int[np.ndarray, " n"] | None]:
+    """Find model, data set and the sequences that were explained in a folder of ``genoplrp quickstart``.
+
+    Returns
+    -------
+    tuple
+        Path of the model, path of the data set, rows that were explained (None where there is no relevance file).
+
+    Raises
+    ------
+    InputError
+        If one of the two is missing.
+    """
+    from genoplrp.formats.attribution import AttributionFile
+
+    if not run.is_dir():
+        raise InputError(f"there is no folder {run}; `genoplrp quickstart` makes one")
+    model, dataset = model or run / "model", dataset or run / "data"
+    for path, option in ((model, "--model"), (dataset, "--dataset")):
+        if not path.exists():
+            raise InputError(f"there is no {path}; say where it is with {option}")
+    explained = sorted((run / "relevance").glob("*.npz"))
+    return model, dataset, AttributionFile.load(explained[0]).sequence if explained else None
+
+
+def rows_to_report(
+    data: Dataset, explained: Int[np.ndarray, " n"] | None, split: str | None, limit: int | None
+) -> Int[np.ndarray, " n"]:
+    """Return the rows to report: those that were explained, unless a part of the data set is asked for."""
+    if split is None and explained is not None:
+        if len(explained) and explained.max() >= len(data):
+            raise InputError(
+                "the run's relevance files belong to another data set; choose sequences with --split"
+            )
+        return explained[:limit]
+    return rows_to_explain(data, split=None if split == "all" else split or "test", limit=limit)
+
+
+def _sweeps(
+    fit: TrainedModel,
+    one_hot: np.ndarray,
+    task: int,
+    rules: Sequence[str],
+    methods: Sequence[str],
+    p: Sequence[float],
+    batch_size: int,
+    device: str | None,
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Yield (index of the map, per-nucleotide relevance, logits) for each rule, method and p."""
+    import torch
+
+    from genoplrp.relevance import Explainer, Pruning
+
+    X = torch.from_numpy(one_hot)
+    index = 0
+    for rule in rules:
+        for method in methods:
+            explainer = Explainer(
+                fit.model,
+                rule,
+                Pruning(method=cast(Any, method)),
+                batch_size=batch_size,
+                device=device,
+                diagnostics=False,
+            )
+            for _, explanation in explainer.sweep(X, task, p):
+                yield index, explanation.per_nucleotide.numpy(), explanation.prediction.numpy()
+                index += 1
+
+
+def _instances(part: Dataset, task: int | None) -> pd.DataFrame | None:
+    if not len(part.instances):
+        return None
+    table = part.instances
+    if task is None:
+        return table
+    matters = table.index.isin(part.instances_of(task).index)
+    return table.assign(role=np.where(matters, "core", "other"))
+
+
+def _facts(fit: TrainedModel, data: Dataset, task: str, n: int) -> dict[str, str]:
+    # Of the task that is shown, where there are several.
+    test = fit.metrics.get("test", {})
+    test = test.get("tasks", {}).get(task, test)
+    figures = [f"{k} {test[k]:.3f}" for k in ("auroc", "average_precision") if isinstance(test.get(k), float)]
+    origin = f"{data.spec.name}, seed {data.seed}" if data.spec is not None else "sequences from a file"
+    return {
+        "Network": f"{fit.architecture}, seed {fit.seed}",
+        "Test": ", ".join(figures) or "not evaluated",
+        "Data": f"{origin}, {len(data):,} sequences of {data.length:,} bp",
+        "Shown": f"{n} sequences",
+        "Task": task,
+        "Made by": f"genoplrp {genoplrp.__version__}",
+    }
+
+
+def _notes(length: int, planted: bool) -> list[str]:
+    notes = [
+        "Letters are as high as the relevance of their base, in units of the explained output (a logit). The page keeps"
+        " relevance in 255 steps from minus to plus the largest of each map; scores were computed from the full"
+        " numbers before.",
+        "p is the share of relevance that PLRP prunes at each layer (negative relevance: half of it); p = 0 is LRP."
+        " Dashed lines: mean over all sequences.",
+    ]
+    if planted:
+        notes.append("Coloured stretches are planted motifs that matter for the task; grey ones do not.")
+    if length > 1000:
+        notes.append(
+            "Where a base is narrower than a pixel, the extremes of each pixel are drawn (red up, blue down)."
+        )
+    return notes

@@ -1,0 +1,148 @@
+"""Mean |relevance| at each position of aligned sequences (splice sites, peak summits); single sequences are logos."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from genoplrp.errors import InputError
+from genoplrp.plotting.arrays import as_array, as_profile
+from genoplrp.plotting.curves import SERIES_COLORS, quiet_axes
+from genoplrp.plotting.highlights import Highlight, draw_highlights, read_spans
+
+if TYPE_CHECKING:
+    import torch
+
+
+def plot_profile(
+    relevance: Mapping[str, Any] | Float[np.ndarray, "n length"] | torch.Tensor,
+    ax: Axes | None = None,
+    *,
+    center: int | None = None,
+    highlight: Highlight | None = None,
+    absolute: bool = True,
+    label: str | None = None,
+    title: str | None = None,
+    figsize: tuple[float, float] = (7.0, 2.8),
+) -> Axes:
+    """Draw the mean |relevance| over aligned sequences, with its 95 % band.
+
+    Parameters
+    ----------
+    relevance : array or tensor, shape (N, L) or (N, 4, L), or a mapping from name to such
+        Relevance per position of N sequences that are aligned to one another; (N, 4, L) is summed over the
+        bases first. A mapping draws one line per entry (donors and acceptors, LRP and PLRP).
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; by default a new figure.
+    center : int, optional
+        Index of the position that the axis calls 0; by default the first. Position `center` - 1 is called -1.
+    highlight : DataFrame, list of tuples, or bool array of shape (L,), optional
+        Stretches to mark, in the coordinates of the axis.
+    absolute : bool
+        Average |relevance|; otherwise the signed relevance.
+    label : str, optional
+        Name of a single line.
+    title : str, optional
+        Text above the axes.
+    figsize : (float, float)
+        Size of the new figure in inches.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    InputError
+        If the shape is another, NaN occurs, or the lines differ in length.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from matplotlib.figure import Figure
+    >>> ax = plot_profile({"donors": np.ones((5, 60)), "acceptors": np.zeros((4, 60))}, Figure().subplots(), center=30)
+    >>> ax.lines[0].get_xdata()[[0, -1]].tolist()
+    [-30, 29]
+    """
+    lines = dict(relevance) if isinstance(relevance, Mapping) else {label or "": relevance}
+    profiles = {name: as_profile(values, name or "relevance") for name, values in lines.items()}
+    lengths = {profile.shape[1] for profile in profiles.values()}
+    if len(lengths) != 1:
+        raise InputError(f"aligned sequences have one length; got {sorted(lengths)}")
+    length = lengths.pop()
+    if center is not None and not 0 <= center < length:
+        raise InputError(f"center must be a position of the sequences, 0 to {length - 1}; got {center}")
+    first = -(center or 0)
+    spans = read_spans(highlight, first)
+    if ax is None:
+        import matplotlib.pyplot as plt
+
+        _, ax = plt.subplots(figsize=figsize, layout="constrained")
+    x = np.arange(first, first + length)
+    for color, (name, profile) in zip(SERIES_COLORS * len(profiles), profiles.items(), strict=False):
+        mean, half = _mean_and_half_width(np.abs(profile) if absolute else profile)
+        # One step a base: a line between bases would invent values there.
+        ax.fill_between(x, mean - half, mean + half, step="mid", color=color, alpha=0.2, linewidth=0)
+        ax.step(x, mean, where="mid", color=color, linewidth=1.4, label=name or None)
+    ax.set_xlim(first - 0.5, first + length - 0.5)
+    if absolute:
+        ax.set_ylim(bottom=0)
+    else:
+        ax.axhline(0, color="#444444", linewidth=0.6)
+    quiet_axes(ax)
+    ax.xaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10], integer=True))
+    ax.xaxis.set_major_formatter(
+        FuncFormatter(lambda v, _: f"{v:+.0f}" if center is not None and v else f"{v:.0f}")
+    )
+    ax.set_xlabel("position (bp)")
+    ax.set_ylabel("mean |relevance|" if absolute else "mean relevance")
+    room = draw_highlights(ax, spans)
+    if any(profiles):
+        ax.legend(frameon=False, fontsize=8)
+    if title:
+        ax.set_title(title, fontsize=10, loc="left", pad=room + 5)
+    return ax
+
+
+def mean_logo(
+    relevance: Float[np.ndarray, "n 4 length"] | torch.Tensor,
+) -> Float[np.ndarray, "4 length"]:
+    """Mean relevance of each base at each position over aligned sequences, to be drawn by `plot_logo`.
+
+    Parameters
+    ----------
+    relevance : array or tensor, shape (N, 4, L)
+        Relevance of N aligned sequences.
+
+    Returns
+    -------
+    array, shape (4, L)
+
+    Raises
+    ------
+    InputError
+        If the shape is another.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> mean_logo(np.ones((3, 4, 5))).shape
+    (4, 5)
+    """
+    array = as_array(relevance, "relevance")
+    if array.ndim != 3 or array.shape[1] != 4 or 0 in array.shape:
+        raise InputError(f"relevance must have shape (N, 4, L) with N and L at least 1; got {array.shape}")
+    mean: np.ndarray = array.mean(axis=0)
+    return mean
+
+
+def _mean_and_half_width(values: Float[np.ndarray, "n length"]) -> tuple[np.ndarray, np.ndarray]:
+    mean = values.mean(axis=0)
+    if len(values) == 1:
+        return mean, np.zeros_like(mean)
+    return mean, 1.96 * values.std(axis=0, ddof=1) / np.sqrt(len(values))

@@ -1,0 +1,120 @@
+"""Figures to files: PNG, SVG and PDF, complete or not at all; nothing is drawn here."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from genoplrp.errors import InputError, OutputExistsError
+
+FORMATS = ("png", "svg", "pdf")
+
+
+def check_figure_path(path: str | Path, *, overwrite: bool = False) -> Path:
+    """Check, before the work begins, that a figure can be written.
+
+    Parameters
+    ----------
+    path : str or Path
+        File to write; its suffix names the format.
+    overwrite : bool
+        Replace a file that exists.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    InputError
+        If the format is unknown or the folder does not exist.
+    OutputExistsError
+        If the file exists and `overwrite` is False.
+
+    Examples
+    --------
+    >>> check_figure_path("logo.png", overwrite=True).name
+    'logo.png'
+    """
+    path = Path(path)
+    if path.suffix.lower().lstrip(".") not in FORMATS:
+        raise InputError(f"cannot write {path}: name a file that ends in .{', .'.join(FORMATS)}")
+    if not path.parent.is_dir():
+        raise InputError(f"the folder {path.parent} does not exist; create it first")
+    if path.is_dir() or (path.exists() and not overwrite):
+        raise OutputExistsError(f"{path} exists already; choose another name or ask to overwrite it")
+    return path
+
+
+def save_figure(
+    figure: Figure | Sequence[Figure], path: str | Path, *, dpi: float = 150, overwrite: bool = False
+) -> Path:
+    """Write a figure, or the pages of a PDF, completely or not at all.
+
+    Parameters
+    ----------
+    figure : Figure or sequence of Figure
+        Several make a PDF with one page each.
+    path : str or Path
+        File to write; its suffix (.png, .svg, .pdf) names the format.
+    dpi : float
+        Pixels per inch of a PNG.
+    overwrite : bool
+        Replace a file that exists.
+
+    Returns
+    -------
+    Path
+        `path`.
+
+    Raises
+    ------
+    InputError
+        As in `check_figure_path`, or if several figures are to go into a format without pages.
+    OutputExistsError
+        If the file exists and `overwrite` is False.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_figure(Figure(), Path(folder) / "empty.svg").suffix
+    '.svg'
+    """
+    path = check_figure_path(path, overwrite=overwrite)
+    suffix = path.suffix.lower().lstrip(".")
+    pages = [figure] if isinstance(figure, Figure) else list(figure)
+    if len(pages) != 1 and suffix != "pdf":
+        raise InputError(
+            f"{path} holds one figure, {len(pages)} are to be written; name a .pdf for one page each"
+        )
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        if suffix == "pdf":
+            _write_pages(pages, temporary)
+        else:
+            # Without the date the same figure makes the same PNG.
+            metadata = {"Date": None} if suffix == "svg" else None
+            pages[0].savefig(temporary, format=suffix, dpi=dpi, metadata=metadata)
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(0o666 & ~mask)  # mkstemp makes private files
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return path
+
+
+def _write_pages(pages: Sequence[Figure], path: Path) -> None:
+    from matplotlib.backends.backend_pdf import PdfPages
+
+    with PdfPages(path, metadata={"CreationDate": None}) as pdf:
+        for page in pages:
+            pdf.savefig(page)

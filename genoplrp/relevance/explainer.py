@@ -1,0 +1,417 @@
+"""The explainer: the object that keeps model, rules, pruning and settings, and explains batch by batch.
+
+References
+----------
+Bach et al. 2015, PLOS ONE 10(7), e0130140 (LRP); Yanez Sarmiento et al. 2024, ECML PKDD (PLRP).
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from genoplrp.errors import InputError, NonFiniteError, UnsupportedOperationError
+from genoplrp.relevance import operations  # noqa: F401  (registers the handlers)
+from genoplrp.relevance.explanation import Explanation, join
+from genoplrp.relevance.guards import check_model, evaluation_mode
+from genoplrp.relevance.inputs import check_input, check_target, select_target
+from genoplrp.relevance.ledger import Ledger
+from genoplrp.relevance.presets import DEFAULT_PRESET, rule_book
+from genoplrp.relevance.propagation import AmbiguousBatchError, EqualLengthError, Run
+from genoplrp.relevance.pruning import Pruning
+from genoplrp.relevance.tracing import Tracer, one_explanation
+
+Target = int | Sequence[int] | Tensor | Callable[[Any], Tensor] | None
+SWEEP = tuple(round(0.05 * i, 2) for i in range(20))
+"""The paper's values of p: 0, 0.05, ..., 0.95."""
+HOOKS = (
+    "activation checkpointing (or another saved-tensor hook) would run parts of the model again, unseen, where "
+    "relevance passes back: switch it off for the explanation"
+)
+
+
+class Explainer:
+    """Explains a model's outputs by LRP or PLRP; reusable, thread-safe, and without effect on the model.
+
+    Parameters
+    ----------
+    model
+        Any `torch.nn.Module`, as it is: its parameters, gradients, mode and hooks stay untouched. It is explained in
+        evaluation mode.
+    rules
+        Preset name, `Preset`, `Rule`, or mapping from layer name or module class to `Rule`.
+    pruning
+        `Pruning`; None for plain LRP.
+    batch_size
+        Sequences explained at once; halved by itself when memory runs out.
+    device
+        Where to compute; None for where the model is. On another device a copy of the model runs.
+    diagnostics
+        Keep the books (`Explanation.layers`, `Explanation.check`); costs a pass over memory a layer.
+    keep_intermediate
+        True, or names of layers: keep the relevance at their input.
+    keep_multiplier
+        Keep the relevance per unit of input, for all four bases.
+
+    Raises
+    ------
+    InputError, UnsupportedModelError
+        If the model or a setting cannot be used.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torch import nn
+    >>> model = nn.Sequential(nn.Conv1d(4, 8, 5), nn.ReLU(), nn.Flatten(), nn.Linear(48, 1))
+    >>> X = torch.eye(4)[torch.randint(4, (2, 10))].mT
+    >>> explain = Explainer(model, rules="gamma", pruning=Pruning(p=0.1))
+    >>> bool(explain(X).check().holds)
+    True
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        rules: Any = DEFAULT_PRESET,
+        pruning: Pruning | None = None,
+        *,
+        batch_size: int = 64,
+        device: str | torch.device | None = None,
+        diagnostics: bool = True,
+        keep_intermediate: bool | Iterable[str] = False,
+        keep_multiplier: bool = False,
+    ) -> None:
+        self.model = check_model(model)
+        self.rules = rule_book(rules)
+        if pruning is not None and not isinstance(pruning, Pruning):
+            raise InputError(
+                f"pruning={pruning!r}: give a Pruning, e.g. Pruning(p=0.1), or None for plain LRP"
+            )
+        self.pruning = pruning
+        if batch_size < 1:
+            raise InputError(f"batch_size={batch_size}: must be at least 1")
+        self.batch_size = batch_size
+        self.diagnostics = diagnostics
+        self.keep: Any = None
+        if keep_intermediate:
+            self.keep = "all" if keep_intermediate is True else set(keep_intermediate)
+        self.keep_multiplier = keep_multiplier
+        self._runner = self._on_device(device)
+
+    def __call__(
+        self,
+        X: Float[Tensor, "n 4 length"],
+        target: Target = 0,
+        *,
+        args: Sequence[Tensor] | None = None,
+        progress: bool = False,
+    ) -> Explanation:
+        """Explain sequences.
+
+        Parameters
+        ----------
+        X
+            (N, 4, L) one-hot sequences (or any input the model takes); arrays are converted.
+        target
+            Output index, (N,) indices, a function of the output that returns (N,), or None where the model returns
+            one number per sequence.
+        args
+            Further inputs of the model, (N, ...) each.
+        progress
+            Show a progress bar.
+
+        Returns
+        -------
+        Explanation
+            On the CPU.
+        """
+        return self._explain(X, target, args, [self.pruning], progress)[0]
+
+    def sweep(
+        self,
+        X: Float[Tensor, "n 4 length"],
+        target: Target = 0,
+        p: Sequence[float] = SWEEP,
+        *,
+        args: Sequence[Tensor] | None = None,
+        progress: bool = False,
+    ) -> Iterator[tuple[float, Explanation]]:
+        """Explain with many values of p from one forward pass.
+
+        Parameters
+        ----------
+        X, target, args, progress
+            As in a call.
+        p
+            Shares to prune; all else as in the explainer's pruning. Default 0, 0.05, ..., 0.95.
+
+        Yields
+        ------
+        tuple
+            (p, `Explanation`).
+        """
+        base = self.pruning or Pruning()
+        prunings = [base.with_p(value) for value in p]
+        yield from zip(p, self._explain(X, target, args, list(prunings), progress), strict=True)
+
+    def average(
+        self,
+        X: Float[Tensor, "n 4 length"],
+        target: Target = 0,
+        p: Sequence[float] = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25),
+        *,
+        args: Sequence[Tensor] | None = None,
+        progress: bool = False,
+    ) -> Explanation:
+        """Explain with several p from one forward pass and average the maps, each in units of its positive mass.
+
+        A base that survives strong pruning counts more than one that does not, and no base is lost that p = 0 shows.
+        The result is scaled to the positive mass of the first map.
+
+        Parameters
+        ----------
+        X, target, p, args, progress
+            As in `sweep`.
+        """
+        total: Tensor | None = None
+        first: Explanation | None = None
+        for _, e in self.sweep(X, target, p, args=args, progress=progress):
+            share = e.relevance / _unit(e.relevance)
+            total = share if total is None else total + share
+            first = e if first is None else first
+        if first is None or total is None:
+            raise InputError("average(p=[]): give at least one p")
+        return Explanation(
+            relevance=total * _unit(first.relevance) / len(p),
+            prediction=first.prediction,
+            target=first.target,
+            notes=[*first.notes, f"average over p = {', '.join(f'{v:g}' for v in p)}"],
+            settings=first.settings | {"average": list(p)},
+        )
+
+    # -- the work -------------------------------------------------------------------------------------------------
+
+    def _explain(
+        self,
+        X: Any,
+        target: Target,
+        args: Sequence[Tensor] | None,
+        prunings: list[Pruning | None],
+        progress: bool,
+    ) -> list[Explanation]:
+        x, extra = check_input(X, args, self._runner)
+        wanted = check_target(target, len(x))
+        if len(x) == 0:
+            empty = Explanation(x.float(), torch.zeros(0), target, notes=["no sequences"])
+            return [empty for _ in prunings]
+        parts: list[list[Explanation]] = []
+        start, size = 0, self.batch_size
+        alone = ""
+        bar = _progress_bar(len(x), progress)
+        with bar, one_explanation(), evaluation_mode(self._runner):
+            while start < len(x):
+                stop = min(start + size, len(x))
+                try:
+                    part = self._batch(
+                        x[start:stop], [a[start:stop] for a in extra], wanted(start, stop), prunings
+                    )
+                except AmbiguousBatchError as error:
+                    if size == 1:
+                        raise InputError(
+                            "the model's layers do not keep one sequence apart from another"
+                        ) from None
+                    if isinstance(error, EqualLengthError) and stop - start > 2:
+                        size = stop - start - 1
+                    else:
+                        size, alone = 1, str(error)
+                    continue
+                except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+                    if HOOKS in str(error):
+                        raise UnsupportedOperationError(HOOKS) from None
+                    if not _is_out_of_memory(error) or stop - start == 1:
+                        raise
+                    size = max(1, (stop - start) // 2)
+                    warnings.warn(
+                        f"memory ran out with {stop - start} sequences; going on with {size}", stacklevel=3
+                    )
+                    continue
+                parts.append(part)
+                bar.update(stop - start)
+                start = stop
+        joined = [join([part[i] for part in parts]) for i in range(len(prunings))]
+        if alone:
+            for e in joined:
+                e.notes.append(f"explained one sequence at a time: {alone}")
+        return joined
+
+    def _batch(
+        self, x: Tensor, extra: list[Tensor], target: Any, prunings: list[Pruning | None]
+    ) -> list[Explanation]:
+        """Explain one batch: one forward pass, one backward pass for each pruning."""
+        with (
+            torch.inference_mode(False),
+            torch.enable_grad(),
+            torch.autocast("cpu", enabled=False),
+            torch.autocast("cuda", enabled=False),
+            torch.autograd.graph.disable_saved_tensors_hooks(HOOKS),
+        ):
+            run = Run(batch=len(x), keep=self.keep)
+            if self.diagnostics:
+                run.ledger = Ledger()
+            leaf, shadow, output, tracer = self._forward(x, extra, target, run)
+            results = []
+            for i, pruning in enumerate(prunings):
+                run.pruning = {} if pruning is None else pruning.plan(run.layers)
+                if run.ledger is not None:
+                    run.ledger = Ledger(operations=run.ledger.operations)
+                run.intermediate = {}
+                last = i == len(prunings) - 1
+                relevance, multiplier = _backward(output, leaf, shadow, retain=not last)
+                _check_finite(relevance, "relevance")
+                results.append(
+                    Explanation(
+                        relevance=relevance.cpu(),
+                        prediction=output.detach().cpu(),
+                        target=_target_value(target),
+                        multiplier=multiplier.cpu()
+                        if self.keep_multiplier and multiplier is not None
+                        else None,
+                        intermediate={k: v.cpu() for k, v in self._in_order(run).items()},
+                        notes=list(tracer.notes),
+                        settings=self._settings(pruning, tracer),
+                        ledgers=[] if run.ledger is None else [(0, run.ledger)],
+                    )
+                )
+        return results
+
+    def _forward(
+        self, x: Tensor, extra: list[Tensor], target: Any, run: Run
+    ) -> tuple[Tensor, Tensor | None, Tensor, Tracer]:
+        names = {module: path for path, module in self._runner.named_modules()}
+        parameters = {id(p): path for path, p in self._runner.named_parameters()}
+        tracer = Tracer(run, self.rules, names, parameters)
+        leaf = x.detach().clone().requires_grad_(True)
+        direct = any(rule.direct for rule in self._all_rules())
+        shadow = torch.zeros_like(leaf).requires_grad_(True) if direct else None
+        tracer.leaf(leaf, is_input=True, shadow=shadow)
+        with tracer:
+            y = self._runner(leaf, *extra)
+        y = tracer.latest(y)
+        y = _at_logits(y, tracer)
+        tracer.in_target = True
+        with tracer:
+            output = select_target(y, target, len(x))
+        output = tracer.latest(output)
+        if not tracer.is_traced(output):
+            raise InputError("the explained output does not depend on the model's input")
+        if not tracer.known(output):
+            raise tracer.refuse(
+                type(output.grad_fn).__name__, "the output was made by code that cannot be seen"
+            )
+        _check_finite(output, "the model's output")
+        if not run.layers:
+            tracer.note("the model has no convolution or linear layer: nothing can be pruned")
+        return leaf, shadow, output, tracer
+
+    def _all_rules(self) -> list[Any]:
+        book = self.rules
+        return [
+            book.preset.input,
+            book.preset.convolution,
+            book.preset.dense,
+            *book.by_name.values(),
+            *book.by_type.values(),
+        ]
+
+    def _in_order(self, run: Run) -> dict[str, Tensor]:
+        return {
+            layer.name: run.intermediate[layer.name] for layer in run.layers if layer.name in run.intermediate
+        }
+
+    def _settings(self, pruning: Pruning | None, tracer: Tracer) -> dict[str, Any]:
+        return {"rules": self.rules, "pruning": pruning, "operations": tracer.counts}
+
+    def _on_device(self, device: str | torch.device | None) -> nn.Module:
+        if device is None:
+            return self.model
+        wanted = torch.device(device)
+        present = next((t.device for t in [*self.model.parameters(), *self.model.buffers()]), wanted)
+        same = present.type == wanted.type and (wanted.index is None or wanted.index == present.index)
+        return self.model if same else copy.deepcopy(self.model).to(wanted)
+
+
+def _unit(relevance: Tensor) -> Tensor:
+    """Return the positive mass of each map; where there is none, the negative one; 1 for an empty map."""
+    flat = relevance.flatten(1)
+    positive, negative = flat.clamp(min=0).sum(dim=1), flat.clamp(max=0).abs().sum(dim=1)
+    unit = torch.where(positive > 0, positive, negative)
+    return torch.where(unit > 0, unit, 1.0).reshape(-1, *[1] * (relevance.dim() - 1))
+
+
+def _backward(
+    output: Tensor, leaf: Tensor, shadow: Tensor | None, *, retain: bool
+) -> tuple[Tensor, Tensor | None]:
+    inputs = [leaf] if shadow is None else [leaf, shadow]
+    grads = torch.autograd.grad(output.sum(), inputs, retain_graph=retain, allow_unused=True)
+    g = torch.zeros_like(leaf) if grads[0] is None else grads[0]
+    relevance = leaf.detach() * g
+    if shadow is None or grads[1] is None:
+        return relevance, g
+    return relevance + grads[1], None
+
+
+def _at_logits(y: Any, tracer: Tracer) -> Any:
+    """Replace outputs that end in a sigmoid or softmax by what went into it."""
+    if isinstance(y, Tensor):
+        logit = tracer.marks_of(y).logit
+        if logit is None:
+            return y
+        tracer.note("the model ends in a sigmoid or softmax: its input (the logit) is explained")
+        with tracer:
+            out: Tensor = logit()
+        return out
+    if isinstance(y, tuple | list) and type(y) in (tuple, list):
+        return type(y)(_at_logits(v, tracer) for v in y)
+    if isinstance(y, dict):
+        return {k: _at_logits(v, tracer) for k, v in y.items()}
+    return y
+
+
+def _check_finite(values: Tensor, what: str) -> None:
+    rows = values.detach().reshape(len(values), -1)
+    bad = ~torch.isfinite(rows).all(dim=1)
+    if bool(bad.any()):
+        index = int(bad.nonzero()[0])
+        raise NonFiniteError(
+            f"{what} of sequence {index} of its batch ({int(bad.sum())} of {len(values)}) is not finite: check the "
+            "model's weights and the input for NaN, infinity or very large values"
+        )
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    text = str(error).lower()
+    return (
+        isinstance(error, torch.OutOfMemoryError | MemoryError)
+        or "out of memory" in text
+        or "can't allocate memory" in text
+        or "not enough memory" in text
+    )
+
+
+def _target_value(target: Any) -> Any:
+    if isinstance(target, Tensor):
+        return target.cpu()
+    return getattr(target, "__name__", repr(target)) if callable(target) else target
+
+
+def _progress_bar(total: int, progress: bool) -> Any:
+    from tqdm import tqdm
+
+    # None: no bar where the output is not a terminal.
+    return tqdm(total=total, desc="explain", unit="seq", disable=None if progress else True)

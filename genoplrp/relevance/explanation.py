@@ -1,0 +1,279 @@
+"""What an explanation is: relevance, what was explained, and the books. Not here: how it is computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from genoplrp.errors import InputError
+from genoplrp.relevance.ledger import Ledger, ledger_frame
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Conservation(NamedTuple):
+    """Verdict on the books: whether every unit of the explained output is accounted for.
+
+    Attributes
+    ----------
+    holds
+        True where the gap is within the tolerance for every sequence.
+    gap
+        (N,) float64: (relevance at the input + absorbed - explained output) / scale.
+    scale
+        (N,) float64: the larger of |explained output| and the largest relevance that any layer took in or absorbed.
+    relevance, absorbed, output
+        (N,) float64 each.
+    verdict
+        One sentence.
+    """
+
+    holds: bool
+    gap: Tensor
+    scale: Tensor
+    relevance: Tensor
+    absorbed: Tensor
+    output: Tensor
+    verdict: str
+
+    def __str__(self) -> str:
+        return self.verdict
+
+
+@dataclass(eq=False)
+class Explanation:
+    """Relevance of N sequences for one explained output each.
+
+    Attributes
+    ----------
+    relevance
+        (N, 4, L): relevance of every input entry, in units of the explained output (a logit).
+    prediction
+        (N,): the explained output.
+    target
+        What was explained: an index, (N,) indices, or the name of the function.
+    multiplier
+        (N, 4, L): relevance per unit of input (hypothetical contributions), or None where it was not kept or the
+        input rule has none.
+    intermediate
+        Layer name -> relevance at the layer's input, where it was asked for.
+    notes
+        What a reader should know: an output explained at its logit, dropout left on, ...
+    settings
+        Rules, pruning and operations, as text.
+    """
+
+    relevance: Float[Tensor, "n 4 length"]
+    prediction: Float[Tensor, " n"]
+    target: Any
+    multiplier: Float[Tensor, "n 4 length"] | None = None
+    intermediate: dict[str, Tensor] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    settings: dict[str, Any] = field(default_factory=dict)
+    ledgers: list[tuple[int, Ledger]] = field(default_factory=list, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.relevance)
+
+    def __repr__(self) -> str:
+        return f"Explanation({len(self)} sequences, relevance {tuple(self.relevance.shape)}, target {self.target!r})"
+
+    @property
+    def per_nucleotide(self) -> Float[Tensor, "n length"]:
+        """(N, L): relevance summed over the four channels."""
+        return self.relevance.sum(dim=1)
+
+    @property
+    def layers(self) -> pd.DataFrame:
+        """One row a layer and sequence: what came in, was handed on, kept, pruned, given back, absorbed.
+
+        Columns as in `genoplrp.relevance.ledger.ledger_frame`; empty where diagnostics were off.
+        """
+        return ledger_frame(self.ledgers)
+
+    @property
+    def absorbed(self) -> pd.DataFrame:
+        """One row a sequence, one column a layer or operation: the relevance it absorbed."""
+        import pandas as pd
+
+        frames = [
+            pd.DataFrame(
+                {name: value.detach().cpu().numpy() for name, value in ledger.absorbed.items()},
+                index=range(first, first + _length(ledger)),
+            )
+            for first, ledger in self.ledgers
+        ]
+        return pd.concat(frames).rename_axis("sequence") if frames else pd.DataFrame()
+
+    def check(self, tolerance: float = 1e-4) -> Conservation:
+        """Check that relevance at the input and all that was absorbed add up to the explained output.
+
+        Parameters
+        ----------
+        tolerance
+            Relative to the larger of the output and the relevance in circulation (gamma and z-plus blow signs up).
+
+        Returns
+        -------
+        Conservation
+            The verdict, with the figures for every sequence.
+
+        Raises
+        ------
+        InputError
+            If the explanation was made without diagnostics.
+        """
+        if not self.ledgers and len(self):
+            raise InputError("check() needs the books: explain with Explainer(..., diagnostics=True)")
+        n = len(self)
+        absorbed, circulation = torch.zeros(n, dtype=torch.float64), torch.zeros(n, dtype=torch.float64)
+        for first, ledger in self.ledgers:
+            size = _length(ledger)
+            span = slice(first, first + size)
+            absorbed[span] = ledger.total_absorbed(size)
+            flows = [row["relevance_in"].abs().cpu() for row in ledger.rows.values()]
+            flows += [row["positive_mass"].cpu() for row in ledger.rows.values()]
+            flows += [value.abs().cpu() for value in ledger.absorbed.values()]
+            circulation[span] = torch.stack(flows).amax(dim=0) if flows else 0.0
+        relevance = self.relevance.double().flatten(1).sum(dim=1)
+        relevance = relevance + self.settings.get("relevance_of_args", torch.zeros(n, dtype=torch.float64))
+        output = self.prediction.double()
+        scale = torch.maximum(output.abs(), circulation).clamp(min=torch.finfo(torch.float64).tiny)
+        gap = (relevance + absorbed - output) / scale
+        worst = float(gap.abs().max()) if n else 0.0
+        holds = worst <= tolerance
+        share = float((absorbed.abs() / output.abs().clamp(min=1e-12)).median()) if n else 0.0
+        verdict = (
+            f"{'Conserved' if holds else 'NOT conserved'}: relevance at the input plus absorbed equals the explained "
+            f"output to {worst:.1e} (tolerance {tolerance:.0e}, relative to the relevance in circulation); biases, "
+            f"stabilizers and operations absorbed {share:.0%} of the output (median)."
+        )
+        return Conservation(holds, gap, scale, relevance, absorbed, output, verdict)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a sequence: prediction, target, sums, share of zeros."""
+        import pandas as pd
+
+        scores = self.per_nucleotide
+        target = self.target.tolist() if isinstance(self.target, Tensor) else self.target
+        return pd.DataFrame(
+            {
+                "prediction": self.prediction.numpy(),
+                "target": target,
+                "positive": scores.clamp(min=0).sum(dim=1).numpy(),
+                "negative": scores.clamp(max=0).sum(dim=1).numpy(),
+                "zeros": (scores == 0).double().mean(dim=1).numpy(),
+            }
+        ).rename_axis("sequence")
+
+    def filters(self, layer: str) -> pd.DataFrame:
+        """Return the relevance that each channel of a layer's input carried, one row a sequence and channel.
+
+        Parameters
+        ----------
+        layer
+            Name of a layer whose input relevance was kept (``keep_intermediate``).
+
+        Returns
+        -------
+        DataFrame
+            ``sequence, filter, relevance, share`` (of the absolute relevance), the strongest first.
+        """
+        import pandas as pd
+
+        values = self._kept(layer)
+        sums = values.reshape(values.shape[0], values.shape[1], -1).sum(dim=2).double()
+        share = sums.abs() / sums.abs().sum(dim=1, keepdim=True).clamp(min=torch.finfo(torch.float64).tiny)
+        n, channels = sums.shape
+        frame = pd.DataFrame(
+            {
+                "sequence": torch.arange(n).repeat_interleave(channels).numpy(),
+                "filter": torch.arange(channels).repeat(n).numpy(),
+                "relevance": sums.flatten().numpy(),
+                "share": share.flatten().numpy(),
+            }
+        )
+        return frame.sort_values(["sequence", "share"], ascending=[True, False], ignore_index=True)
+
+    def windows(self, layer: str, width: int, *, filters: int = 5, stride: int | None = None) -> pd.DataFrame:
+        """Return, for the strongest filters, the sequence windows that drove them.
+
+        Parameters
+        ----------
+        layer
+            Name of the layer whose *input* channels are the filters (relevance kept there), shape (N, C, L').
+        width
+            Length of a window in bases: the receptive field of one position of the layer's input.
+        filters
+            How many filters a sequence, by absolute relevance.
+        stride
+            Bases between two positions of the layer's input; None for L / L'.
+
+        Returns
+        -------
+        DataFrame
+            ``sequence, filter, position, start, end, relevance``: the window around each filter's strongest position,
+            0-based, half-open, cut at the sequence's ends.
+        """
+        import pandas as pd
+
+        values = self._kept(layer)
+        if values.dim() != 3:
+            raise InputError(
+                f"the input of {layer!r} has shape {tuple(values.shape)}: windows need (N, channels, positions)"
+            )
+        length = self.relevance.shape[-1]
+        step = length / values.shape[2] if stride is None else stride
+        top = self.filters(layer).groupby("sequence").head(filters)
+        rows = []
+        for i, f in zip(top["sequence"], top["filter"], strict=True):
+            position = int(values[i, f].abs().argmax())
+            centre = int((position + 0.5) * step)
+            start = max(0, min(centre - width // 2, length - width))
+            rows.append((i, f, position, start, min(start + width, length), float(values[i, f, position])))
+        return pd.DataFrame(rows, columns=["sequence", "filter", "position", "start", "end", "relevance"])
+
+    def _kept(self, layer: str) -> Tensor:
+        if layer not in self.intermediate:
+            kept = ", ".join(self.intermediate) or "none"
+            raise InputError(
+                f"no relevance was kept for the layer {layer!r} (kept: {kept}); explain with "
+                "Explainer(..., keep_intermediate=True) or keep_intermediate=[names]"
+            )
+        return self.intermediate[layer]
+
+
+def join(parts: list[Explanation]) -> Explanation:
+    """Return one explanation of all the sequences of several."""
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    ledgers, offset = [], 0
+    for part in parts:
+        ledgers += [(offset + start, ledger) for start, ledger in part.ledgers]
+        offset += len(part)
+    settings = dict(first.settings)
+    if "relevance_of_args" in settings:
+        settings["relevance_of_args"] = torch.cat([p.settings["relevance_of_args"] for p in parts])
+    multipliers = [p.multiplier for p in parts if p.multiplier is not None]
+    return replace(
+        first,
+        relevance=torch.cat([p.relevance for p in parts]),
+        prediction=torch.cat([p.prediction for p in parts]),
+        target=torch.cat([p.target for p in parts]) if isinstance(first.target, Tensor) else first.target,
+        multiplier=torch.cat(multipliers) if multipliers else None,
+        intermediate={k: torch.cat([p.intermediate[k] for p in parts]) for k in first.intermediate},
+        notes=list(dict.fromkeys(note for p in parts for note in p.notes)),
+        settings=settings,
+        ledgers=ledgers,
+    )
+
+
+def _length(ledger: Ledger) -> int:
+    tensors = [row["relevance_in"] for row in ledger.rows.values()] or list(ledger.absorbed.values())
+    return len(tensors[0]) if tensors else 0

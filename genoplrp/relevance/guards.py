@@ -1,0 +1,79 @@
+"""What an explanation may not disturb (the model's mode), and models that cannot be explained as handed in."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from weakref import WeakKeyDictionary, WeakSet
+
+import torch
+from torch import nn
+
+from genoplrp.errors import InputError, UnsupportedModelError
+
+_lock = threading.Lock()
+# module -> number of explanations under way; modules that were in training mode
+_under_way: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()
+_trained: WeakSet[nn.Module] = WeakSet()
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Put a model into evaluation mode for the block, and every module back as it was, also after an exception.
+
+    Several threads may explain one model, or models that share modules: the first puts a module into evaluation mode,
+    the last puts it back.
+    """
+    modules = list(model.modules())
+    with _lock:
+        for module in modules:
+            _under_way[module] = _under_way.get(module, 0) + 1
+            if module.training:
+                _trained.add(module)
+                module.training = False
+    try:
+        yield
+    finally:
+        with _lock:
+            for module in modules:
+                _under_way[module] -= 1
+                if _under_way[module]:
+                    continue
+                del _under_way[module]
+                if module in _trained:
+                    _trained.discard(module)
+                    module.training = True
+
+
+def check_model(model: object) -> nn.Module:
+    """Return the model if the engine can see into it.
+
+    Raises
+    ------
+    InputError
+        If it is not a module.
+    UnsupportedModelError
+        If it, or a part of it, is compiled, scripted, traced or runs in other threads.
+    """
+    if not isinstance(model, nn.Module):
+        hint = " (a class: make an instance of it)" if isinstance(model, type) else ""
+        raise InputError(f"model is a {type(model).__name__}{hint}; a torch.nn.Module is needed")
+    for path, module in model.named_modules():
+        where = f"its part {path!r}" if path else "it"
+        if hasattr(module, "_orig_mod"):
+            raise UnsupportedModelError(
+                f"the model cannot be explained: {where} was compiled by torch.compile, which hides its operations; "
+                "hand in the original (compiled_model._orig_mod)"
+            )
+        if isinstance(module, torch.jit.ScriptModule):
+            raise UnsupportedModelError(
+                f"the model cannot be explained: {where} is a TorchScript module, whose operations are hidden; "
+                "hand in the nn.Module it was made from"
+            )
+        if isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            raise UnsupportedModelError(
+                f"the model cannot be explained: {where} is wrapped in {type(module).__name__}, which runs it in other "
+                "threads or processes; hand in the wrapped model (model.module)"
+            )
+    return model

@@ -1,0 +1,65 @@
+"""Explaining many regions of a genome into a store on disk: streaming, resumable, in shards; and reading it back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genoplrp.scan.genome import scan_genome
+from genoplrp.scan.merge import merge
+from genoplrp.scan.models import LoadedModel, describe_output, load_any_model, output_target
+from genoplrp.scan.run import Sequences, automatic_batch, scan, shard_path
+from genoplrp.scan.store import ScanStore
+from genoplrp.scan.variants import relevance_difference, variant_effects
+
+if TYPE_CHECKING:
+    from genoplrp.formats import Explained
+
+__all__ = [
+    "LoadedModel",
+    "ScanStore",
+    "Sequences",
+    "automatic_batch",
+    "describe_output",
+    "load_any_model",
+    "merge",
+    "open_explained",
+    "output_target",
+    "relevance_difference",
+    "scan",
+    "scan_genome",
+    "shard_path",
+    "variant_effects",
+]
+
+
+def open_explained(source: str | Path, dataset: str | Path | None = None) -> Explained:
+    """Open what was explained: a store, or a relevance file together with its data set.
+
+    Parameters
+    ----------
+    source : path
+        Folder of a scan, or a relevance file (.npz).
+    dataset : path, optional
+        Folder of the data set that a relevance file explains.
+
+    Raises
+    ------
+    InputError
+        If it is neither, or the data set is missing or another one.
+    """
+    from genoplrp.errors import InputError
+
+    source = Path(source)
+    if source.is_dir():
+        if dataset is not None:
+            raise InputError(f"{source} is a store and brings its own sequences: leave --dataset out")
+        return ScanStore(source)
+    from genoplrp.formats import AttributionFile, explained_dataset
+
+    file = AttributionFile.load(source)
+    if dataset is None:
+        raise InputError(f"{source} holds no sequences: name its data set with --dataset")
+    from genoplrp.synthetic import Dataset
+
+    return explained_dataset(file, Dataset.load(dataset))

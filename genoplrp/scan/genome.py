@@ -1,0 +1,159 @@
+"""From files to a store in one call: model, genome and regions or variants in, relevance and tables out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from genoplrp.errors import InputError
+from genoplrp.relevance import Pruning
+from genoplrp.scan.models import LoadedModel, describe_output, load_any_model
+from genoplrp.scan.run import scan
+from genoplrp.scan.variants import write_effects
+from genoplrp.sequence import (
+    Genome,
+    VariantWindows,
+    Windows,
+    place_variants,
+    place_windows,
+    read_regions,
+    read_vcf,
+    tile_regions,
+)
+
+
+def scan_genome(
+    model: str | Path | LoadedModel,
+    fasta: str | Path,
+    out: str | Path,
+    *,
+    bed: str | Path | None = None,
+    vcf: str | Path | None = None,
+    feature: str | None = None,
+    tile: int | None = None,
+    length: int | None = None,
+    edge: str = "drop",
+    max_unknown: float = 0.0,
+    state_dict: str | Path | None = None,
+    trust_pickle: bool = False,
+    target: int | str = 0,
+    rules: Any = "gamma",
+    pruning: Pruning | None = None,
+    values: str = "per_nucleotide",
+    hypothetical: bool = False,
+    dtype: str = "float32",
+    batch_size: int | None = None,
+    shard: tuple[int, int] | None = None,
+    device: str | None = None,
+    overwrite: bool = False,
+    progress: bool = False,
+    log: Callable[[str], None] | None = None,
+) -> Path:
+    """Explain a model on regions or variants of a genome, into a store.
+
+    Parameters
+    ----------
+    model
+        A `LoadedModel`, or what `load_any_model` takes.
+    fasta
+        Genome: FASTA (plain, gzip, bgzip) or 2bit.
+    out
+        Folder to make; see `scan` for what happens when the work is interrupted.
+    bed, vcf
+        One of them: regions (BED, narrowPeak, GTF / GFF, bigBed), or variants, each explained with its reference and
+        its alternative allele.
+    feature
+        Of a GTF / GFF only this feature.
+    tile
+        Cover each region with windows this many bp apart, instead of one window at its centre or summit.
+    length
+        Length of the windows in bp; needed where the model does not say it.
+    edge, max_unknown
+        As in `genoplrp.sequence.place_windows`.
+    state_dict, trust_pickle
+        As in `load_any_model`.
+    target, rules, pruning, values, hypothetical, dtype, batch_size, shard, device, overwrite, progress
+        As in `scan`.
+    log
+        Told what was found, a line at a time.
+
+    Returns
+    -------
+    Path
+        The folder. For variants it holds ``effects.tsv``, a row a variant, too.
+
+    Raises
+    ------
+    InputError
+        If a file or an argument makes no sense.
+    """
+    say = log or (lambda line: None)
+    if (bed is None) == (vcf is None):
+        raise InputError("give regions (--bed) or variants (--vcf), one of the two")
+    loaded = (
+        model
+        if isinstance(model, LoadedModel)
+        else load_any_model(model, state_dict=state_dict, trust_pickle=trust_pickle)
+    )
+    length = _length(loaded, length)
+    say(f"{loaded.source} returns {describe_output(loaded.model, length)} for sequences of {length} bp")
+    genome = Genome(fasta)
+    source: Windows | VariantWindows
+    if vcf is not None:
+        source = place_variants(read_vcf(vcf), genome, length)
+    else:
+        regions = read_regions(str(bed), feature=feature)
+        regions = regions if tile is None else tile_regions(regions, length, tile)
+        source = place_windows(regions, genome, length, edge=edge, max_unknown=max_unknown, progress=progress)
+    what = "windows" if vcf is None else "windows (two a variant)"
+    say(f"{len(source):,} {what} of {length} bp; {len(source.dropped):,} dropped")
+    for reason, count in source.dropped["reason"].value_counts().head(5).items():
+        say(f"  {count:,}: {reason}")
+    for note in source.notes:
+        say(f"Note: {note}")
+    made = scan(
+        loaded,
+        source,
+        out,
+        target=target,
+        rules=rules,
+        pruning=pruning,
+        values=values,
+        hypothetical=hypothetical,
+        dtype=dtype,
+        batch_size=batch_size,
+        shard=shard,
+        device=device,
+        inputs=_inputs(
+            genome, bed, vcf, {"feature": feature, "tile": tile, "edge": edge, "max_unknown": max_unknown}
+        ),
+        overwrite=overwrite,
+        progress=progress,
+    )
+    if vcf is not None and shard is None:
+        write_effects(made)
+    return made
+
+
+def _length(loaded: LoadedModel, length: int | None) -> int:
+    if length is None and loaded.length is None:
+        raise InputError(f"{loaded.source} does not say how long its sequences are: pass --length")
+    if length is not None and loaded.length is not None and length != loaded.length:
+        raise InputError(
+            f"--length {length}: the model was trained on {loaded.length} bp; leave the option out"
+        )
+    return int(length if length is not None else loaded.length or 0)
+
+
+def _inputs(
+    genome: Genome, bed: str | Path | None, vcf: str | Path | None, options: dict[str, Any]
+) -> dict[str, Any]:
+    """Names and checksums, not paths: a store can be moved, and two machines give the same bytes."""
+    regions = Path(str(bed if vcf is None else vcf))
+    return {
+        "genome": {"name": genome.path.name, "sha256": genome.checksum()},
+        "regions": {"name": regions.name, "sha256": hashlib.sha256(regions.read_bytes()).hexdigest()},
+        "options": {key: value for key, value in options.items() if value is not None},
+    }

@@ -1,0 +1,292 @@
+"""The model that a user names on the command line, loaded without running anything that was not asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from genoplrp.errors import CheckpointError, InputError, UnsupportedModelError
+
+_WAYS = (
+    "name a checkpoint folder of `genoplrp train`, or module:callable or file.py:callable that returns the nn.Module, "
+    "with its weights as --state-dict"
+)
+
+
+class LoadedModel(NamedTuple):
+    """A model and what is known of it.
+
+    Attributes
+    ----------
+    model : torch.nn.Module
+        On the CPU, in evaluation mode.
+    source : str
+        How it was named.
+    fingerprint : str
+        SHA-256 of class, parameter names, shapes and values.
+    length : int or None
+        Length of the sequences it was trained on, in bp, where that is known.
+    tasks : tuple of str or None
+        Names of its outputs, where they are known.
+    """
+
+    model: nn.Module
+    source: str
+    fingerprint: str
+    length: int | None = None
+    tasks: tuple[str, ...] | None = None
+
+
+def load_any_model(
+    source: str | Path, *, state_dict: str | Path | None = None, trust_pickle: bool = False
+) -> LoadedModel:
+    """Load a model from whatever a user has.
+
+    Parameters
+    ----------
+    source : str or Path
+        A checkpoint folder of this package; ``module:callable`` or ``file.py:callable`` that returns a
+        `torch.nn.Module` (that code runs); or, with `trust_pickle`, a file with a pickled module.
+    state_dict : path, optional
+        Weights for ``...:callable``: safetensors, a state dict of ``torch.save`` (read with ``weights_only``), or a
+        ``torch.export`` archive (.pt2), whose weights are taken.
+    trust_pickle : bool
+        Allow unpickling a module. A pickle can run anything: only for files of people you trust.
+
+    Returns
+    -------
+    LoadedModel
+
+    Raises
+    ------
+    InputError
+        If the source is none of these, or gives no module.
+    CheckpointError
+        If the weights do not fit.
+    UnsupportedModelError
+        If it is an archive whose operations the engine cannot read.
+    """
+    text = str(source)
+    path = Path(text)
+    if path.is_dir():
+        return _checkpoint(path, state_dict)
+    if path.suffix == ".pt2":
+        raise UnsupportedModelError(
+            f"{text} is a torch.export archive: its graph calls low-level operations whose arguments are laid out "
+            f"otherwise than the layers' own, so relevance could be wrong without notice; {_WAYS} {text} (the weights "
+            "are taken from the archive)"
+        )
+    if path.is_file():
+        model = _pickled(path, trust_pickle)
+    elif ":" in text:
+        model = _called(text)
+    else:
+        raise InputError(f"there is no model {text!r}: {_WAYS}")
+    if state_dict is not None:
+        _fill(model, Path(state_dict))
+    model.eval()
+    return LoadedModel(model, text, fingerprint(model))
+
+
+def fingerprint(model: nn.Module) -> str:
+    """SHA-256 of a model's class, parameter names, shapes and values."""
+    digest = hashlib.sha256(type(model).__qualname__.encode())
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def describe_output(model: nn.Module, length: int) -> str:
+    """What a forward pass of one uniform-random sequence returns, in words.
+
+    Raises
+    ------
+    InputError
+        If the model does not take one-hot sequences of this length.
+    """
+    codes = torch.randint(4, (1, length), generator=torch.Generator().manual_seed(0))
+    like = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(0))
+    X = torch.eye(4, dtype=like.dtype, device=like.device)[codes.to(like.device)].mT.contiguous()
+    try:
+        with torch.no_grad():
+            y = model(X)
+    except Exception as error:  # whatever the user's own code raises
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(
+            f"the model does not take one-hot sequences of shape (N, 4, {length}): {first}. Is {length} bp the length "
+            "it was trained on, and are its channels A C G T second?"
+        ) from error
+    return _in_words(y)
+
+
+def output_target(
+    target: str | int, tasks: tuple[str, ...] | None
+) -> tuple[int | Callable[[Any], Tensor], str]:
+    """Turn a target as a user names it into one the engine takes, and into a name.
+
+    Parameters
+    ----------
+    target : str or int
+        Name of a task, index of an output, or ``"sum"`` for the sum of all outputs.
+    tasks : tuple of str or None
+        Names of the outputs.
+
+    Raises
+    ------
+    InputError
+        If there is no such output.
+    """
+    if isinstance(target, str) and tasks and target in tasks:
+        return tasks.index(target), target
+    if target == "sum":
+        return sum_of_outputs, "sum"
+    try:
+        index = int(target)
+    except ValueError:
+        known = f"it has {', '.join(tasks)}" if tasks else "its outputs have no names: give an index, or sum"
+        raise InputError(f"the model has no output {target!r}; {known}") from None
+    if tasks and not 0 <= index < len(tasks):
+        raise InputError(
+            f"target {index} is out of range: the model has {len(tasks)} tasks ({', '.join(tasks)})"
+        )
+    return index, tasks[index] if tasks else str(index)
+
+
+def sum_of_outputs(y: Any) -> Tensor:
+    """Sum of all that a model returns for each sequence."""
+    if isinstance(y, dict):
+        y = list(y.values())
+    if isinstance(y, tuple | list):
+        total: Tensor = sum(sum_of_outputs(part) for part in y)  # type: ignore[assignment]
+        return total
+    flat: Tensor = y.flatten(1).sum(dim=1) if y.dim() > 1 else y
+    return flat
+
+
+def _checkpoint(path: Path, state_dict: str | Path | None) -> LoadedModel:
+    from genoplrp.training import load_model
+
+    if state_dict is not None:
+        raise InputError(f"{path} is a checkpoint and brings its own weights: leave --state-dict out")
+    fit = load_model(path)
+    return LoadedModel(fit.model, str(path), fingerprint(fit.model), fit.length, tuple(fit.tasks))
+
+
+def _called(text: str) -> nn.Module:
+    place, _, name = text.rpartition(":")
+    module = _from_file(Path(place)) if place.endswith(".py") else _imported(place, text)
+    target: Any = module
+    for part in name.split("."):
+        target = getattr(target, part, None)
+        if target is None:
+            public = [key for key in vars(module) if not key.startswith("_")]
+            raise InputError(
+                f"{text!r}: {place} has no {name!r}; it has {', '.join(public[:10]) or 'nothing'}"
+            )
+    made = target if isinstance(target, nn.Module) else target() if callable(target) else target
+    if not isinstance(made, nn.Module):
+        raise InputError(f"{text!r} gives a {type(made).__name__}: it must return a torch.nn.Module")
+    return made
+
+
+def _from_file(path: Path) -> Any:
+    if not path.is_file():
+        raise InputError(f"there is no file {path}; check the path in front of the colon")
+    spec = importlib.util.spec_from_file_location(f"genoplrp_model_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise InputError(f"{path} cannot be loaded as Python")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses and pickling look their module up
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise InputError(f"{path} failed while it was loaded: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _imported(name: str, text: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise InputError(f"{text!r}: the module {name!r} cannot be imported ({error}); {_WAYS}") from error
+
+
+def _pickled(path: Path, trust: bool) -> nn.Module:
+    if not trust:
+        raise InputError(
+            f"{path} is a file: if it holds a pickled module, loading it can run anything it likes. Pass "
+            f"--trust-pickle only if you trust whoever made it; better: {_WAYS} {path}"
+        )
+    warnings.warn(f"unpickling {path}: code inside it runs now", stacklevel=3)
+    try:
+        made = torch.load(path, map_location="cpu", weights_only=False)
+    except Exception as error:
+        raise InputError(f"{path} cannot be unpickled: {type(error).__name__}: {error}") from error
+    if isinstance(made, nn.Module):
+        return made
+    what = "a state dict" if isinstance(made, dict) else f"a {type(made).__name__}"
+    raise InputError(f"{path} holds {what}, not a module: {_WAYS} {path}")
+
+
+def _fill(model: nn.Module, path: Path) -> None:
+    state = _weights(path)
+    own = model.state_dict()
+    missing, extra = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
+    if missing or extra:
+        raise CheckpointError(
+            f"{path} does not fit the model: missing {_some(missing)}; not expected {_some(extra)}"
+        )
+    for name, value in own.items():
+        if value.shape != state[name].shape:
+            raise CheckpointError(
+                f"{path}: {name} has shape {tuple(state[name].shape)}, the model needs {tuple(value.shape)}"
+            )
+    model.load_state_dict(state)
+
+
+def _weights(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise InputError(f"there is no file {path} with weights; check --state-dict")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        if path.suffix == ".pt2":
+            return dict(torch.export.load(path).state_dict)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise CheckpointError(f"{path} cannot be read as weights: {first}") from error
+    for key in ("state_dict", "model_state_dict", "model"):
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise CheckpointError(f"{path} holds no state dict (names and tensors)")
+    return state
+
+
+def _in_words(y: Any) -> str:
+    if isinstance(y, Tensor):
+        return f"a tensor of shape ({', '.join(['N', *(str(size) for size in y.shape[1:])])})"
+    if isinstance(y, dict):
+        return "a dictionary: " + ", ".join(f"{key}: {_in_words(value)}" for key, value in y.items())
+    if isinstance(y, tuple | list):
+        return f"{len(y)} outputs: " + ", ".join(_in_words(value) for value in y)
+    return f"a {type(y).__name__}"
+
+
+def _some(names: list[str]) -> str:
+    if not names:
+        return "none"
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -1,0 +1,260 @@
+"""The store of scanned regions: a Zarr v3 group, a manifest and tables in one folder; nothing is explained here.
+
+Block k holds the rows k * rows_per_block and on, in one chunk of each array. While the work goes on, the folder has
+another name and a journal of the blocks that are done; a block's bytes depend on the manifest alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from genoplrp.errors import InputError, MissingDependencyError
+from genoplrp.formats.explained import Block, Scores, no_hypothetical
+from genoplrp.sequence import codes_to_one_hot
+
+if TYPE_CHECKING:
+    import zarr
+
+MANIFEST, REGIONS, DROPPED, JOURNAL = "manifest.json", "regions.tsv", "dropped.tsv", ".journal"
+FORMAT, FORMAT_VERSION = "genoplrp-scan", 1
+VALUES = ("per_nucleotide", "full")
+
+
+class ScanStore:
+    """Relevance of scanned regions, read from disk block by block.
+
+    Parameters
+    ----------
+    path : str or Path
+        Folder of a finished scan.
+
+    Attributes
+    ----------
+    manifest : dict
+        What was explained and how.
+    regions : DataFrame
+        One row a window: ``chrom, start, end, name, score, strand, region``; for variants also ``allele, position,
+        ref, alt``.
+
+    Raises
+    ------
+    InputError
+        If it is no finished scan.
+    MissingDependencyError
+        If zarr is not installed.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.manifest = read_manifest(self.path)
+        if self.manifest.get("shard") is not None:
+            i, n = self.manifest["shard"]
+            raise InputError(
+                f"{self.path} is shard {i} of {n}: put the shards together with `genoplrp merge` first"
+            )
+        if (self.path / JOURNAL).exists():
+            raise InputError(f"{self.path} is not finished: run the same command again to go on where it was")
+        self.regions = pd.read_csv(
+            self.path / REGIONS, sep="\t", keep_default_na=False, dtype={"chrom": str, "name": str}
+        )
+        self._group = zarr_module().open_group(str(self.path), mode="r")
+
+    def __len__(self) -> int:
+        return len(self.regions)
+
+    def __repr__(self) -> str:
+        return f"ScanStore({str(self.path)!r}: {len(self)} windows of {self.length} bp, {self.manifest['method']})"
+
+    @property
+    def length(self) -> int:
+        """Length of a window in bp."""
+        return int(self.manifest["length"])
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """The manifest without the chromosomes' sizes."""
+        return {key: value for key, value in self.manifest.items() if key != "chrom_sizes"}
+
+    @property
+    def chrom_sizes(self) -> dict[str, int]:
+        """Length of every chromosome in bp, in the genome's order."""
+        return dict(self.manifest["chrom_sizes"])
+
+    @property
+    def has_hypothetical(self) -> bool:
+        """Whether hypothetical scores were kept."""
+        return bool(self.manifest["hypothetical"])
+
+    @property
+    def prediction(self) -> Float[np.ndarray, " n"]:
+        """(N,) explained output of every window."""
+        return self._read("prediction", slice(None))
+
+    @property
+    def dropped(self) -> pd.DataFrame:
+        """Regions that were not explained, with the reason."""
+        return pd.read_csv(self.path / DROPPED, sep="\t", keep_default_na=False, dtype={"chrom": str})
+
+    def one_hot(self, rows: slice | np.ndarray) -> Float[np.ndarray, "n 4 length"]:
+        """One-hot sequences of some rows, as the model read them."""
+        return codes_to_one_hot(self._read("sequence", rows))
+
+    def per_nucleotide(self, rows: slice | np.ndarray) -> Float[np.ndarray, "n length"]:
+        """Relevance per position of some rows, in the orientation in which the model read them."""
+        values = self._read("relevance", rows).astype(np.float32)
+        return values if values.ndim == 2 else values.sum(axis=1)
+
+    def relevance(self, rows: slice | np.ndarray) -> Float[np.ndarray, "n 4 length"]:
+        """Relevance of some rows; where it was kept per position, it stands at the base that is there."""
+        values = self._read("relevance", rows).astype(np.float32)
+        return values if values.ndim == 3 else np.asarray(values[:, None] * self.one_hot(rows))
+
+    def blocks(self, scores: Scores = "projected") -> Iterator[Block]:
+        """All windows, block by block, in order."""
+        if scores == "hypothetical" and not self.has_hypothetical:
+            raise no_hypothetical()
+        step = int(self.manifest["rows_per_block"])
+        for start in range(0, len(self), step):
+            rows = slice(start, start + step)
+            if scores == "projected":
+                yield Block(start, self.one_hot(rows), self.relevance(rows))
+            else:
+                yield Block(start, self.one_hot(rows), self._read("hypothetical", rows).astype(np.float32))
+
+    def _read(self, name: str, rows: slice | np.ndarray) -> np.ndarray:
+        array: Any = self._group[name]
+        if isinstance(rows, slice):
+            return np.asarray(array[rows])
+        return np.asarray(array.oindex[np.asarray(rows)])
+
+
+class ScanWriter:
+    """An unfinished scan: arrays to fill, and the journal of the blocks that are done.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the unfinished scan lies; made if it is not there.
+    manifest : dict
+        What is explained and how.
+    regions, dropped : DataFrame
+        Tables to lay beside the arrays.
+    """
+
+    def __init__(
+        self, folder: Path, manifest: dict[str, Any], regions: pd.DataFrame, dropped: pd.DataFrame
+    ) -> None:
+        self.folder, self.manifest = folder, manifest
+        if not (folder / MANIFEST).is_file():
+            folder.mkdir(parents=True, exist_ok=True)
+            regions.to_csv(folder / REGIONS, sep="\t", index=False, lineterminator="\n")
+            dropped.to_csv(folder / DROPPED, sep="\t", index=False, lineterminator="\n")
+            create_arrays(folder, manifest)
+            (folder / JOURNAL).touch()
+            # The manifest comes last: a folder that has one has all the rest.
+            part = folder / f"{MANIFEST}.partial"
+            part.write_text(manifest_text(manifest), encoding="utf-8")
+            part.replace(folder / MANIFEST)
+        for left in folder.rglob("*.partial"):  # what a killed process was writing
+            left.unlink(missing_ok=True)
+        self._group = zarr_module().open_group(str(folder), mode="r+")
+
+    def done(self) -> set[int]:
+        """Blocks that are complete."""
+        lines = (self.folder / JOURNAL).read_text().split("\n")[:-1]  # a torn last line does not count
+        return {int(line) for line in lines if line.isdigit()}
+
+    def write(self, block: int, arrays: dict[str, np.ndarray]) -> None:
+        """Write one block, then note that it is done."""
+        start = block * int(self.manifest["rows_per_block"])
+        for name, values in arrays.items():
+            array: Any = self._group[name]
+            array[start : start + len(values)] = values
+        journal = self.folder / JOURNAL
+        torn = not journal.read_bytes().endswith(b"\n") and journal.stat().st_size > 0
+        with journal.open("a", encoding="ascii", newline="\n") as handle:
+            handle.write(("\n" if torn else "") + f"{block}\n")
+
+    def finish(self, out: Path) -> None:
+        """Give the folder its name; the journal goes last."""
+        self.folder.rename(out)
+        (out / JOURNAL).unlink()
+
+
+def zarr_module() -> Any:
+    """Return the zarr module.
+
+    Raises
+    ------
+    MissingDependencyError
+        If it is not installed, or older than version 3.
+    """
+    try:
+        import zarr
+    except ImportError as error:
+        raise MissingDependencyError("Scanning regions needs zarr: pip install 'genoplrp[genome]'") from error
+    if int(zarr.__version__.split(".")[0]) < 3:
+        raise MissingDependencyError(
+            f"Scanning regions needs zarr 3 or later, found {zarr.__version__}: pip install 'genoplrp[genome]'"
+        )
+    return zarr
+
+
+def create_arrays(folder: Path, manifest: dict[str, Any]) -> None:
+    """Create the group's empty arrays: one chunk a block, zeros not stored."""
+    from zarr.codecs import BloscCodec
+
+    n, length, rows = manifest["windows"], manifest["length"], manifest["rows_per_block"]
+    full, kind = (n, 4, length), manifest["dtype"]
+    arrays: dict[str, tuple[tuple[int, ...], str]] = {
+        "sequence": ((n, length), "uint8"),
+        "relevance": (full if manifest["values"] == "full" else (n, length), kind),
+        "prediction": ((n,), "float32"),
+    }
+    if manifest["hypothetical"]:
+        arrays["hypothetical"] = (full, kind)
+    group: zarr.Group = zarr_module().create_group(store=str(folder), overwrite=False, zarr_format=3)
+    for name, (shape, dtype) in arrays.items():
+        # Bit shuffling puts the zeros of sparse floats, and the two bits of a base, next to each other.
+        codec = BloscCodec(cname="zstd", clevel=5, shuffle="bitshuffle", typesize=np.dtype(dtype).itemsize)
+        group.create_array(
+            name, shape=shape, dtype=dtype, chunks=(rows, *shape[1:]), compressors=codec, fill_value=0
+        )
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Read the manifest of a scan.
+
+    Raises
+    ------
+    InputError
+        If the folder is no scan, or its layout is of another version.
+    """
+    path = folder / MANIFEST
+    remedy = "a store is a folder that `genoplrp explain --fasta ...` wrote"
+    if not path.is_file():
+        raise InputError(f"{folder} is no store of scanned regions: {remedy}")
+    manifest: Any = None
+    with contextlib.suppress(json.JSONDecodeError, UnicodeDecodeError):
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise InputError(f"{path} is not the manifest of a store: {remedy}")
+    if manifest.get("format_version") != FORMAT_VERSION:
+        raise InputError(
+            f"{folder} has the layout {manifest.get('format_version')}, this version reads {FORMAT_VERSION}: use the "
+            "version of genoplrp that wrote it"
+        )
+    return manifest
+
+
+def manifest_text(manifest: dict[str, Any]) -> str:
+    """The manifest as it stands on disk; no time and no machine: same work, same bytes."""
+    return json.dumps(manifest, indent=1, sort_keys=True) + "\n"

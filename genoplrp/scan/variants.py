@@ -1,0 +1,117 @@
+"""What variants change: predictions and relevance of the alternative against the reference; nothing is explained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from genoplrp.errors import InputError
+from genoplrp.formats.writing import written
+from genoplrp.scan.store import ScanStore
+
+EFFECTS = "effects.tsv"
+
+
+def variant_effects(store: ScanStore, *, rows: int = 1024) -> pd.DataFrame:
+    """Compare the two alleles of each variant.
+
+    Parameters
+    ----------
+    store : ScanStore
+        A scan of variants.
+    rows : int
+        Variants held in memory at once.
+
+    Returns
+    -------
+    DataFrame
+        ``chrom, position`` (0-based), ``name, ref, alt, prediction_ref, prediction_alt, effect`` (alternative minus
+        reference, in units of the explained output), ``relevance_gained`` and ``relevance_lost`` (sums of the positive
+        and of the negative differences per position), ``changed`` (positions whose relevance differs),
+        ``largest_at`` (position in bp, from the variant, of the largest difference).
+
+    Raises
+    ------
+    InputError
+        If the store holds no variants.
+    """
+    table = variant_table(store)
+    parts = []
+    for start in range(0, len(table), rows):
+        difference = relevance_difference(store, start, min(start + rows, len(table)))
+        largest = np.abs(difference).argmax(axis=1) - store.length // 2
+        parts.append(
+            pd.DataFrame(
+                {
+                    "relevance_gained": np.maximum(difference, 0).sum(axis=1),
+                    "relevance_lost": np.minimum(difference, 0).sum(axis=1),
+                    "changed": (difference != 0).sum(axis=1),
+                    "largest_at": np.where((difference != 0).any(axis=1), largest, 0),
+                }
+            )
+        )
+    prediction = store.prediction
+    table["prediction_ref"], table["prediction_alt"] = prediction[0::2], prediction[1::2]
+    table["effect"] = table["prediction_alt"] - table["prediction_ref"]
+    return pd.concat([table, pd.concat(parts, ignore_index=True)], axis=1)
+
+
+def relevance_difference(
+    store: ScanStore, start: int = 0, stop: int | None = None
+) -> Float[np.ndarray, "v length"]:
+    """Relevance of the alternative minus the reference, in the coordinates of the reference window.
+
+    Bases that both alleles share stand against each other, also behind an insertion or deletion. Relevance of inserted
+    bases is added at the last base of the reference allele that has a partner; where bases leave or enter the window at
+    its right end, the missing one counts 0.
+
+    Parameters
+    ----------
+    store : ScanStore
+        A scan of variants.
+    start, stop : int
+        Which variants.
+
+    Returns
+    -------
+    array, (V, L)
+    """
+    table = variant_table(store).iloc[start:stop]
+    values = store.per_nucleotide(slice(2 * start, None if stop is None else 2 * stop)).astype(np.float64)
+    reference, alternative = values[0::2], values[1::2]
+    difference = -reference
+    centre, length = store.length // 2, store.length
+    for i, (ref, alt) in enumerate(zip(table["ref"], table["alt"], strict=True)):
+        shared = min(len(ref), len(alt))
+        difference[i, : centre + shared] += alternative[i, : centre + shared]
+        difference[i, centre + shared - 1] += alternative[i, centre + shared : centre + len(alt)].sum()
+        behind, behind_alt = centre + len(ref), centre + len(alt)
+        common = length - max(behind, behind_alt)
+        difference[i, behind : behind + common] += alternative[i, behind_alt : behind_alt + common]
+    return np.asarray(difference)
+
+
+def variant_table(store: ScanStore) -> pd.DataFrame:
+    """The variants of a store, a row each.
+
+    Raises
+    ------
+    InputError
+        If the store holds no variants.
+    """
+    regions: Any = store.regions
+    if "allele" not in regions:
+        raise InputError(f"{store.path} is a scan of regions, not of variants")
+    columns = ["chrom", "position", "name", "ref", "alt"]
+    return pd.DataFrame(regions.loc[regions["allele"] == "ref", columns].reset_index(drop=True))
+
+
+def write_effects(folder: Path) -> Path:
+    """Write `variant_effects` as ``effects.tsv`` into the store's folder."""
+    with written(folder / EFFECTS, overwrite=True) as part:
+        variant_effects(ScanStore(folder)).to_csv(part, sep="\t", index=False, lineterminator="\n")
+    return folder / EFFECTS

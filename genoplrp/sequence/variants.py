@@ -1,0 +1,233 @@
+"""Variants of a VCF file as pairs of windows, reference and alternative; what a model makes of them is not here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from genoplrp.errors import InputError
+from genoplrp.sequence.fasta import open_text
+from genoplrp.sequence.genome import Genome
+from genoplrp.sequence.intervals import match_names
+from genoplrp.sequence.onehot import decode_codes, encode_codes
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ALLELES = ("ref", "alt")
+_LETTERS = frozenset("ACGTN")
+
+
+@dataclass(frozen=True, eq=False)
+class VariantWindows:
+    """Two windows a variant, the reference and then the alternative allele, read when they are asked for.
+
+    The variant's first base lies at position ``length // 2`` of both. Behind an insertion the alternative window loses
+    bases at its right end, behind a deletion it takes more of the genome there, so that both are of one length.
+
+    Attributes
+    ----------
+    table : DataFrame
+        Rows 2k and 2k + 1 belong to variant k: ``chrom, start, end`` (of the reference window), ``name, score,
+        strand, region`` (row in the variants that were handed in), ``allele`` ("ref" or "alt"), ``position``
+        (0-based), ``ref, alt``.
+    dropped : DataFrame
+        Variants that gave no windows: ``region, chrom, start, end, name, reason``.
+    notes : list of str
+        What a reader should know.
+    genome : Genome
+        Where the bases come from.
+    length : int
+        Length of a window in bp.
+    """
+
+    table: pd.DataFrame
+    dropped: pd.DataFrame
+    genome: Genome
+    length: int
+    notes: list[str] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def chrom_sizes(self) -> dict[str, int]:
+        """Length of every chromosome in bp."""
+        return self.genome.sizes
+
+    def codes(self, start: int, stop: int) -> UInt8[np.ndarray, "n length"]:
+        """Base numbers of the windows start to stop."""
+        rows = self.table.iloc[start:stop]
+        codes = np.empty((len(rows), self.length), dtype=np.uint8)
+        columns = (rows[name].tolist() for name in ("chrom", "start", "position", "ref", "alt", "allele"))
+        for i, (chrom, first, position, ref, alt, allele) in enumerate(zip(*columns, strict=True)):
+            if allele == "ref":
+                codes[i] = self.genome.codes(chrom, first, first + self.length)
+                continue
+            before = self.genome.codes(chrom, first, position)
+            after = position + len(ref)
+            whole = [before, encode_codes(alt)[0], self.genome.codes(chrom, after, after + self.length)]
+            codes[i] = np.concatenate(whole)[: self.length]
+        return codes
+
+
+def read_vcf(path: str | os.PathLike[str]) -> pd.DataFrame:
+    r"""Read a VCF file, plain or gzip; each alternative allele becomes a row.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+
+    Returns
+    -------
+    DataFrame
+        ``chrom, position`` (0-based), ``name`` (the id, or ``chrom:pos:ref>alt`` with the file's 1-based position),
+        ``ref, alt, line``.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, empty, or a line is no variant.
+
+    References
+    ----------
+    The Variant Call Format Specification, VCFv4.3.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> vcf = Path(tempfile.mkdtemp()) / "v.vcf"
+    >>> _ = vcf.write_text("chr1\t5\t.\tA\tG,T\n")
+    >>> read_vcf(vcf)["name"].tolist()
+    ['chr1:5:A>G', 'chr1:5:A>T']
+    """
+    import pandas as pd
+
+    rows = list(_rows(Path(path)))
+    if not rows:
+        raise InputError(f"{path} holds no variant")
+    return pd.DataFrame(rows, columns=["chrom", "position", "name", "ref", "alt", "line"])
+
+
+def place_variants(variants: pd.DataFrame, genome: Genome, length: int) -> VariantWindows:
+    r"""Make the two windows of each variant.
+
+    Parameters
+    ----------
+    variants : DataFrame
+        As `read_vcf` returns them.
+    genome : Genome
+        The genome. Its bases must be the reference alleles; a variant where they are not is dropped.
+    length : int
+        Length of a window in bp.
+
+    Returns
+    -------
+    VariantWindows
+        The windows, and the dropped variants with the reason.
+
+    Raises
+    ------
+    InputError
+        If no variant is left.
+
+    Examples
+    --------
+    >>> import pandas as pd, tempfile
+    >>> fasta = Path(tempfile.mkdtemp()) / "g.fa"
+    >>> _ = fasta.write_text(">chr1\nAACCGGTT\n")
+    >>> v = pd.DataFrame({"chrom": ["chr1"], "position": [3], "name": ["x"], "ref": ["C"], "alt": ["T"]})
+    >>> place_variants(v, Genome(fasta), 4).codes(0, 2).tolist()
+    [[0, 1, 1, 2], [0, 1, 3, 2]]
+    """
+    import pandas as pd
+
+    if length < 1:
+        raise InputError(f"length={length}: a window has at least 1 bp")
+    names = [str(name) for name in variants["chrom"]]
+    matched, note = match_names(list(dict.fromkeys(names)), list(genome.sizes))
+    rows: list[dict[str, Any]] = []
+    dropped: list[dict[str, Any]] = []
+    columns = (variants[name].tolist() for name in ("position", "name", "ref", "alt"))
+    for k, (name, position, label, ref, alt) in enumerate(zip(names, *columns, strict=True)):
+        start = position - length // 2
+        place = {"region": k, "chrom": matched.get(name, name), "start": start, "end": start + length}
+        reason = _reason(genome, matched.get(name), position, ref, alt, length)
+        if reason:
+            dropped.append(
+                {**place, "start": position, "end": position + len(ref), "name": label} | {"reason": reason}
+            )
+            continue
+        common = {
+            **place,
+            "name": label,
+            "score": 0.0,
+            "strand": "+",
+            "position": position,
+            "ref": ref,
+            "alt": alt,
+        }
+        rows += [{**common, "allele": allele} for allele in ALLELES]
+    kept = pd.DataFrame(rows)
+    left_out = pd.DataFrame(dropped, columns=["region", "chrom", "start", "end", "name", "reason"])
+    if not rows:
+        raise InputError(
+            f"none of the {len(variants)} variants gives windows of {length} bp on {genome.path.name}: "
+            + "; ".join(
+                f"{count}: {reason}" for reason, count in left_out["reason"].value_counts().head(4).items()
+            )
+        )
+    notes = [note] if note else []
+    other = left_out["reason"].str.startswith("reference allele").sum()
+    if other > len(variants) / 10:
+        notes.append(
+            f"{other} of {len(variants)} reference alleles are not the genome's bases: is it the same assembly?"
+        )
+    return VariantWindows(kept, left_out, genome, length, notes)
+
+
+def _reason(genome: Genome, chrom: str | None, position: int, ref: str, alt: str, length: int) -> str:
+    """Why a variant gives no windows, or ""."""
+    if chrom is None:
+        return "chromosome is not in the genome"
+    if not (set(ref) <= _LETTERS and alt and set(alt) <= _LETTERS):
+        return f"symbolic or missing allele {alt}"
+    start = position - length // 2
+    if max(len(ref), len(alt)) > length - length // 2:
+        return "allele is longer than the window's right half"
+    if start < 0 or start + length + max(0, len(ref) - len(alt)) > genome.sizes[chrom]:
+        return "window reaches beyond the end"
+    there = decode_codes(genome.codes(chrom, position, position + len(ref))[None])[0]
+    return "" if there == ref else f"reference allele is {ref}, the genome has {there}"
+
+
+def _rows(path: Path) -> Iterator[tuple[str, int, str, str, str, int]]:
+    with open_text(path) as handle:
+        try:
+            for number, line in enumerate(handle, start=1):
+                if line.startswith("#") or not line.strip():
+                    continue
+                cells = line.rstrip("\r\n").split("\t")
+                if len(cells) < 5 or not cells[1].isdigit() or int(cells[1]) < 1:
+                    raise InputError(
+                        f"{path}, line {number}: {line.strip()[:60]!r} is no VCF line: needed are CHROM, POS (from 1), "
+                        "ID, REF, ALT, divided by tabs"
+                    )
+                chrom, position, name, ref = cells[0], int(cells[1]), cells[2], cells[3].upper()
+                alts = cells[4].upper().split(",")
+                for alt in alts:
+                    label = f"{chrom}:{position}:{ref}>{alt}"
+                    if name not in (".", ""):
+                        label = name if len(alts) == 1 else f"{name}:{alt}"
+                    yield chrom, position - 1, label, ref, alt, number
+        except UnicodeDecodeError as error:
+            raise InputError(f"{path} is not a text file; expected VCF ({error.reason})") from error
+        except EOFError as error:
+            raise InputError(f"{path}: the compressed file is cut off; copy it again") from error

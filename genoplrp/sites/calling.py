@@ -1,0 +1,301 @@
+"""Which stretches of relevance are sites: candidates held against what the same model gives on shuffled sequences.
+
+The false-discovery rate is estimated by counting: at a score s, (candidates of the null with at least s, per sequence)
+over (candidates with at least s, per sequence), made monotone in s (Storey and Tibshirani, PNAS 100, 2003; with the
+share of true nulls taken as 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, get_args
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float, UInt8
+
+from genoplrp.errors import InputError, MissingDependencyError
+from genoplrp.sequence import shuffle_codes
+from genoplrp.sites.candidates import WIDTH, Candidates, candidate_sites
+
+Null = Literal["background", "shuffled"]
+Sign = Literal["both", "positive", "negative"]
+Explain = Callable[[np.ndarray], np.ndarray]
+COLUMNS = ("sequence", "start", "end", "sign", "score", "q_value")
+_FIRST_STAGE = 0.2
+_FLANK = 2
+
+
+def find_sites(
+    explain: Explain,
+    codes: UInt8[np.ndarray, "n length"],
+    relevance: Float[np.ndarray, "n length"] | None = None,
+    *,
+    fdr: float = 0.05,
+    null: str = "background",
+    n_shuffles: int = 2,
+    sign: str = "both",
+    width: int = WIDTH,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Find the sites of sequences at a false-discovery rate, with a null from the same model.
+
+    Parameters
+    ----------
+    explain : callable
+        Base numbers (n, L) -> relevance per position (n, L): the model, rules and pruning that made `relevance`.
+    codes : array, (N, L), uint8
+        The sequences as base numbers.
+    relevance : array, (N, L), optional
+        Their relevance; by default ``explain(codes)``.
+    fdr : float
+        Share of the sites that may be false.
+    null : {"background", "shuffled"}
+        ``shuffled``: dinucleotide shuffles of the whole sequences. A network that sees no motif is calmer than one
+        that sees some, and a motif spreads relevance around it. ``background`` therefore goes on: what stands out
+        against the first null (at 20 %) is left as it is, the stretches between are shuffled, and relevance there is
+        the null; more sites at the same rate.
+    n_shuffles : int
+        Shuffles of each sequence.
+    sign : {"both", "positive", "negative"}
+        Which sites; each sign has its own null.
+    width : int
+        Width of the window that gathers relevance, in bp.
+    seed : int
+        Seed of the shuffles.
+
+    Returns
+    -------
+    DataFrame
+        ``sequence`` (row), ``start, end`` (0-based, half-open), ``sign`` ("+" or "-" of the relevance, not of the
+        strand), ``score`` (relevance of the window, signed), ``q_value``; sorted by sequence and start.
+
+    Raises
+    ------
+    InputError
+        If an argument makes no sense.
+
+    Examples
+    --------
+    >>> codes = np.random.default_rng(0).integers(4, size=(40, 60), dtype=np.uint8)
+    >>> codes[:, 20:26] = 0
+    >>> counts = lambda c: np.array([np.convolve(row == 0, np.ones(6), "same") > 5.5 for row in c], float)
+    >>> sites = find_sites(counts, codes, fdr=0.1)
+    >>> sites["sequence"].nunique()
+    40
+    """
+    _check(fdr, null, sign, n_shuffles)
+    values = _explained(explain, codes) if relevance is None else np.asarray(relevance, dtype=np.float64)
+    if values.shape != codes.shape:
+        raise InputError(
+            f"relevance has the shape {values.shape}, the sequences {codes.shape}: they must agree"
+        )
+    rng = np.random.default_rng(seed)
+    repeated = np.repeat(codes, n_shuffles, axis=0)
+    first = _explained(explain, shuffle_codes(repeated, rng))
+    sites = call_sites(
+        values, first, sign=sign, width=width, fdr=_FIRST_STAGE if null == "background" else fdr
+    )
+    if null == "shuffled":
+        return sites
+    strong = _mask(sites, values.shape)
+    kept = np.repeat(strong, n_shuffles, axis=0)
+    second = _explained(explain, shuffle_between(repeated, kept, rng))
+    return call_sites(values, second, blocked=kept, sign=sign, width=width, fdr=fdr)
+
+
+def call_sites(
+    relevance: Float[np.ndarray, "n length"],
+    null: Float[np.ndarray, "m length"],
+    *,
+    blocked: Bool[np.ndarray, "m length"] | None = None,
+    fdr: float = 0.05,
+    sign: str = "both",
+    width: int = WIDTH,
+) -> pd.DataFrame:
+    """Call the sites of relevance maps against null maps that are already there.
+
+    Parameters
+    ----------
+    relevance : array, (N, L)
+        Relevance per position.
+    null : array, (M, L)
+        Relevance of sequences without sites, from the same model; any number of them.
+    blocked : array, (M, L), bool, optional
+        Positions of the null maps that are no null.
+    fdr, sign, width
+        As in `find_sites`.
+
+    Returns
+    -------
+    DataFrame
+        As in `find_sites`; without rows where nothing is significant.
+
+    Raises
+    ------
+    InputError
+        If an argument makes no sense or there is no null.
+    """
+    _check(fdr, "shuffled", sign, 1)
+    if len(null) == 0 or len(relevance) == 0:
+        raise InputError("relevance and null need at least one sequence each")
+    # The null is counted per base that could be one, and then for all bases: conservative, no base is known to be true.
+    free = 1.0 if blocked is None else max(float(np.mean(~blocked)), 1 / blocked.size)
+    ratio = len(relevance) / len(null) / free
+    parts = []
+    for label, factor in (("+", 1.0), ("-", -1.0)):
+        if sign != "both" and (sign == "positive") != (label == "+"):
+            continue
+        found = candidate_sites(factor * np.asarray(relevance, dtype=np.float64), width)
+        chance = candidate_sites(factor * np.asarray(null, dtype=np.float64), width, blocked=blocked)
+        q = q_values(found.score, chance.score, ratio)
+        parts.append(_frame(found, q, label, factor)[q <= fdr])
+    table = pd.concat(parts, ignore_index=True)
+    return table.sort_values(["sequence", "start", "sign"], ignore_index=True)
+
+
+def q_values(
+    score: Float[np.ndarray, " k"], null: Float[np.ndarray, " m"], ratio: float
+) -> Float[np.ndarray, " k"]:
+    """Estimate the smallest false-discovery rate at which each score is called.
+
+    Parameters
+    ----------
+    score, null : array
+        Scores of the candidates and of the null's candidates.
+    ratio : float
+        Sequences over null sequences.
+
+    Returns
+    -------
+    array, (K,)
+        0 to 1; equal scores have equal values. One null candidate is added, so that no value is 0 for lack of a null.
+
+    Examples
+    --------
+    >>> q_values(np.array([9.0, 8.0, 1.0]), np.array([2.0, 0.5, 0.4]), 0.5).round(3).tolist()
+    [0.25, 0.25, 0.333]
+    """
+    if len(score) == 0:
+        return np.zeros(0)
+    levels, inverse, count = np.unique(-score, return_inverse=True, return_counts=True)
+    called = np.cumsum(count)
+    false = (np.searchsorted(np.sort(-null), levels, side="right") + 1) * ratio
+    rate = np.minimum.accumulate((false / called)[::-1])[::-1]
+    return np.asarray(np.minimum(rate, 1.0)[inverse])
+
+
+def shuffle_between(
+    codes: UInt8[np.ndarray, "n length"], kept: Bool[np.ndarray, "n length"], rng: np.random.Generator
+) -> UInt8[np.ndarray, "n length"]:
+    """Shuffle every stretch of bases that is not kept, each on its own, keeping its dinucleotides."""
+    shuffled = codes.copy()
+    edge = np.ones((len(codes), 1), dtype=bool)
+    change = np.diff(np.hstack([edge, kept, edge]).astype(np.int8), axis=1)
+    row, start = np.nonzero(change == -1)
+    end = np.nonzero(change == 1)[1]
+    # Stretches of one length together: the shuffle takes a rectangle.
+    for length in np.unique(end - start):
+        same = np.flatnonzero(end - start == length)
+        columns = start[same, None] + np.arange(length)
+        shuffled[row[same, None], columns] = shuffle_codes(codes[row[same, None], columns], rng)
+    return shuffled
+
+
+def recursive_seqlets(
+    relevance: Float[np.ndarray, "n length"], *, threshold: float = 0.01, flank: int = 0
+) -> pd.DataFrame:
+    """Positive seqlets by tangermeme's recursive method, in this package's columns.
+
+    Its p-values rank seqlets within the maps; they are not error rates, and stand in ``p_value``.
+
+    Parameters
+    ----------
+    relevance : array, (N, L)
+        Relevance per position.
+    threshold : float
+        Largest p-value.
+    flank : int
+        Positions to add at both ends.
+
+    Raises
+    ------
+    MissingDependencyError
+        If tangermeme is not installed.
+
+    References
+    ----------
+    tangermeme, https://github.com/jmschrei/tangermeme, ``seqlet.recursive_seqlets``.
+    """
+    try:
+        from tangermeme.seqlet import recursive_seqlets as peer
+    except ImportError as error:
+        raise MissingDependencyError(
+            "recursive_seqlets needs tangermeme: pip install 'genoplrp[benchmark]'"
+        ) from error
+    found: pd.DataFrame = peer(
+        np.asarray(relevance, dtype=np.float64), threshold=threshold, additional_flanks=flank
+    )
+    table = found.rename(columns={"example_idx": "sequence", "attribution": "score", "p-value": "p_value"})
+    table = pd.DataFrame(table.assign(sign="+")[["sequence", "start", "end", "sign", "score", "p_value"]])
+    return table.sort_values(["sequence", "start"], ignore_index=True)
+
+
+def locate_sites(sites: pd.DataFrame, regions: pd.DataFrame) -> pd.DataFrame:
+    """Put sites where they lie in the genome: ``chrom, start, end, name, score, strand`` and the sites' own columns.
+
+    Parameters
+    ----------
+    sites : DataFrame
+        As `find_sites` returns them.
+    regions : DataFrame
+        The windows that were explained: ``chrom, start, end, name, strand``.
+
+    Returns
+    -------
+    DataFrame
+        Sites of minus-strand windows are turned round. Strand is that of the window; the sign of the relevance stays
+        in ``sign``.
+    """
+    window = regions.iloc[sites["sequence"].to_numpy()].reset_index(drop=True)
+    minus = (window["strand"] == "-").to_numpy()
+    start, end = sites["start"].to_numpy(), sites["end"].to_numpy()
+    first = np.where(minus, window["end"].to_numpy() - end, window["start"].to_numpy() + start)
+    located = pd.DataFrame({"chrom": window["chrom"], "start": first, "end": first + (end - start)})
+    located["name"] = [f"{name}:{s}-{e}" for name, s, e in zip(window["name"], start, end, strict=True)]
+    located["score"] = sites["score"].to_numpy()
+    located["strand"] = window["strand"]
+    rest = sites.drop(columns=["start", "end", "score"]).reset_index(drop=True)
+    return pd.concat([located, rest], axis=1)
+
+
+def _frame(found: Candidates, q: np.ndarray, label: str, factor: float) -> pd.DataFrame:
+    columns = (found.sequence, found.start, found.end, label, factor * found.score, q)
+    return pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)))
+
+
+def _mask(sites: pd.DataFrame, shape: tuple[int, ...]) -> Bool[np.ndarray, "n length"]:
+    mask = np.zeros(shape, dtype=bool)
+    for row, start, end in zip(sites["sequence"], sites["start"], sites["end"], strict=True):
+        mask[row, max(0, start - _FLANK) : end + _FLANK] = True
+    return mask
+
+
+def _explained(explain: Explain, codes: np.ndarray) -> Float[np.ndarray, "n length"]:
+    values = np.asarray(explain(codes), dtype=np.float64)
+    if values.shape != codes.shape:
+        raise InputError(
+            f"explain returned the shape {values.shape} for sequences {codes.shape}: needed is relevance per position"
+        )
+    return values
+
+
+def _check(fdr: float, null: str, sign: str, n_shuffles: int) -> None:
+    if not 0 < fdr <= 1:
+        raise InputError(f"fdr={fdr:g}: a share above 0 and up to 1")
+    if null not in get_args(Null):
+        raise InputError(f"null={null!r}: choose one of {', '.join(get_args(Null))}")
+    if sign not in get_args(Sign):
+        raise InputError(f"sign={sign!r}: choose one of {', '.join(get_args(Sign))}")
+    if n_shuffles < 1:
+        raise InputError(f"n_shuffles={n_shuffles}: at least one")

@@ -1,0 +1,42 @@
+"""Benchmark sequences of known truth: what to plant, motifs, backgrounds, planting, the data set on disk."""
+
+from genoplrp.synthetic.backgrounds import Background
+from genoplrp.synthetic.dataset import Dataset
+from genoplrp.synthetic.distributions import Count, Position, Spacing
+from genoplrp.synthetic.generate import simulate
+from genoplrp.synthetic.labels import Task
+from genoplrp.synthetic.motifs import Motif, fetch_jaspar, read_motifs, write_meme
+from genoplrp.synthetic.simdata import read_simdata
+from genoplrp.synthetic.similarity import Similarity, similarity, similarity_matrix
+from genoplrp.synthetic.spec import MotifUse, Plant, Scan, SequenceClass, Site, Spec
+from genoplrp.synthetic.spec_toml import list_presets, load_spec, spec_from_table, spec_to_table
+from genoplrp.synthetic.stream import simulate_to
+
+__all__ = [
+    "Background",
+    "Count",
+    "Dataset",
+    "Motif",
+    "MotifUse",
+    "Plant",
+    "Position",
+    "Scan",
+    "SequenceClass",
+    "Similarity",
+    "Site",
+    "Spacing",
+    "Spec",
+    "Task",
+    "fetch_jaspar",
+    "list_presets",
+    "load_spec",
+    "read_motifs",
+    "read_simdata",
+    "similarity",
+    "similarity_matrix",
+    "simulate",
+    "simulate_to",
+    "spec_from_table",
+    "spec_to_table",
+    "write_meme",
+]

@@ -1,0 +1,365 @@
+"""The data set: sequences, labels, split and the planted instances where there are any; not how it is made.
+
+Real data (sequences and labels, no instances) is held by the same class: :meth:`Dataset.from_sequences`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Num
+
+from genoplrp.errors import InputError
+from genoplrp.sequence import codes_to_one_hot, encode_codes
+from genoplrp.synthetic.checks import check_kinds, check_labels, check_names, check_tasks
+from genoplrp.synthetic.splits import SPLITS, check_split, split_by_sequence
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from genoplrp.synthetic.motifs import Motif
+    from genoplrp.synthetic.spec import Spec
+
+#: Columns of an instance table.
+INSTANCE_COLUMNS = ("sequence", "start", "end", "motif", "strand", "role", "score", "site", "tasks")
+
+Kind = Literal["binary", "count", "real"]
+
+
+@dataclass(eq=False, repr=False)
+class Dataset:
+    """Sequences with labels, their split, and the planted truth where it is known.
+
+    Attributes
+    ----------
+    sequences : list of str
+        N sequences, letters as they are (upper or lower case).
+    labels : array, (N, T), float32
+        One column a task.
+    tasks : list of str
+        The T tasks' names.
+    split : array, (N,), str
+        "train", "valid" or "test" for each sequence.
+    names : list of str
+        One name a sequence.
+    kinds : list of str
+        What each task's label is: "binary", "count" or "real".
+    instances : pandas.DataFrame
+        Planted motif instances, one a row: ``sequence`` (index into the lists above), ``start``, ``end``
+        (0-based, half-open), ``motif``, ``strand``, ``role`` ("core", "decoy", "broken"), ``score`` (log-odds
+        of the planted letters under the PWM, bits), ``site`` (the grammar site it belongs to, or "") and
+        ``tasks`` (names of the tasks for which it matters, joined with commas). Empty for real data.
+    clean : array, (N, T), float32, or None
+        The labels before noise, where a task is noisy.
+    classes : array, (N,), str, or None
+        The class of the specification that each sequence was drawn from.
+    motifs : dict of str to Motif
+        The planted motifs.
+    spec : Spec or None
+        What it was made from.
+    seed : int or None
+        The seed that made it.
+    report : dict
+        What the generator has to report (redrawn sequences, accidental hits, flipped labels).
+
+    Examples
+    --------
+    >>> data = Dataset.from_sequences(["ACGT", "TTTT", "GGGG"], [1, 0, 1], split=["train", "valid", "test"])
+    >>> data.one_hot().shape, data.labels.shape, data.tasks
+    ((3, 4, 4), (3, 1), ['label'])
+    >>> data.subset("train").sequences
+    ['ACGT']
+    """
+
+    sequences: list[str]
+    labels: Float[np.ndarray, "n tasks"]
+    tasks: list[str]
+    split: np.ndarray
+    names: list[str]
+    kinds: list[Kind]
+    instances: pd.DataFrame
+    clean: Float[np.ndarray, "n tasks"] | None = None
+    classes: np.ndarray | None = None
+    motifs: dict[str, Motif] = field(default_factory=dict)
+    spec: Spec | None = None
+    seed: int | None = None
+    report: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_sequences(
+        cls,
+        sequences: Sequence[str],
+        labels: Any,
+        tasks: Sequence[str] | None = None,
+        split: Sequence[str] | Mapping[str, float] | np.ndarray | None = None,
+        names: Sequence[str] | None = None,
+        *,
+        kinds: Sequence[Kind] | None = None,
+        seed: int = 0,
+    ) -> Dataset:
+        """Make a data set of sequences and labels that come from elsewhere.
+
+        Parameters
+        ----------
+        sequences : sequence of str
+            N sequences of equal length.
+        labels : array-like, (N,) or (N, T)
+            Finite numbers.
+        tasks : sequence of str, optional
+            T names; ``label``, or ``label0``, ``label1``, ... by default.
+        split : sequence of str, or mapping of part to fraction, optional
+            The part of each sequence, or fractions such as ``{"train": .8, "valid": .1, "test": .1}`` (the
+            default), drawn over *distinct* sequences, so that no sequence stands in two parts.
+        names : sequence of str, optional
+            N different names; ``seq0``, ``seq1``, ... by default.
+        kinds : sequence of {"binary", "count", "real"}, optional
+            What each label is; by default "binary" where only 0 and 1 occur, else "real".
+        seed : int, default 0
+            Seed of the split where it is drawn.
+
+        Returns
+        -------
+        Dataset
+            Without instances.
+
+        Raises
+        ------
+        InputError
+            If lengths or counts do not fit, a letter is no nucleotide, a label is not finite, or names
+            repeat.
+        """
+        many = list(sequences)
+        encode_codes(many)
+        array = check_labels(labels, len(many))
+        task_names = check_tasks(tasks, array.shape[1])
+        names = check_names(names, len(many))
+        if split is None or isinstance(split, Mapping):
+            split = split_by_sequence(many, split or {"train": 0.8, "valid": 0.1, "test": 0.1}, seed=seed)
+        parts = check_split(split, len(many))
+        return cls(
+            many, array, task_names, parts, names, check_kinds(kinds, array, task_names), no_instances()
+        )
+
+    def __len__(self) -> int:
+        return len(self.sequences)
+
+    def __repr__(self) -> str:
+        origin = f"{self.spec.name}, seed {self.seed}" if self.spec is not None else "no specification"
+        counts = ", ".join(f"{part} {int((self.split == part).sum())}" for part in SPLITS)
+        return (
+            f"<Dataset: {len(self)} sequences of {self.length} bp, tasks {', '.join(self.tasks)}, "
+            f"{len(self.instances)} instances, {counts} ({origin})>"
+        )
+
+    @property
+    def length(self) -> int:
+        """Number of positions L of the arrays: the length of the longest sequence, in bp."""
+        return max(map(len, self.sequences), default=0)
+
+    @property
+    def lengths(self) -> Int[np.ndarray, " n"]:
+        """Length of each sequence, in bp."""
+        return np.fromiter(map(len, self.sequences), dtype=np.int64, count=len(self))
+
+    def one_hot(self, dtype: np.typing.DTypeLike = np.float32) -> Num[np.ndarray, "n 4 length"]:
+        """One-hot of all sequences, (N, 4, L); shorter sequences end in zero columns."""
+        length = self.length
+        return codes_to_one_hot(
+            encode_codes([sequence.ljust(length, "N") for sequence in self.sequences]), dtype
+        )
+
+    def mask(self, task: int | str = 0) -> Bool[np.ndarray, "n length"]:
+        """Positions of the planted motifs that matter for a task.
+
+        Parameters
+        ----------
+        task : int or str, default 0
+            Number or name of the task.
+
+        Returns
+        -------
+        array, (N, L), bool
+            True inside every instance whose motif or grammar site the task's rule names, whatever the label.
+            Decoys and sites with a broken grammar are outside.
+        """
+        return self._spread(self.instances_of(task)) > 0
+
+    def information(self, task: int | str = 0) -> Float[np.ndarray, "n length"]:
+        """Weigh the truth by information: bits of the planted PWM's column at each position, else 0.
+
+        Parameters
+        ----------
+        task : int or str, default 0
+            Number or name of the task.
+
+        Returns
+        -------
+        array, (N, L), float32
+            Information content in bits, 0 to 2.
+
+        References
+        ----------
+        Schneider et al., *J. Mol. Biol.* 188, 1986 (2 - entropy, without small-sample correction).
+        """
+        weights = np.zeros((len(self), self.length), dtype=np.float32)
+        table = self.instances_of(task)
+        for (name, strand), rows in table.groupby(["motif", "strand"], observed=True):
+            bits = self.motifs[str(name)].information()
+            bits = bits if strand == "+" else bits[::-1]
+            index = rows["start"].to_numpy()[:, None] + np.arange(len(bits))
+            weights[rows["sequence"].to_numpy()[:, None], index] = bits
+        return weights
+
+    def instances_of(self, task: int | str = 0) -> pd.DataFrame:
+        """Rows of the instance table that matter for a task (the positions of :meth:`mask`)."""
+        return self.instances[matters_for(self.instances, self.tasks[self.task_index(task)])]
+
+    def derivation(self, index: int) -> pd.DataFrame:
+        """Why a sequence has its labels; see :func:`genoplrp.synthetic.derivation.derive`."""
+        from genoplrp.synthetic.derivation import derive
+
+        return derive(self, index)
+
+    def task_index(self, task: int | str) -> int:
+        """Return the number of a task given by number or name; InputError if there is none."""
+        if isinstance(task, str):
+            if task in self.tasks:
+                return self.tasks.index(task)
+        elif 0 <= int(task) < len(self.tasks):
+            return int(task)
+        raise InputError(
+            f"There is no task {task!r}; this data set has {len(self.tasks)}: "
+            + ", ".join(f"{i} = {name}" for i, name in enumerate(self.tasks))
+        )
+
+    def subset(self, which: str | Sequence[int] | np.ndarray | slice) -> Dataset:
+        """Part of the data set, with the instance table renumbered.
+
+        Parameters
+        ----------
+        which : str, indices, boolean mask or slice
+            "train", "valid" or "test", or the sequences to keep, in that order.
+
+        Returns
+        -------
+        Dataset
+
+        Raises
+        ------
+        InputError
+            If the part has another name, an index is out of range or repeats.
+        """
+        rows = self._rows(which)
+        place = np.full(len(self), -1, dtype=np.int64)
+        place[rows] = np.arange(len(rows))
+        table = self.instances
+        if len(table):
+            new = place[table["sequence"].to_numpy()]
+            table = table.assign(sequence=new)[new >= 0].sort_values(
+                "sequence", kind="stable", ignore_index=True
+            )
+            named = table.select_dtypes("category").columns
+            table = table.assign(**{name: table[name].cat.remove_unused_categories() for name in named})
+        return Dataset(
+            sequences=[self.sequences[row] for row in rows],
+            labels=self.labels[rows],
+            tasks=list(self.tasks),
+            split=self.split[rows],
+            names=[self.names[row] for row in rows],
+            kinds=list(self.kinds),
+            instances=table,
+            clean=None if self.clean is None else self.clean[rows],
+            classes=None if self.classes is None else self.classes[rows],
+            motifs=self.motifs,
+            spec=self.spec,
+            seed=self.seed,
+            report={"subset_of": len(self)} | self.report,
+        )
+
+    def checksum(self) -> str:
+        """SHA-256 over sequences, labels, split and tasks; the sequences' names do not count."""
+        digest = hashlib.sha256("\t".join(self.tasks).encode())
+        for sequence in self.sequences:
+            digest.update(sequence.encode() + b"\n")
+        digest.update(np.ascontiguousarray(self.labels, dtype="<f4").tobytes())
+        digest.update("\n".join(self.split.tolist()).encode())
+        return digest.hexdigest()
+
+    @property
+    def noisy(self) -> Bool[np.ndarray, " tasks"]:
+        """Which tasks have labels before noise that are kept beside the labels."""
+        if self.spec is None or self.clean is None:
+            return np.zeros(len(self.tasks), dtype=bool)
+        return np.array([task.noise > 0 for task in self.spec.tasks])
+
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        compress: bool = False,
+        parquet: bool = False,
+        overwrite: bool = False,
+    ) -> None:
+        """Write the data set as a folder; see :func:`genoplrp.synthetic.storage.save_dataset`."""
+        from genoplrp.synthetic.storage import save_dataset
+
+        save_dataset(self, path, compress=compress, parquet=parquet, overwrite=overwrite)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Dataset:
+        """Read a data set's folder; see :func:`genoplrp.synthetic.storage.load_dataset`."""
+        from genoplrp.synthetic.storage import load_dataset
+
+        return load_dataset(path)
+
+    def _rows(self, which: str | Sequence[int] | np.ndarray | slice) -> Int[np.ndarray, " m"]:
+        if isinstance(which, str):
+            if which not in SPLITS:
+                raise InputError(f"There is no part {which!r}; parts are {', '.join(SPLITS)}.")
+            return np.flatnonzero(self.split == which)
+        if isinstance(which, slice):
+            return np.arange(len(self))[which]
+        chosen = np.asarray(which)
+        if chosen.dtype == bool:
+            if chosen.shape != (len(self),):
+                raise InputError(f"The boolean mask has the shape {chosen.shape}; expected ({len(self)},).")
+            return np.flatnonzero(chosen)
+        if chosen.size == 0:
+            return np.zeros(0, dtype=np.int64)
+        if chosen.ndim != 1 or chosen.dtype.kind not in "iu":
+            raise InputError("Give a part's name, a list of indices, a boolean mask or a slice.")
+        if chosen.min() < -len(self) or chosen.max() >= len(self):
+            raise InputError(f"Index {int(chosen.max())} is out of range; there are {len(self)} sequences.")
+        rows = np.where(chosen < 0, chosen + len(self), chosen).astype(np.int64)
+        if len(np.unique(rows)) != len(rows):
+            raise InputError("An index stands twice; each sequence can be taken once.")
+        return rows
+
+    def _spread(self, table: pd.DataFrame) -> Int[np.ndarray, "n length"]:
+        """Count instances over each position: +1 at each start, -1 at each end, summed along."""
+        steps = np.zeros((len(self), self.length + 1), dtype=np.int16)
+        rows = table["sequence"].to_numpy(dtype=np.int64)
+        np.add.at(steps, (rows, table["start"].to_numpy(dtype=np.int64)), 1)
+        np.add.at(steps, (rows, table["end"].to_numpy(dtype=np.int64)), -1)
+        return np.cumsum(steps[:, :-1], axis=1, dtype=np.int16)
+
+
+def no_instances() -> pd.DataFrame:
+    """Make an instance table without rows."""
+    import pandas as pd
+
+    kinds = {"sequence": np.int64, "start": np.int64, "end": np.int64, "score": np.float32}
+    return pd.DataFrame({name: pd.Series(dtype=kinds.get(name, "category")) for name in INSTANCE_COLUMNS})
+
+
+def matters_for(instances: pd.DataFrame, task: str) -> Bool[np.ndarray, " instances"]:
+    """Which rows of an instance table matter for a task."""
+    column = instances["tasks"].astype("category")
+    hits = [task in str(names).split(",") for names in column.cat.categories]
+    matters: np.ndarray = np.append(np.array(hits, dtype=bool), False)[column.cat.codes.to_numpy()]
+    return matters

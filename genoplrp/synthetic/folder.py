@@ -1,0 +1,111 @@
+"""The folder of a data set as such: it appears when it is complete, and a manifest says whether it is whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from genoplrp import __version__
+from genoplrp.errors import InputError, OutputExistsError
+
+FORMAT_VERSION = 1
+
+
+def check_target(path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+    """Raise unless a data set may be written to ``path``: before the work, not after it.
+
+    Raises
+    ------
+    OutputExistsError
+        If the path exists and may not be replaced: only a folder that holds a data set, or nothing, ever is.
+    InputError
+        If the folder around it does not exist.
+    """
+    target = Path(path)
+    replaceable = target.is_dir() and ((target / "manifest.json").exists() or not any(target.iterdir()))
+    if target.exists() and not (replaceable and (overwrite or not any(target.iterdir()))):
+        way = "choose another name" if overwrite else "choose another name or overwrite it on purpose"
+        what = "and holds no data set" if overwrite else "already"
+        raise OutputExistsError(f"{target} exists {what}; {way}.")
+    if not target.absolute().parent.is_dir():
+        raise InputError(f"The folder {target.absolute().parent} does not exist; make it first.")
+    return target
+
+
+@contextmanager
+def new_folder(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator[Path]:
+    """Make a folder under a temporary name beside ``path`` and give it its name when the block ends well."""
+    target = check_target(path, overwrite=overwrite)
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    old = target.with_name(f".{target.name}.{os.getpid()}.old")
+    partial.mkdir()
+    try:
+        yield partial
+        if target.exists():
+            target.rename(old)
+        partial.rename(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        if old.exists() and not target.exists():  # interrupted between the two renames
+            old.rename(target)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def write_manifest(folder: Path, tasks: list[str], kinds: list[Any], n: int) -> None:
+    """Write ``manifest.json`` over the files of a finished folder."""
+    entries = {
+        file.name: {"bytes": file.stat().st_size, "sha256": _sha256(file)}
+        for file in sorted(folder.iterdir())
+    }
+    manifest = {
+        "format": FORMAT_VERSION,
+        "genoplrp": __version__,
+        "sequences": n,
+        "tasks": tasks,
+        "kinds": kinds,
+        "files": entries,
+    }
+    (folder / "manifest.json").write_text(
+        json.dumps(manifest, indent=2) + "\n", encoding="utf-8", newline="\n"
+    )
+
+
+def check_manifest(folder: Path) -> dict[str, Any]:
+    """Read ``manifest.json`` and compare every file with it."""
+    if not folder.exists():
+        raise InputError(f"There is no folder {folder}; check the path.")
+    if not (folder / "manifest.json").is_file():
+        raise InputError(f"{folder} is not a data set of genoplrp: it has no manifest.json.")
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        version, files = manifest["format"], manifest["files"]
+        _ = manifest["tasks"], manifest["kinds"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{folder / 'manifest.json'} is damaged ({error}); generate the data set again."
+        ) from error
+    if version != FORMAT_VERSION:
+        raise InputError(
+            f"{folder} has the format {version}, this version of genoplrp reads {FORMAT_VERSION}: update."
+        )
+    for name, entry in files.items():
+        file = folder / name
+        if not file.is_file():
+            raise InputError(f"{folder} is incomplete: {name} is missing; generate it again.")
+        if file.stat().st_size != entry["bytes"] or _sha256(file) != entry["sha256"]:
+            raise InputError(
+                f"{file} was changed after it was written (its checksum differs from manifest.json); generate the data "
+                "set again, or build one from your own files with Dataset.from_sequences."
+            )
+    return dict(manifest)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()

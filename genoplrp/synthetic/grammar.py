@@ -1,0 +1,286 @@
+"""What each sequence of a class holds: units (motifs and sites) with their inner layout, before they get a place.
+
+A *unit* is what is placed as one rigid piece: a single motif, or a site with its gaps drawn. Instances sit inside
+units.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from genoplrp.synthetic.distributions import draw_from
+from genoplrp.synthetic.spec_check import gaps_of
+
+if TYPE_CHECKING:
+    from genoplrp.synthetic.spec import Plant, SequenceClass, Site, Spec
+
+#: Roles of instances, by number.
+ROLES = ("core", "decoy", "broken")
+CORE, DECOY, BROKEN = range(3)
+
+#: How the letters of an instance are made, by number.
+INTACT, MUTATED, SHUFFLED = range(3)
+
+
+class Units(NamedTuple):
+    """Units and the instances inside them, not yet placed.
+
+    Attributes
+    ----------
+    row : array, (U,), int
+        Sequence of each unit; ascending.
+    width : array, (U,), int
+        Width of each unit, in bp.
+    wanted : array, (U,), int
+        Start that it wants, or -1.
+    unit : array, (I,), int
+        Unit of each instance; ascending.
+    offset : array, (I,), int
+        Start of the instance inside its unit.
+    motif, role, site, how : array, (I,), int
+        Motif number; number in ``ROLES``; site number or -1; how its letters are made.
+    minus : array, (I,), bool
+        Whether it lies on the minus strand.
+    """
+
+    row: Int[np.ndarray, " u"]
+    width: Int[np.ndarray, " u"]
+    wanted: Int[np.ndarray, " u"]
+    unit: Int[np.ndarray, " i"]
+    offset: Int[np.ndarray, " i"]
+    motif: Int[np.ndarray, " i"]
+    role: Int[np.ndarray, " i"]
+    site: Int[np.ndarray, " i"]
+    how: Int[np.ndarray, " i"]
+    minus: Bool[np.ndarray, " i"]
+
+
+class Layout:
+    """A specification's names as numbers, and its motifs' widths, ready for drawing units.
+
+    Parameters
+    ----------
+    spec : Spec
+        The specification.
+    """
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+        self.number = {name: number for number, name in enumerate(spec.motifs)}
+        self.site_number = {name: number for number, name in enumerate(spec.sites)}
+        self.width = np.array([use.motif.width for use in spec.motifs.values()], dtype=np.int64)
+
+    def draw(self, one: SequenceClass, rng: np.random.Generator, lengths: Int[np.ndarray, " n"]) -> Units:
+        """Draw the units of sequences of one class.
+
+        Parameters
+        ----------
+        one : SequenceClass
+            What to plant.
+        rng : Generator
+            Source of chance.
+        lengths : array, (n,)
+            Length of each sequence, in bp.
+
+        Returns
+        -------
+        Units
+            Ordered by sequence.
+        """
+        parts = [self._draw_plant(plant, rng, lengths) for plant in one.plant]
+        # The units of one plant are in order already.
+        return parts[0] if len(parts) == 1 else _ordered(join_units(parts))
+
+    def _draw_plant(self, plant: Plant, rng: np.random.Generator, lengths: np.ndarray) -> Units:
+        counts = plant.count.draw(rng, len(lengths))
+        row = np.repeat(np.arange(len(lengths)), counts)
+        if plant.site:
+            units = self._sites(plant, rng, row)
+        else:
+            motif = self._choose(plant, rng, counts)
+            units = self._single(plant, rng, row, motif)
+        return units._replace(wanted=plant.position.draw(rng, units.width, lengths[units.row]))
+
+    def _single(self, plant: Plant, rng: np.random.Generator, row: np.ndarray, motif: np.ndarray) -> Units:
+        n = len(row)
+        how = {"": INTACT, "mutated": MUTATED, "shuffled": SHUFFLED}[plant.broken]
+        return Units(
+            row=row,
+            width=self.width[motif],
+            wanted=np.full(n, -1),
+            unit=np.arange(n),
+            offset=np.zeros(n, dtype=np.int64),
+            motif=motif,
+            role=np.full(n, _role(plant)),
+            site=np.full(n, -1),
+            how=np.full(n, how),
+            minus=rng.random(n) < plant.minus,
+        )
+
+    def _choose(self, plant: Plant, rng: np.random.Generator, counts: np.ndarray) -> np.ndarray:
+        """Draw a motif for each unit: with replacement, or distinct ones within each sequence."""
+        groups = [[self.number[member] for member in self.spec.members(name)] for name in plant.motifs]
+        members = np.array([member for group in groups for member in group])
+        if plant.distinct:
+            order = np.argsort(rng.random((len(counts), len(members))), axis=1, kind="stable")
+            return members[order[np.arange(len(members)) < counts[:, None]]]
+        weights = plant.weights or tuple(float(len(group)) for group in groups)
+        p = np.concatenate([np.full(len(g), w / len(g)) for g, w in zip(groups, weights, strict=True)])
+        return draw_from(rng, int(counts.sum()), members, p / p.sum())
+
+    def _sites(self, plant: Plant, rng: np.random.Generator, row: np.ndarray) -> Units:
+        site = self.spec.sites[plant.site]
+        n, slots = len(row), len(site.motifs)
+        motif = np.stack([self._slot(name, rng, n) for name in site.motifs], axis=1)
+        minus = _orientations(site, rng, n, broken=plant.broken == "orientation")
+        order = _orders(site, rng, n, broken=plant.broken == "order")
+        motif, minus = np.take_along_axis(motif, order, 1), np.take_along_axis(minus, order, 1)
+        gaps = np.array(gaps_of(site, plant.broken == "spacing"))
+        gap = draw_from(rng, n * (slots - 1), gaps, np.full(len(gaps), 1 / len(gaps))).reshape(n, slots - 1)
+        if plant.broken == "spacing" and slots > 2:
+            gap = _one_broken_gap(site, rng, gap)
+        width = self.width[motif]
+        offset = np.cumsum(np.concatenate([np.zeros((n, 1), np.int64), width[:, :-1] + gap], axis=1), axis=1)
+        whole = offset[:, -1] + width[:, -1]
+        turned = rng.random(n) < site.minus
+        offset = np.where(turned[:, None], whole[:, None] - offset - width, offset)
+        minus = minus ^ turned[:, None]
+        kept = np.ones((n, slots), dtype=bool)
+        if plant.broken == "missing":
+            kept[np.arange(n), np.floor(rng.random(n) * slots).astype(np.int64)] = False
+        how = {"mutated": MUTATED, "shuffled": SHUFFLED}.get(plant.broken, INTACT)
+        intact = not plant.broken
+        # The mutated site has one motif spoilt; a shuffled one has all of them.
+        hows = np.full((n, slots), how)
+        if how == MUTATED:
+            hows[:] = INTACT
+            hows[np.arange(n), np.floor(rng.random(n) * slots).astype(np.int64)] = MUTATED
+        role = _role(plant) if plant.broken != "missing" else ROLES.index(plant.role)
+        chosen = kept.reshape(-1)
+        total = int(chosen.sum())
+        return Units(
+            row=row,
+            width=whole,
+            wanted=np.full(n, -1),
+            unit=np.repeat(np.arange(n), slots)[chosen],
+            offset=offset.reshape(-1)[chosen],
+            motif=motif.reshape(-1)[chosen],
+            role=np.full(total, role),
+            site=np.full(total, self.site_number[plant.site] if intact else -1),
+            how=hows.reshape(-1)[chosen],
+            minus=minus.reshape(-1)[chosen],
+        )
+
+    def _slot(self, name: str, rng: np.random.Generator, n: int) -> np.ndarray:
+        members = np.array([self.number[member] for member in self.spec.members(name)])
+        return draw_from(rng, n, members, np.full(len(members), 1 / len(members)))
+
+
+def no_units() -> Units:
+    """Make units of nothing."""
+    columns: dict[str, np.ndarray] = {name: np.zeros(0, dtype=np.int64) for name in Units._fields}
+    return Units(**columns | {"minus": np.zeros(0, dtype=bool)})
+
+
+def join_units(parts: list[Units]) -> Units:
+    """Put the units of several parts in a row; instances keep pointing at their own units."""
+    if not parts:
+        return no_units()
+    if len(parts) == 1:
+        return parts[0]
+    shift = np.cumsum([0] + [len(part.row) for part in parts[:-1]])
+    moved = [part._replace(unit=part.unit + by) for part, by in zip(parts, shift, strict=True)]
+    return Units(*(np.concatenate(columns) for columns in zip(*moved, strict=True)))
+
+
+def select_rows(units: Units, keep: Bool[np.ndarray, " n"], number: Int[np.ndarray, " n"]) -> Units:
+    """Keep the units of some sequences and give these new numbers.
+
+    Parameters
+    ----------
+    units : Units
+        Units of ``n`` sequences.
+    keep : array, (n,), bool
+        Which sequences.
+    number : array, (n,), int
+        Their new numbers.
+
+    Returns
+    -------
+    Units
+    """
+    if keep.all():
+        return units._replace(row=number[units.row])
+    chosen = keep[units.row]
+    place = np.cumsum(chosen) - 1
+    inside = chosen[units.unit]
+    return Units(
+        number[units.row[chosen]],
+        units.width[chosen],
+        units.wanted[chosen],
+        place[units.unit[inside]],
+        *(column[inside] for column in units[4:]),
+    )
+
+
+def _role(plant: Plant) -> int:
+    return BROKEN if plant.broken else ROLES.index(plant.role)
+
+
+def _orientations(
+    site: Site, rng: np.random.Generator, n: int, *, broken: bool
+) -> Bool[np.ndarray, "n slots"]:
+    """Strand of each motif on the site's own forward strand; a broken one turns at least one against the rule."""
+    slots = len(site.motifs)
+    if site.orientation == "any":
+        return rng.random((n, slots)) < 0.5
+    if site.orientation in ("same", "opposite"):
+        first = rng.random(n) < 0.5
+        rule = np.zeros((n, slots), dtype=bool)
+        rule[:, 1:] = site.orientation == "opposite"
+        minus = rule ^ first[:, None]
+    else:
+        minus = np.tile(np.array([sign == "-" for sign in site.orientation]), (n, 1))
+    if not broken:
+        return minus
+    # Turn a random selection of the motifs but the first: not none of them, and never all, which is the other strand.
+    pattern = 1 + np.floor(rng.random(n) * (2 ** (slots - 1) - 1)).astype(np.int64)
+    minus[:, 1:] ^= (pattern[:, None] >> np.arange(slots - 1)) & 1 == 1
+    return minus
+
+
+def _orders(site: Site, rng: np.random.Generator, n: int, *, broken: bool) -> Int[np.ndarray, "n slots"]:
+    slots = len(site.motifs)
+    if broken:
+        return np.tile(np.arange(slots)[::-1], (n, 1))
+    if site.order == "any":
+        return np.argsort(rng.random((n, slots)), axis=1, kind="stable")
+    return np.tile(np.arange(slots), (n, 1))
+
+
+def _one_broken_gap(site: Site, rng: np.random.Generator, gap: np.ndarray) -> np.ndarray:
+    """Of several gaps only one breaks the rule: the others are allowed ones."""
+    n, number = gap.shape
+    allowed = site.spacing.allowed()
+    fine = draw_from(rng, n * number, allowed, np.full(len(allowed), 1 / len(allowed))).reshape(n, number)
+    broken = np.floor(rng.random(n) * number).astype(np.int64)
+    return np.where(np.arange(number) == broken[:, None], gap, fine)
+
+
+def _ordered(units: Units) -> Units:
+    """Units by sequence, and instances by unit."""
+    order = np.argsort(units.row, kind="stable")
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.arange(len(order))
+    unit = place[units.unit]
+    inside = np.argsort(unit, kind="stable")
+    return Units(
+        units.row[order],
+        units.width[order],
+        units.wanted[order],
+        unit[inside],
+        *(column[inside] for column in units[4:]),
+    )

@@ -1,0 +1,230 @@
+"""Labels from what was planted: rules, counts and affinities, with noise on top; nothing is planted here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from genoplrp.errors import SpecError
+from genoplrp.synthetic.distributions import normal_numbers
+from genoplrp.synthetic.rules import Rule, parse_rule
+
+if TYPE_CHECKING:
+    from genoplrp.synthetic.spec import Spec
+
+
+@dataclass(frozen=True)
+class Task:
+    """One label of each sequence.
+
+    Attributes
+    ----------
+    name : str
+        Name, without tabs or commas.
+    kind : {"binary", "count", "real"}
+        A rule that holds or not; a number of instances; a real number made of affinities.
+    rule : str
+        Of a binary task; see :mod:`genoplrp.synthetic.rules`.
+    motifs : sequence of str
+        Motifs or sets whose instances are counted or summed.
+    weights : dict of str to float
+        Weight of a motif in a real-valued label, 1 by default; negative for a repressor.
+    formula : {"sum", "saturating", "cooperative"}
+        With x the weighted sum of the affinities (an instance's score divided by its motif's best score, at least 0):
+        x; ``maximum * x / (x + half)``; or x + ``strength`` times the affinities of the intact instances of ``site``,
+        multiplied within each instance of it.
+    half, maximum, strength : float
+        Constants of the formulas.
+    site : str
+        The site that cooperates.
+    noise : float, default 0
+        Probability that a binary label is flipped, or standard deviation of Gaussian noise on a real one.
+    """
+
+    name: str
+    kind: Literal["binary", "count", "real"] = "binary"
+    rule: str = ""
+    motifs: tuple[str, ...] = ()
+    weights: Mapping[str, float] = field(default_factory=dict)
+    formula: Literal["sum", "saturating", "cooperative"] = "sum"
+    half: float = 1.0
+    maximum: float = 1.0
+    strength: float = 1.0
+    site: str = ""
+    noise: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not self.name or any(letter in self.name for letter in ",\t\n\r"):
+            raise SpecError(f"name is {self.name!r}; expected a name without commas or tabs.")
+        if self.name in ("name", "split", "class"):
+            raise SpecError(
+                f"name is {self.name!r}, which is a column of its own in labels.tsv; rename the task."
+            )
+        if self.kind == "binary":
+            if self.motifs or not self.rule:
+                raise SpecError('a binary task needs a rule (and no motifs); write rule = "...".')
+            self.parsed  # noqa: B018 (a rule that cannot be read is refused here, not when it is used)
+            if not 0 <= self.noise < 0.5:
+                raise SpecError(
+                    f"noise is {self.noise:g}; the share of flipped labels lies between 0 and 0.5."
+                )
+            return
+        if not self.motifs or self.rule:
+            raise SpecError(f"a {self.kind} task needs motifs (and no rule); write motifs = [...].")
+        if self.noise < 0 or (self.kind == "count" and self.noise):
+            raise SpecError(
+                f"noise is {self.noise:g}; counts have none, real labels a standard deviation >= 0."
+            )
+        if self.formula == "saturating" and self.half <= 0:
+            raise SpecError(f"half is {self.half:g}; saturation needs a number above 0.")
+        if (self.formula == "cooperative") != bool(self.site):
+            raise SpecError(
+                f"formula is {self.formula!r} and site {self.site!r}; a cooperative label names its site."
+            )
+
+    @property
+    def parsed(self) -> Rule:
+        """The rule, parsed."""
+        return parse_rule(self.rule)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Motifs, sets, sites and classes that the label depends on."""
+        if self.kind == "binary":
+            return self.parsed.names
+        return (*self.motifs, *([self.site] if self.site else []))
+
+
+class Planted(NamedTuple):
+    """The intact core instances of some sequences, as labels need them.
+
+    Attributes
+    ----------
+    classes : array, int
+        Class number (in the order of the specification) of each of the N sequences.
+    row, motif : array, int
+        Sequence and motif number (in the order of the specification) of each instance.
+    affinity : array
+        Score divided by the motif's best score, at least 0.
+    site : array, int
+        Site number (in the order of the specification), or -1.
+    unit : array, int
+        Instances of one site share a number.
+    """
+
+    classes: Int[np.ndarray, " n"]
+    row: Int[np.ndarray, " i"]
+    motif: Int[np.ndarray, " i"]
+    affinity: Float[np.ndarray, " i"]
+    site: Int[np.ndarray, " i"]
+    unit: Int[np.ndarray, " i"]
+
+    @property
+    def n(self) -> int:
+        """Number of sequences."""
+        return len(self.classes)
+
+
+class Labels(NamedTuple):
+    """Labels, and what they were before noise.
+
+    Attributes
+    ----------
+    values, clean : array, (N, T), float32
+        With and without noise.
+    """
+
+    values: Float[np.ndarray, "n tasks"]
+    clean: Float[np.ndarray, "n tasks"]
+
+
+def derive_labels(spec: Spec, planted: Planted, rng: np.random.Generator) -> Labels:
+    """Derive the labels of some sequences from what was planted in them.
+
+    Parameters
+    ----------
+    spec : Spec
+        Its tasks are applied.
+    planted : Planted
+        Intact core instances.
+    rng : Generator
+        For the noise.
+
+    Returns
+    -------
+    Labels
+    """
+    counts = count_names(spec, planted)
+    clean = np.zeros((planted.n, len(spec.tasks)), dtype=np.float32)
+    values = clean.copy()
+    for column, task in enumerate(spec.tasks):
+        if task.kind == "binary":
+            truth = task.parsed(counts)
+            clean[:, column] = truth
+            values[:, column] = truth ^ (rng.random(planted.n) < task.noise) if task.noise else truth
+            continue
+        if task.kind == "count":
+            values[:, column] = clean[:, column] = sum(counts[name] for name in task.motifs)
+            continue
+        exact = _real_label(spec, task, planted)
+        clean[:, column] = exact
+        values[:, column] = exact + task.noise * normal_numbers(rng, planted.n) if task.noise else exact
+    return Labels(values, clean)
+
+
+def count_names(spec: Spec, planted: Planted) -> dict[str, Int[np.ndarray, " n"]]:
+    """Count what the tasks name in each sequence: intact core instances of motifs, sets and sites; its class once."""
+    wanted = {name for task in spec.tasks for name in task.names}
+    numbers = {name: number for number, name in enumerate(spec.motifs)}
+    class_numbers = {one.name: number for number, one in enumerate(spec.classes)}
+    counts: dict[str, np.ndarray] = {}
+    for name in wanted:
+        if name in class_numbers:
+            counts[name] = (planted.classes == class_numbers[name]).astype(np.int64)
+            continue
+        if name in spec.sites:
+            counts[name] = _count_sites(list(spec.sites).index(name), planted)
+            continue
+        members = np.array([numbers[member] for member in spec.members(name)])
+        counts[name] = np.bincount(planted.row[np.isin(planted.motif, members)], minlength=planted.n)
+    return counts
+
+
+def tasks_of_instances(
+    spec: Spec,
+) -> tuple[Bool[np.ndarray, "motifs tasks"], Bool[np.ndarray, "sites tasks"]]:
+    """Return for which tasks each motif, and each site, matters."""
+    motifs = np.zeros((len(spec.motifs), len(spec.tasks)), dtype=bool)
+    sites = np.zeros((len(spec.sites), len(spec.tasks)), dtype=bool)
+    for column, task in enumerate(spec.tasks):
+        members = {member for name in task.names for member in spec.members(name)}
+        motifs[:, column] = [name in members for name in spec.motifs]
+        sites[:, column] = [name in task.names for name in spec.sites]
+    return motifs, sites
+
+
+def _count_sites(number: int, planted: Planted) -> Int[np.ndarray, " n"]:
+    chosen = planted.site == number
+    _, first = np.unique(planted.unit[chosen], return_index=True)
+    return np.bincount(planted.row[chosen][first], minlength=planted.n)
+
+
+def _real_label(spec: Spec, task: Task, planted: Planted) -> Float[np.ndarray, " n"]:
+    members = set(spec.all_members(task.motifs))
+    weight = np.array([task.weights.get(name, 1.0) if name in members else 0.0 for name in spec.motifs])
+    x = np.bincount(planted.row, weights=weight[planted.motif] * planted.affinity, minlength=planted.n)
+    if task.formula == "saturating":
+        x = np.maximum(x, 0)
+        return np.asarray(task.maximum * x / (x + task.half))
+    if task.formula == "cooperative":
+        chosen = planted.site == list(spec.sites).index(task.site)
+        units, place = np.unique(planted.unit[chosen], return_inverse=True)
+        together, row = np.ones(len(units)), np.zeros(len(units), dtype=np.int64)
+        np.multiply.at(together, place, planted.affinity[chosen])
+        row[place] = planted.row[chosen]
+        x = x + task.strength * np.bincount(row, weights=together, minlength=planted.n)
+    return np.asarray(x)

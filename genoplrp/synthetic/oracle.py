@@ -1,0 +1,314 @@
+"""What a perfect model could know: the posterior of each class given the sequence, from the planted PWMs and the rules.
+
+For each class the likelihood of a sequence is summed over all arrangements of its motifs and sites that do not overlap,
+by one pass along the sequence. That is the Bayes classifier of the specification, up to four things: arrangements with
+different total widths are weighted alike; positions count as uniform; mutated and shuffled instances count as
+background; and hits that were removed from the background after planting are not accounted for.
+"""
+
+from __future__ import annotations
+
+from itertools import permutations, product
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+from genoplrp.errors import InputError
+from genoplrp.sequence import encode_codes
+from genoplrp.synthetic.spec_check import gaps_of
+
+if TYPE_CHECKING:
+    from genoplrp.synthetic.dataset import Dataset
+    from genoplrp.synthetic.spec import Plant, SequenceClass, Site, Spec
+
+#: Share of the background in each PWM column, so that letters of probability 0 do not decide everything.
+_FLOOR = 1e-6
+_CHUNK = 64
+
+
+class _Part(NamedTuple):
+    """A motif inside a unit: number, strand, offset."""
+
+    motif: int
+    minus: bool
+    offset: int
+
+
+class _Kind(NamedTuple):
+    """One way a unit can look: the plant it belongs to, its probability, its width and its motifs."""
+
+    plant: int
+    weight: float
+    width: int
+    parts: tuple[_Part, ...]
+
+
+def oracle_scores(data: Dataset, *, progress: bool = False) -> Float[np.ndarray, "n tasks"]:
+    """Probability of each binary label, as a perfect observer would give it who knows the specification.
+
+    Parameters
+    ----------
+    data : Dataset
+        Generated sequences, with their specification.
+    progress : bool, default False
+        Show a progress bar on stderr.
+
+    Returns
+    -------
+    array, (N, T)
+        Posterior probability that each rule holds, before label noise; for a task that is no rule, its expected label
+        within the likeliest mixture of classes.
+
+    Raises
+    ------
+    InputError
+        If the data set has no specification or no classes.
+
+    Examples
+    --------
+    >>> from genoplrp.synthetic import simulate
+    >>> data = simulate("spacing", n=60, seed=1)
+    >>> p = oracle_scores(data)[:, 0]
+    >>> bool(p[data.labels[:, 0] == 1].mean() > 0.8 > 0.3 > p[data.labels[:, 0] == 0].mean())
+    True
+    """
+    if data.spec is None or data.classes is None:
+        raise InputError("The oracle needs a generated data set with its specification; this one has none.")
+    spec = data.spec
+    codes = encode_codes([sequence.ljust(data.length, "N") for sequence in data.sequences])
+    logs = class_log_likelihoods(spec, codes, data.lengths, progress=progress)
+    logs = logs + np.log([one.fraction for one in spec.classes])
+    posterior = np.exp(logs - logs.max(axis=1, keepdims=True))
+    posterior /= posterior.sum(axis=1, keepdims=True)
+    return np.asarray(posterior @ _labels_of_classes(spec))
+
+
+def class_log_likelihoods(
+    spec: Spec,
+    codes: UInt8[np.ndarray, "n length"],
+    lengths: Int[np.ndarray, " n"],
+    *,
+    progress: bool = False,
+) -> Float[np.ndarray, "n classes"]:
+    """Log-likelihood of each sequence in each class, relative to background alone, in nats.
+
+    Parameters
+    ----------
+    spec : Spec
+        The specification.
+    codes : array, (n, length), uint8
+        Base numbers.
+    lengths : array, (n,), int
+        Length of each sequence, in bp.
+    progress : bool, default False
+        Show a progress bar on stderr.
+
+    Returns
+    -------
+    array, (n, classes)
+    """
+    from tqdm.auto import tqdm
+
+    logs = np.zeros((len(codes), len(spec.classes)))
+    models = [_ClassModel(spec, one) for one in spec.classes]
+    with tqdm(total=len(codes), unit="seq", desc="oracle", disable=not progress) as bar:
+        for first in range(0, len(codes), _CHUNK):
+            rows = slice(first, first + _CHUNK)
+            ratios = _log_ratios(spec, codes[rows], lengths[rows])
+            for column, model in enumerate(models):
+                logs[rows, column] = model.log_likelihood(ratios, lengths[rows])
+            bar.update(len(codes[rows]))
+    return logs
+
+
+class _ClassModel:
+    """The ways in which the units of one class can look, and how many of each there can be."""
+
+    def __init__(self, spec: Spec, one: SequenceClass) -> None:
+        plants = [plant for plant in one.plant if plant.broken not in ("mutated", "shuffled")]
+        self.kinds = [kind for number, plant in enumerate(plants) for kind in _kinds_of(spec, plant, number)]
+        self.counts = [plant.count.pmf() for plant in plants]
+
+    def log_likelihood(
+        self, ratios: dict[tuple[int, bool], np.ndarray], lengths: Int[np.ndarray, " n"]
+    ) -> Float[np.ndarray, " n"]:
+        from genoplrp.synthetic.kernels import arrangements
+
+        if not self.kinds:
+            return np.zeros(len(lengths))
+        top = np.array([int(values.max()) for values, _ in self.counts], dtype=np.int64)
+        stride = np.concatenate([[1], np.cumprod(top[:-1] + 1)]).astype(np.int64)
+        n, starts = next(iter(ratios.values())).shape
+        odds = np.zeros((len(self.kinds), n, starts))
+        for number, kind in enumerate(self.kinds):
+            room = starts - kind.width + 1
+            if room > 0:
+                total = sum(
+                    ratios[part.motif, part.minus][:, part.offset : part.offset + room] for part in kind.parts
+                )
+                odds[number, :, :room] = np.exp(total)
+        width = np.array([kind.width for kind in self.kinds], dtype=np.int64)
+        plant = np.array([kind.plant for kind in self.kinds], dtype=np.int64)
+        weight = np.array([kind.weight for kind in self.kinds])
+        states = int(np.prod(top + 1))
+        table = arrangements(odds, width, plant, weight, stride, top, states, lengths)
+        even = arrangements(np.ones_like(odds[:, :1]), width, plant, weight, stride, top, states, lengths[:1])
+        if (lengths != lengths[0]).any():
+            even = arrangements(np.ones_like(odds), width, plant, weight, stride, top, states, lengths)
+        likelihood = np.zeros(n)
+        for counts in product(*(zip(*pmf, strict=True) for pmf in self.counts)):
+            state = sum(int(value) * int(step) for (value, _), step in zip(counts, stride, strict=True))
+            p = float(np.prod([probability for _, probability in counts]))
+            ways = even[:, state]
+            likelihood += p * np.where(ways > 0, table[:, state] / np.where(ways > 0, ways, 1), 0)
+        return np.asarray(np.log(np.maximum(likelihood, 1e-300)))
+
+
+def _kinds_of(spec: Spec, plant: Plant, number: int) -> list[_Kind]:
+    motif_number = {name: k for k, name in enumerate(spec.motifs)}
+    widths = [use.motif.width for use in spec.motifs.values()]
+    if plant.site:
+        return [
+            _Kind(number, weight, width, parts)
+            for weight, width, parts in _site_kinds(
+                spec, spec.sites[plant.site], plant.broken, motif_number, widths
+            )
+        ]
+    groups = [spec.members(name) for name in plant.motifs]
+    weights = plant.weights or tuple(float(len(group)) for group in groups)
+    kinds = []
+    for group, weight in zip(groups, weights, strict=True):
+        for name in group:
+            share = weight / sum(weights) / len(group)
+            for minus, p in ((False, 1 - plant.minus), (True, plant.minus)):
+                if p > 0:
+                    part = _Part(motif_number[name], minus, 0)
+                    kinds.append(_Kind(number, share * p, widths[part.motif], (part,)))
+    return kinds
+
+
+def _site_kinds(
+    spec: Spec, site: Site, broken: str, motif_number: dict[str, int], widths: list[int]
+) -> list[tuple[float, int, tuple[_Part, ...]]]:
+    """All ways a site can look, by its motifs, orientations, orders, gaps and strand, with their probabilities."""
+    slots = len(site.motifs)
+    gaps = _gap_rows(site, broken)
+    ways: list[tuple[int, tuple[_Part, ...]]] = []
+    for names in product(*(spec.members(slot) for slot in site.motifs)):
+        motifs = [motif_number[name] for name in names]
+        for signs, order in product(_signs(site, broken == "orientation"), _orders(site, broken == "order")):
+            ordered, turned_signs = [motifs[k] for k in order], [signs[k] for k in order]
+            ways.extend(_layout(ordered, turned_signs, gap, widths) for gap in gaps)
+    found: list[tuple[float, int, tuple[_Part, ...]]] = []
+    for width, parts in ways:
+        for turned, p in ((False, 1 - site.minus), (True, site.minus)):
+            if p == 0:
+                continue
+            here = parts
+            if turned:
+                here = tuple(_Part(q.motif, not q.minus, width - q.offset - widths[q.motif]) for q in parts)
+            lacking = [here[:k] + here[k + 1 :] for k in range(slots)] if broken == "missing" else [here]
+            share = p / len(ways) / len(lacking)
+            found.extend((share, width, kept) for kept in lacking)
+    return found
+
+
+def _layout(
+    motifs: list[int], signs: list[bool], gap: tuple[int, ...], widths: list[int]
+) -> tuple[int, tuple[_Part, ...]]:
+    parts, at = [], 0
+    for k, (motif, minus) in enumerate(zip(motifs, signs, strict=True)):
+        parts.append(_Part(motif, minus, at))
+        at += widths[motif] + (gap[k] if k < len(gap) else 0)
+    return at, tuple(parts)
+
+
+def _gap_rows(site: Site, broken: str) -> list[tuple[int, ...]]:
+    number = len(site.motifs) - 1
+    fine = gaps_of(site, broken=False)
+    if broken != "spacing":
+        return list(product(fine, repeat=number))
+    wrong = gaps_of(site, broken=True)
+    return [
+        row for at in range(number) for row in product(*(wrong if k == at else fine for k in range(number)))
+    ]
+
+
+def _signs(site: Site, broken: bool) -> list[tuple[bool, ...]]:
+    slots = len(site.motifs)
+    every = list(product((False, True), repeat=slots))
+    if site.orientation == "any":
+        return every
+    if site.orientation in ("same", "opposite"):
+        rule = [
+            tuple([first] + [first ^ (site.orientation == "opposite")] * (slots - 1))
+            for first in (False, True)
+        ]
+    else:
+        rule = [tuple(sign == "-" for sign in site.orientation)]
+    if not broken:
+        return rule
+    return [signs for signs in every for fine in rule if signs[0] == fine[0] and signs != fine]
+
+
+def _orders(site: Site, broken: bool) -> list[tuple[int, ...]]:
+    fixed = tuple(range(len(site.motifs)))
+    if broken:
+        return [fixed[::-1]]
+    return list(permutations(fixed)) if site.order == "any" else [fixed]
+
+
+def _log_ratios(
+    spec: Spec, codes: UInt8[np.ndarray, "n length"], lengths: Int[np.ndarray, " n"]
+) -> dict[tuple[int, bool], Float[np.ndarray, "n length"]]:
+    """Log-likelihood ratio of each motif and strand to the background at each start; -inf where it does not fit."""
+    background = _background_logs(spec, codes)
+    before = np.concatenate([np.zeros((len(codes), 1)), np.cumsum(background, axis=1)], axis=1)
+    ratios = {}
+    for number, use in enumerate(spec.motifs.values()):
+        pwm = use.motif.pwm
+        if use.sampling == "best":
+            pwm = (np.arange(4)[:, None] == pwm.argmax(axis=0)).astype(np.float64)
+        logs = np.log((1 - _FLOOR) * pwm + _FLOOR / 4)
+        width = pwm.shape[1]
+        for minus, table in ((False, logs), (True, logs[::-1, ::-1])):
+            ratio = np.full(codes.shape, -np.inf)
+            room = codes.shape[1] - width + 1
+            padded = np.concatenate([table, np.full((1, width), -np.inf)])
+            total = sum(padded[np.minimum(codes[:, k : k + room], 4), k] for k in range(width))
+            ratio[:, :room] = total - (before[:, width:] - before[:, :room])
+            ratio[np.arange(codes.shape[1]) > (lengths - width)[:, None]] = -np.inf
+            ratios[number, minus] = ratio
+    return ratios
+
+
+def _background_logs(spec: Spec, codes: UInt8[np.ndarray, "n length"]) -> Float[np.ndarray, "n length"]:
+    """Log-probability of each base under the background; real and shuffled windows count by their composition."""
+    known = np.minimum(codes, 3).astype(np.int64)
+    background = spec.background
+    if background.kind == "markov" and background.order > 0:
+        order = background.order
+        context = np.zeros((len(codes), codes.shape[1] - order), dtype=np.int64)
+        for k in range(order):
+            context = context * 4 + known[:, k : k + context.shape[1]]
+        logs = np.full(codes.shape, np.log(0.25))
+        logs[:, order:] = np.log(background.chain[context, known[:, order:]])
+        return logs
+    share = np.full(4, 0.25)
+    if background.kind == "gc":
+        gc = min(max(background.gc or 0.0, 1e-6), 1 - 1e-6)
+        share = np.array([1 - gc, gc, gc, 1 - gc]) / 2
+    elif background.kind != "uniform":
+        share = (np.bincount(codes[codes < 4], minlength=4) + 1.0) / ((codes < 4).sum() + 4)
+    return np.asarray(np.log(share)[known])
+
+
+def _labels_of_classes(spec: Spec) -> Float[np.ndarray, "classes tasks"]:
+    """Mean label of each class before noise, from a sample of it where the rule depends on what was drawn."""
+    from genoplrp.synthetic.generate import simulate
+
+    sample = simulate(spec, n=max(2000, 400 * len(spec.classes)), seed=0)
+    clean = sample.labels if sample.clean is None else sample.clean
+    assert sample.classes is not None, "generated data sets have classes"
+    return np.stack([clean[sample.classes == one.name].mean(axis=0) for one in spec.classes])

@@ -1,0 +1,177 @@
+"""Does a specification fit together: names that exist, fractions that sum up, motifs that fit; nothing is read here."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from genoplrp.errors import InputError, SpecError
+from genoplrp.synthetic.splits import check_fractions
+
+if TYPE_CHECKING:
+    from genoplrp.synthetic.spec import Plant, SequenceClass, Site, Spec
+
+
+def check_spec(spec: Spec) -> None:
+    """Raise SpecError, naming the key, unless the parts of a specification fit together."""
+    low, high = spec.length_range
+    if not 0 < low <= high:
+        raise SpecError(f"length is {spec.length}; expected a number of bp above 0, or [smallest, largest].")
+    if not spec.name or any(letter.isspace() for letter in spec.name):
+        raise SpecError(f"name is {spec.name!r}; expected one word.")
+    try:
+        check_fractions(spec.split, "split")
+    except InputError as error:
+        raise SpecError(str(error)) from error
+    _check_namespace(spec)
+    for name, members in spec.sets.items():
+        _check_known(members, spec.motifs, f"sets.{name}", "motif")
+        if not members:
+            raise SpecError(f"sets.{name} is empty; name at least one motif.")
+    choices = [*spec.motifs, *spec.sets]
+    for name, site in spec.sites.items():
+        _check_known(site.motifs, choices, f"sites.{name}.motifs", "motif or set")
+    _check_classes(spec, choices)
+    _check_tasks(spec)
+    if spec.scan is not None:
+        _check_known(spec.scan.motifs, choices, "scan.motifs", "motif or set")
+    for index, limit in enumerate(spec.similarity):
+        _check_known([limit.of, limit.to], choices, f"similarity[{index}]", "motif or set")
+
+
+def widest(spec: Spec, plant: Plant) -> int:
+    """Return the largest width that one unit of a plant can have, in bp."""
+    if plant.motifs:
+        return max(spec.motifs[name].motif.width for name in spec.all_members(plant.motifs))
+    site = spec.sites[plant.site]
+    gaps = gaps_of(site, plant.broken == "spacing")
+    motifs = sum(max(spec.motifs[name].motif.width for name in spec.members(slot)) for slot in site.motifs)
+    return motifs + (len(site.motifs) - 1) * max(gaps)
+
+
+def gaps_of(site: Site, broken: bool) -> list[int]:
+    """Return the gaps of a site in bp, or those that break its rule."""
+    if not broken:
+        return [int(gap) for gap in site.spacing.allowed()]
+    if site.broken_spacing is None:
+        return [int(gap) for gap in site.spacing.forbidden()]
+    return [int(gap) for gap in site.broken_spacing.allowed()]
+
+
+def suggestion(name: str, choices: Iterable[str]) -> str:
+    """Return the end of a message about an unknown name: the nearest known ones, or all."""
+    known = list(choices)
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    if near:
+        return f"did you mean {' or '.join(map(repr, near))}?"
+    return (
+        f"known are {', '.join(known[:20])}{', ...' if len(known) > 20 else ''}."
+        if known
+        else "there are none."
+    )
+
+
+def _check_namespace(spec: Spec) -> None:
+    """Rules name motifs, sets, sites and classes alike, so each name may stand for one thing only."""
+    seen: dict[str, str] = {}
+    classes = [one.name for one in spec.classes]
+    named = (("motif", spec.motifs), ("set", spec.sets), ("site", spec.sites), ("class", classes))
+    for kind, names in named:
+        for name in names:
+            if seen.get(name) == kind:
+                raise SpecError(f"Two {kind}es have the name {name!r}; name each differently.")
+            if name in seen:
+                raise SpecError(f"The name {name!r} is a {seen[name]} and a {kind}; rename one of them.")
+            seen[name] = kind
+    for name, use in spec.motifs.items():
+        if name != use.motif.name:
+            raise SpecError(
+                f"motifs.{name} holds the motif {use.motif.name!r}; use the motif's own name as its key."
+            )
+
+
+def _check_classes(spec: Spec, choices: list[str]) -> None:
+    if not spec.classes:
+        raise SpecError("classes is empty; give at least one class of sequences.")
+    total = sum(c.fraction for c in spec.classes)
+    if abs(total - 1) > 1e-6:
+        raise SpecError(f"classes: the fractions sum to {total:g}; they must sum to 1.")
+    for index, one in enumerate(spec.classes):
+        for number, plant in enumerate(one.plant):
+            where = f"classes[{index}].plant[{number}]"
+            _check_known(plant.motifs, choices, f"{where}.motifs", "motif or set")
+            if plant.site:
+                _check_known([plant.site], spec.sites, f"{where}.site", "site")
+            _check_distinct(spec, plant, where)
+            _check_breakable(spec, plant, where)
+        _check_room(spec, one, index)
+
+
+def _check_distinct(spec: Spec, plant: Plant, where: str) -> None:
+    if not plant.distinct:
+        return
+    if not plant.motifs:
+        raise SpecError(f"{where}.distinct: only motifs can be distinct, not the site {plant.site!r}.")
+    if plant.weights:
+        raise SpecError(f"{where}.distinct: distinct motifs are drawn with equal weights; leave weights out.")
+    most, available = int(plant.count.pmf()[0].max()), len(list(spec.all_members(plant.motifs)))
+    if most > available:
+        raise SpecError(
+            f"{where}.distinct: up to {most} distinct motifs are asked for, there are {available}."
+        )
+
+
+def _check_breakable(spec: Spec, plant: Plant, where: str) -> None:
+    """A site can only be broken in a way that its rule forbids: otherwise the negative would be a positive."""
+    if not plant.site or not plant.broken:
+        return
+    site = spec.sites[plant.site]
+    if plant.broken == "spacing":
+        both = set(gaps_of(site, broken=True)) & set(gaps_of(site, broken=False))
+        if both:
+            raise SpecError(
+                f"sites.{plant.site}.broken_spacing allows {min(both)} bp, which spacing allows too; keep them apart."
+            )
+    if plant.broken == "orientation" and site.orientation == "any":
+        raise SpecError(
+            f"{where}.broken: site {plant.site!r} allows any orientation, so it cannot be broken."
+        )
+    if plant.broken == "order":
+        same = site.motifs == site.motifs[::-1]
+        turned = site.orientation == "any" and site.minus > 0
+        if site.order == "any" or same or turned:
+            raise SpecError(
+                f"{where}.broken: site {plant.site!r} allows the reversed order (order 'any', the same motifs both "
+                "ways, or any orientation on both strands), so it cannot be broken."
+            )
+
+
+def _check_room(spec: Spec, one: SequenceClass, index: int) -> None:
+    """The likeliest numbers must fit the shortest sequence; rarer ones may be drawn again."""
+    least = sum(int(p.count.pmf()[0].min()) * widest(spec, p) for p in one.plant if not p.count.zero)
+    if least > spec.length_range[0]:
+        raise SpecError(
+            f"classes[{index}] ({one.name}): its motifs need up to {least} bp, the sequences have "
+            f"{spec.length_range[0]}; make them longer or plant fewer."
+        )
+
+
+def _check_tasks(spec: Spec) -> None:
+    if not spec.tasks:
+        raise SpecError("tasks is empty; give at least one task.")
+    names = [task.name for task in spec.tasks]
+    if len(set(names)) != len(names):
+        raise SpecError(f"tasks: names repeat ({', '.join(names)}); name each task differently.")
+    known = [*spec.motifs, *spec.sets, *spec.sites, *(one.name for one in spec.classes)]
+    for index, task in enumerate(spec.tasks):
+        _check_known(task.names, known, f"tasks[{index}]", "motif, set, site or class")
+        _check_known(task.motifs, [*spec.motifs, *spec.sets], f"tasks[{index}].motifs", "motif or set")
+        _check_known(task.weights, spec.motifs, f"tasks[{index}].weights", "motif")
+
+
+def _check_known(names: Iterable[str], known: Iterable[str], key: str, what: str) -> None:
+    choices = list(known)
+    for name in names:
+        if name not in choices:
+            raise SpecError(f"{key}: there is no {what} {name!r}; {suggestion(name, choices)}")

@@ -1,0 +1,144 @@
+"""From a specification straight to a folder, in pieces: memory stays flat however many sequences there are."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from multiprocessing import get_context
+
+from genoplrp.synthetic.blocks import BlockMaker, Plan
+from genoplrp.synthetic.folder import check_target, new_folder
+from genoplrp.synthetic.generate import check_count, dataset_of, progress_bar, total_report
+from genoplrp.synthetic.spec import Spec
+from genoplrp.synthetic.spec_toml import load_spec
+from genoplrp.synthetic.tables import Piece, piece_of
+from genoplrp.synthetic.writer import DatasetWriter
+
+_Chunk = list[tuple[Piece, dict[str, int]]]
+
+
+def simulate_to(
+    path: str | os.PathLike[str],
+    spec: Spec | str,
+    n: int,
+    seed: int = 0,
+    *,
+    workers: int = 1,
+    chunk_size: int = 50_000,
+    compress: bool = False,
+    parquet: bool = False,
+    overwrite: bool = False,
+    progress: bool = False,
+) -> None:
+    """Generate a benchmark data set into a folder, with flat memory.
+
+    The files are the same, byte for byte, for every number of workers and every chunk size, and the same as those of
+    ``simulate(...).save(path)`` (but for Parquet, which has one row group a block here). The folder appears when it is
+    complete.
+
+    Parameters
+    ----------
+    path : path
+        Folder to make.
+    spec : Spec or str
+        A specification, or the name or path of one.
+    n : int
+        Number of sequences.
+    seed : int, default 0
+        The same specification, number and seed give the same bytes.
+    workers : int, default 1
+        Processes. Scripts that ask for more than one need the usual ``if __name__ == "__main__":``.
+    chunk_size : int, default 50,000
+        Sequences that one process holds at a time; rounded up to whole blocks.
+    compress : bool, default False
+        Write the sequences with bgzip.
+    parquet : bool, default False
+        Write the tables as Parquet, too; needs pyarrow.
+    overwrite : bool, default False
+        Replace a folder that holds a data set.
+    progress : bool, default False
+        Show a progress bar on stderr.
+
+    Raises
+    ------
+    InputError, SpecError
+        As :func:`genoplrp.synthetic.simulate`.
+    OutputExistsError
+        If the path exists and may not be replaced.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> folder = pathlib.Path(tempfile.mkdtemp()) / "koo"
+    >>> simulate_to(folder, "koo2021_fixed", n=100)
+    >>> sorted(file.name for file in folder.iterdir())[:3]
+    ['instances.bed', 'labels.tsv', 'manifest.json']
+    """
+    check_target(path, overwrite=overwrite)
+    spec = load_spec(spec) if not isinstance(spec, Spec) else spec
+    plan = Plan(spec, check_count(n, "n", 1), check_count(seed, "seed", 0))
+    check_count(workers, "workers", 1)
+    per_chunk = -(-check_count(chunk_size, "chunk_size", 1) // plan.block_size)
+    chunks = [range(k, min(k + per_chunk, plan.blocks)) for k in range(0, plan.blocks, per_chunk)]
+    tasks, kinds = [task.name for task in spec.tasks], [task.kind for task in spec.tasks]
+    noisy = [task.noise > 0 for task in spec.tasks]
+    options = {"planted": True, "compress": compress, "parquet": parquet}
+    reports = []
+    with (
+        new_folder(path, overwrite=overwrite) as folder,
+        DatasetWriter(folder, tasks, kinds, noisy=noisy, **options) as writer,
+        progress_bar(n, shown=progress) as bar,
+    ):
+        for chunk in _make_chunks(plan, chunks, workers, parquet):
+            for piece, report in chunk:
+                writer.add(piece)
+                reports.append(report)
+                bar.update(piece.n)
+        writer.finish(spec, spec.matrices, plan.seed, total_report(reports))
+
+
+def _make_chunks(plan: Plan, chunks: list[range], workers: int, frames: bool) -> Iterator[_Chunk]:
+    """Chunks in order, made here or by worker processes that are at most a few chunks ahead."""
+    if workers == 1 or len(chunks) == 1:
+        maker = BlockMaker(plan)
+        for chunk in chunks:
+            for block in chunk:
+                yield [_piece(maker, block, frames)]
+        return
+    pending: deque[Future[_Chunk]] = deque()
+    pool = ProcessPoolExecutor(
+        min(workers, len(chunks)),
+        mp_context=get_context("spawn"),
+        initializer=_start_worker,
+        initargs=(plan,),
+    )
+    with pool:
+        try:
+            for chunk in chunks:
+                pending.append(pool.submit(_work, list(chunk), frames))
+                if len(pending) > workers + 1:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _piece(maker: BlockMaker, block: int, frames: bool) -> tuple[Piece, dict[str, int]]:
+    made = maker.make(block)
+    return piece_of(dataset_of(maker.plan, [made]), frames=frames), made.report
+
+
+_maker: BlockMaker | None = None
+
+
+def _start_worker(plan: Plan) -> None:
+    global _maker  # each worker process has one plan
+    _maker = BlockMaker(plan)
+
+
+def _work(blocks: list[int], frames: bool) -> _Chunk:
+    assert _maker is not None, "the pool starts each worker with a plan"
+    return [_piece(_maker, block, frames) for block in blocks]

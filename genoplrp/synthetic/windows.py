@@ -1,0 +1,166 @@
+"""Windows of real sequences, to plant into: N-free, inside allowed regions, matched in GC content; no planting.
+
+The file is read record by record and held at one byte a base; with regions, only these are held.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int, UInt8
+
+from genoplrp.errors import InputError, SpecError
+from genoplrp.sequence.alphabet import BYTE_TO_CODE, INVALID
+from genoplrp.sequence.fasta import iterate_fasta
+
+_GC_BINS = 40
+_CANDIDATES = 20
+
+
+class Windows:
+    """Stretches of real sequences without unknown bases, from which windows are drawn.
+
+    Parameters
+    ----------
+    file : str
+        FASTA file.
+    regions : str
+        BED file of allowed regions, or "".
+
+    Raises
+    ------
+    SpecError
+        If a file cannot be read, or the regions name a sequence that is not there.
+    """
+
+    def __init__(self, file: str, regions: str = "") -> None:
+        self.file = file
+        wanted = read_regions(regions) if regions else None
+        stretches: list[np.ndarray] = []
+        for name, codes in iterate_codes(file):
+            for begin, end in [(0, len(codes))] if wanted is None else wanted.pop(name, []):
+                stretches += _known_stretches(codes[begin:end])
+        if wanted:
+            raise SpecError(
+                f"regions: {regions} names {next(iter(wanted))!r}, which is no sequence of {file}."
+            )
+        self.codes = np.concatenate([*stretches, np.zeros(0, dtype=np.uint8)])
+        self.size = np.array([len(stretch) for stretch in stretches], dtype=np.int64)
+        self.begin = np.cumsum(self.size) - self.size
+
+    def draw(
+        self, rng: np.random.Generator, n: int, length: int, gc: float | None = None, gc_sd: float = 0.05
+    ) -> UInt8[np.ndarray, "n length"]:
+        """Draw windows: each start equally likely, or so that their GC content is normal around ``gc``.
+
+        Parameters
+        ----------
+        rng : Generator
+            Source of chance.
+        n, length : int
+            Number and length of the windows.
+        gc, gc_sd : float
+            Mean and standard deviation of the GC content that is matched, as far as there are such windows.
+
+        Returns
+        -------
+        array, (n, length), uint8
+            Base numbers.
+
+        Raises
+        ------
+        SpecError
+            If no stretch is long enough, or none has such a GC content.
+        """
+        if gc is None:
+            start = self._starts(rng.random(n), length)
+            return self.codes[start[:, None] + np.arange(length)]
+        start = self._starts(rng.random(_CANDIDATES * max(n, 100)), length)
+        content = self._gc_content(start, length)
+        edges = np.linspace(0, 1, _GC_BINS + 1)
+        place = np.clip(np.searchsorted(edges, content, side="right") - 1, 0, _GC_BINS - 1)
+        middle = (edges[1:] + edges[:-1]) / 2
+        wanted = np.exp(-0.5 * ((middle - gc) / gc_sd) ** 2)
+        # Candidates of a bin share what the bin should have; bins without any have nothing to give.
+        weight = wanted[place] / np.bincount(place, minlength=_GC_BINS)[place]
+        if weight.sum() <= 1e-12:
+            raise SpecError(f"gc: {self.file} has no window of {length} bp with a GC content near {gc:g}.")
+        chosen = np.searchsorted(np.cumsum(weight / weight.sum()), rng.random(n), side="right")
+        start = start[np.minimum(chosen, len(start) - 1)]
+        return self.codes[start[:, None] + np.arange(length)]
+
+    def _starts(self, u: np.ndarray, length: int) -> Int[np.ndarray, " n"]:
+        room = np.maximum(self.size - length + 1, 0)
+        total = np.cumsum(room)
+        if room.sum() == 0:
+            raise SpecError(f"file: {self.file} has no stretch of {length} bp without unknown bases.")
+        at = np.floor(u * total[-1]).astype(np.int64)
+        stretch = np.searchsorted(total, at, side="right")
+        return np.asarray(self.begin[stretch] + at - (total[stretch] - room[stretch]))
+
+    def _gc_content(self, start: np.ndarray, length: int) -> np.ndarray:
+        content = np.empty(len(start))
+        rows = max(1, (1 << 22) // length)
+        for first in range(0, len(start), rows):
+            piece = self.codes[start[first : first + rows, None] + np.arange(length)]
+            content[first : first + rows] = ((piece == 1) | (piece == 2)).mean(axis=1)
+        return content
+
+
+def iterate_codes(file: str) -> Iterator[tuple[str, UInt8[np.ndarray, " length"]]]:
+    """Go through the records of a FASTA file as base numbers.
+
+    Raises
+    ------
+    SpecError
+        If it cannot be read or holds letters that are no nucleotides.
+    """
+    try:
+        for name, _, letters in iterate_fasta(file):
+            codes = BYTE_TO_CODE[np.frombuffer(letters.encode("latin-1", "replace"), dtype=np.uint8)]
+            if codes.max() == INVALID:
+                raise SpecError(f"file: {file}: record {name!r} holds letters that are no nucleotides.")
+            yield name, codes
+    except SpecError:
+        raise
+    except InputError as error:
+        raise SpecError(f"file: {error}") from error
+
+
+def read_regions(path: str) -> dict[str, list[tuple[int, int]]]:
+    """Read a BED file: for each chromosome its regions, 0-based and half-open.
+
+    Raises
+    ------
+    SpecError
+        If it cannot be read or a line is not BED.
+    """
+    regions: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(f"regions: {path} cannot be read ({error}).") from error
+    for number, line in enumerate(lines, start=1):
+        if not line.strip() or line.startswith(("#", "track", "browser")):
+            continue
+        words = line.split("\t")
+        if (
+            len(words) < 3
+            or not (words[1].isdigit() and words[2].isdigit())
+            or int(words[1]) >= int(words[2])
+        ):
+            raise SpecError(
+                f"regions: {path}, line {number}: expected chrom, start, end (tabs, start < end)."
+            )
+        regions[words[0]].append((int(words[1]), int(words[2])))
+    return dict(regions)
+
+
+def _known_stretches(codes: UInt8[np.ndarray, " length"]) -> list[np.ndarray]:
+    """Longest stretches without unknown bases."""
+    known = np.concatenate([[False], codes < 4, [False]])
+    edges = np.flatnonzero(known[1:] != known[:-1])
+    return [codes[begin:end] for begin, end in zip(edges[::2], edges[1::2], strict=True)]

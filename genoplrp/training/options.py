@@ -1,0 +1,110 @@
+"""How to train: one checked, frozen record of every setting, and the learning rate that follows from it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from genoplrp.errors import InputError
+
+SCHEDULES = ("onecycle", "cosine", "constant")
+PRECISIONS = ("float32", "bfloat16", "float16")
+MONITORS = ("loss", "score")
+
+
+@dataclass(frozen=True)
+class Options:
+    """Settings of a training run; the meaning of each is told in :func:`genoplrp.train`."""
+
+    epochs: int = 20
+    batch_size: int = 128
+    lr: float = 1e-2
+    schedule: str = "onecycle"
+    weight_decay: float = 1e-2
+    patience: int = 6
+    monitor: str = "loss"
+    class_weight: str | None = None
+    label_smoothing: float = 0.05
+    reverse_complement: bool = False
+    max_shift: int = 0
+    clip_norm: float | None = 1.0
+    precision: str = "float32"
+    bootstrap: int = 1000
+
+    def __post_init__(self) -> None:
+        for name, least in (
+            ("epochs", 1),
+            ("batch_size", 2),
+            ("patience", 0),
+            ("max_shift", 0),
+            ("bootstrap", 0),
+        ):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise InputError(f"{name}={value!r}: a whole number of at least {least} is needed.")
+        if not (isinstance(self.lr, int | float) and math.isfinite(self.lr) and self.lr > 0):
+            raise InputError(f"lr={self.lr!r}: a positive number is needed, for example 0.001.")
+        if self.weight_decay < 0:
+            raise InputError(f"weight_decay={self.weight_decay!r}: must not be negative.")
+        if not 0 <= self.label_smoothing < 1:
+            raise InputError(f"label_smoothing={self.label_smoothing!r}: from 0 (none) to below 1.")
+        if self.clip_norm is not None and self.clip_norm <= 0:
+            raise InputError(f"clip_norm={self.clip_norm!r}: a positive number, or None for no clipping.")
+        _one_of("schedule", self.schedule, SCHEDULES)
+        _one_of("monitor", self.monitor, MONITORS)
+        _one_of("precision", self.precision, PRECISIONS)
+
+    def check_precision(self, device: torch.device) -> None:
+        """Refuse mixed precision where it does not pay: on CPUs it is slower, and crashes some of them."""
+        if self.precision != "float32" and device.type != "cuda":
+            raise InputError(
+                f"precision={self.precision!r} needs a CUDA device, not {str(device)!r}; use 'float32'."
+            )
+
+    def lr_at(self, step: int, n_steps: int) -> float:
+        """Learning rate at a step of ``n_steps``: a function of the step alone, so a resumed run needs no state.
+
+        References
+        ----------
+        Smith & Topin 2019, *Super-convergence* ("onecycle": up over 30 % of the steps, then down along a cosine);
+        Loshchilov & Hutter 2017, *SGDR* ("cosine").
+        """
+        if self.schedule == "constant":
+            return self.lr
+        done = step / max(n_steps, 1)
+        if self.schedule == "cosine":
+            return self.lr * _half_cosine(done)
+        rise = 0.3
+        if done < rise:
+            return self.lr * (1 - 0.96 * _half_cosine(done / rise))
+        return self.lr * max(_half_cosine((done - rise) / (1 - rise)), 1e-4)
+
+
+def resolve_device(device: str | torch.device | None) -> torch.device:
+    """The device to compute on: the first CUDA device if there is one and none is named, else the CPU.
+
+    Raises
+    ------
+    InputError
+        If the name is not a device's, or the device is not there.
+    """
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        resolved = torch.device(device)
+        torch.empty(0, device=resolved)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"device={str(device)!r} cannot be used here: {reason} Try 'cpu'.") from error
+    return resolved
+
+
+def _half_cosine(share: float) -> float:
+    return 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise InputError(f"{name}={value!r}: choose one of {', '.join(allowed)}.")

@@ -1,0 +1,53 @@
+"""Execute the notebooks, and with --write keep their outputs: ``python notebooks/run.py [--write] [NAME ...]``.
+
+It fails where a cell raises or a notebook takes more than three minutes. Needs the extra ``genoplrp[notebook]``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError
+
+HERE = Path(__file__).parent
+LIMIT = 180  # seconds
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", help="notebooks to execute (default: all)")
+    parser.add_argument("--write", action="store_true", help="keep the outputs")
+    given = parser.parse_args()
+    paths = [HERE / name for name in given.names] or sorted(HERE.glob("*.ipynb"))
+    failed = [path.name for path in paths if not execute(path, given.write)]
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def execute(path: Path, write: bool) -> bool:
+    """Execute one notebook and say how long it took."""
+    notebook = nbformat.read(path, as_version=4)
+    start = time.perf_counter()
+    try:
+        NotebookClient(notebook, timeout=LIMIT, resources={"metadata": {"path": str(HERE)}}).execute()
+    except (CellExecutionError, CellTimeoutError) as error:
+        print(f"{path.name}: {error}", file=sys.stderr)
+        return False
+    seconds = time.perf_counter() - start
+    print(f"{path.name}: {seconds:.0f} s")
+    if write:
+        for cell in notebook.cells:
+            cell.metadata.pop("execution", None)  # times differ from run to run
+        notebook.metadata["language_info"] = {"name": "python"}
+        nbformat.write(notebook, path)
+    return seconds <= LIMIT
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+"""``genoplrp explain``: from files to a file, and what it says on bad input."""
+
+import numpy as np
+import pytest
+
+import genoplrp as gp
+from genoplrp.cli.main import main
+from genoplrp.formats.attribution import AttributionFile
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("explain")
+    data = gp.simulate(gp.load_spec("tal_gata"), n=200, seed=1)
+    data.save(path / "data")
+    gp.train(data, "koo", 0, epochs=1, progress=False).save(path / "model")
+    return path
+
+
+def run(*args):
+    with pytest.raises(SystemExit) as stopped:
+        main([str(a) for a in args])
+    return stopped.value.code
+
+
+def test_explain_writes_relevance_of_the_test_split(folder, tmp_path, capsys):
+    out = tmp_path / "r.npz"
+    assert run("explain", folder / "model", "-d", folder / "data", "-o", out, "--p", 0.1, "--target", 1) == 0
+    file, data = AttributionFile.load(out), gp.Dataset.load(folder / "data")
+    assert (data.split[file.sequence] == "test").all()
+    assert set(file.target) == {1}
+    model = gp.load_model(folder / "model").model
+    wanted = gp.plrp(model, data.subset(file.sequence).one_hot(), 1, 0.1)
+    np.testing.assert_allclose(file.relevance, wanted.numpy(), rtol=1e-4, atol=1e-6)
+    assert "Conserved" in capsys.readouterr().out
+
+
+def test_p_zero_is_lrp(folder, tmp_path):
+    out = tmp_path / "r.npz"
+    assert run("explain", folder / "model", "-d", folder / "data", "-o", out, "--p", 0, "--limit", 3) == 0
+    file = AttributionFile.load(out)
+    assert len(file) == 3
+    assert file.meta["method"] == "LRP gamma"
+
+
+def test_an_automatic_p_is_taken(folder, tmp_path):
+    out = tmp_path / "r.npz"
+    assert (
+        run("explain", folder / "model", "-d", folder / "data", "-o", out, "--p", "auto", "--limit", 3) == 0
+    )
+    assert AttributionFile.load(out).meta["pruning"]["p"] == "auto"
+
+
+@pytest.mark.parametrize(
+    ("extra", "said"),
+    [
+        (["--p", "1.5"], "share"),
+        (["--p", "often"], "often"),
+        (["--target", "9"], "out of range"),
+        (["--target", "liver"], "liver"),
+        (["--rules", "magic"], "magic"),
+        (["--split", "holdout"], "holdout"),
+    ],
+)
+def test_bad_options_are_exit_code_2_and_write_nothing(folder, tmp_path, capsys, extra, said):
+    out = tmp_path / "r.npz"
+    assert run("explain", folder / "model", "-d", folder / "data", "-o", out, *extra) == 2
+    assert said in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_a_file_that_exists_is_left_alone(folder, tmp_path, capsys):
+    out = tmp_path / "r.npz"
+    out.write_text("mine")
+    assert run("explain", folder / "model", "-d", folder / "data", "-o", out) == 2
+    assert out.read_text() == "mine"
+    assert "--force" in capsys.readouterr().err
+
+
+def test_what_is_no_checkpoint_is_said(folder, tmp_path, capsys):
+    assert run("explain", folder / "data", "-d", folder / "data", "-o", tmp_path / "r.npz") == 2
+    assert "Error" in capsys.readouterr().err

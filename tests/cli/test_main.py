@@ -1,0 +1,89 @@
+"""The entry point: lazy, one readable message on bad input, the right exit code."""
+
+import subprocess
+import sys
+
+import pytest
+
+from genoplrp.cli.main import COMMANDS, main
+
+
+def run(capsys, *args):
+    with pytest.raises(SystemExit) as stopped:
+        main(list(args))
+    captured = capsys.readouterr()
+    return stopped.value.code, captured.out, captured.err
+
+
+def test_help_lists_every_command_and_an_example(capsys):
+    code, out, _ = run(capsys, "--help")
+    assert code == 0
+    assert all(name in out for name in COMMANDS)
+    assert "Example" in out
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help_with_an_example(capsys, name):
+    code, out, _ = run(capsys, name, "--help")
+    assert code == 0
+    assert "Example" in out
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    script = (
+        "import sys, genoplrp; "
+        "heavy = {'torch', 'numpy', 'pandas', 'matplotlib', 'numba', 'sklearn'} & set(sys.modules); "
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_help_imports_neither_torch_nor_pandas():
+    script = (
+        "import sys\nfrom genoplrp.cli.main import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "heavy = {'torch', 'numpy', 'pandas', 'matplotlib', 'numba'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_an_unknown_command_is_exit_code_2(capsys):
+    code, _, err = run(capsys, "explode")
+    assert code == 2
+    assert "explode" in err
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["explain", "nowhere", "--dataset", "nowhere", "--out", "r.npz"], "nowhere"),
+        (["score", "nowhere.npz", "--dataset", "nowhere"], "nowhere.npz"),
+        (["quickstart", "--dataset", "no_such_preset", "--out", "q"], "no_such_preset"),
+        (["simulate", "no_such_preset", "-n", "10", "--out", "d"], "no_such_preset"),
+    ],
+)
+def test_bad_input_is_one_message_and_exit_code_2_and_nothing_written(
+    capsys, tmp_path, monkeypatch, args, said
+):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run(capsys, *args)
+    assert code == 2
+    assert said in err
+    assert "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unforeseen_failure_is_exit_code_1_without_a_traceback(capsys, monkeypatch):
+    import click
+
+    from genoplrp.cli import main as module
+
+    def broken():
+        raise RuntimeError("the disk is on fire")
+
+    monkeypatch.setattr(module.cli, "get_command", lambda ctx, name: click.Command("score", callback=broken))
+    code, _, err = run(capsys, "score")
+    assert code == 1
+    assert "the disk is on fire" in err
+    assert "Traceback" not in err

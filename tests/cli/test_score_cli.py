@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from genoplrp.cli.main import main
+from genoplrp.errors import InputError
+from genoplrp.evaluation import score, score_dataset, summarise
+from genoplrp.formats.attribution import AttributionFile
+from genoplrp.synthetic import Dataset
+from genoplrp.synthetic.dataset import INSTANCE_COLUMNS
+from genoplrp.synthetic.motifs import Motif
+
+
+def planted() -> Dataset:
+    rng = np.random.default_rng(0)
+    data = Dataset.from_sequences(
+        ["".join(rng.choice(list("ACGT"), 40)) for _ in range(6)], np.eye(6)[:, :2], ["a", "b"]
+    )
+    rows = [(i, 4 + i, 12 + i, "GATA", "+", "core", 9.0, "", "a" if i % 2 else "b") for i in range(6)]
+    texts = dict.fromkeys(("motif", "strand", "role", "site", "tasks"), "category")
+    data.instances = pd.DataFrame(rows, columns=list(INSTANCE_COLUMNS)).astype(texts)
+    data.motifs = {"GATA": Motif.from_consensus("GATAAGCA", name="GATA")}
+    return data
+
+
+def explained() -> AttributionFile:
+    relevance = np.random.default_rng(1).normal(size=(4, 4, 40))
+    return AttributionFile(
+        relevance, np.ones(4), [0, 0, 1, 1], [5, 1, 2, 3], meta={"method": "PLRP p = 0.25"}
+    )
+
+
+@pytest.fixture
+def files(tmp_path):
+    planted().save(tmp_path / "data")
+    explained().save(tmp_path / "r.npz")
+    return tmp_path
+
+
+def run(*arguments) -> int:
+    with pytest.raises(SystemExit) as stop:
+        main([str(argument) for argument in arguments])
+    return int(stop.value.code or 0)
+
+
+def test_each_explanation_is_scored_against_the_task_that_was_explained():
+    data, file = planted(), explained()
+    table = score_dataset(file, data)
+    masks = np.stack([data.mask(task)[row] for row, task in zip(file.sequence, file.target, strict=True)])
+    expected = score(file.per_nucleotide, masks)
+    for column in expected:
+        np.testing.assert_array_equal(table[column], expected[column])
+    assert table["task"].tolist() == ["a", "a", "b", "b"]
+    assert table["name"].tolist() == ["seq5", "seq1", "seq2", "seq3"]
+
+
+def test_a_task_can_be_named_for_all():
+    by_name, by_number = (
+        score_dataset(explained(), planted(), task="b"),
+        score_dataset(explained(), planted(), task=1),
+    )
+    pd.testing.assert_frame_equal(by_name, by_number)
+    assert set(by_name["task"]) == {"b"}
+
+
+def test_the_command_prints_a_summary_and_writes_the_table(files, capsys):
+    assert run("score", files / "r.npz", "--dataset", files / "data", "-o", files / "scores.csv") == 0
+    printed = capsys.readouterr().out
+    assert "PLRP p = 0.25: 4 sequences" in printed
+    table = pd.read_csv(files / "scores.csv")
+    assert list(table["sequence"]) == [5, 1, 2, 3]
+    assert f"{table['gini'].mean():.3f}" in printed
+    assert {"rma", "rra", "average_precision", "auroc"} <= set(table.columns)
+
+
+def test_a_csv_that_exists_is_kept_unless_forced(files, capsys):
+    out = files / "scores.csv"
+    out.write_text("mine")
+    arguments = ("score", files / "r.npz", "--dataset", files / "data", "-o", out)
+    assert run(*arguments) == 2
+    assert out.read_text() == "mine"
+    assert "exists already" in capsys.readouterr().err
+    assert run(*arguments, "--force") == 0
+    assert len(pd.read_csv(out)) == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["missing.npz", "--dataset", "data"], "no file"),
+        (["r.npz", "--dataset", "nowhere"], "nowhere"),
+        (["r.npz", "--dataset", "data", "--task", "c"], "unknown task 'c'; the data set has a, b"),
+        (["r.npz", "--dataset", "data", "--task", "7"], "target 7 is no task"),
+        (["data/labels.tsv", "--dataset", "data"], "cannot be read as a relevance file"),
+        (["r.npz", "--dataset", "data", "-o", "no/where.csv"], "does not exist"),
+    ],
+)
+def test_bad_input_is_one_message_and_exit_code_2(files, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(files)
+    assert run("score", *arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+
+
+def test_relevance_of_another_data_set_is_refused():
+    short = planted().subset([0, 1])
+    with pytest.raises(InputError, match="sequence 5, but the data set has 2"):
+        score_dataset(explained(), short)
+    longer = AttributionFile(np.ones((1, 4, 41)), [1.0], [0], [0])
+    with pytest.raises(InputError, match="41 bp long"):
+        score_dataset(longer, planted())
+
+
+def test_the_summary_leaves_out_what_is_missing():
+    summary = summarise(pd.DataFrame({"rma": [0.5, 0.7, np.nan], "name": ["a", "b", "c"]}))
+    assert summary.loc["rma", "n"] == 2
+    assert summary.loc["rma", "mean"] == pytest.approx(0.6)
+    assert list(summary.index) == ["rma"]

@@ -1,0 +1,69 @@
+from pathlib import Path
+
+import pytest
+
+from genoplrp.cli.main import main
+from genoplrp.synthetic import Dataset, list_presets, simulate
+
+
+def run(*args: str) -> int:
+    with pytest.raises(SystemExit) as end:
+        main(["simulate", *args])
+    return int(end.value.code or 0)
+
+
+def test_it_writes_the_data_set_that_the_library_makes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("tal_gata", "-n", "50", "--seed", "3", "-o", str(tmp_path / "x")) == 0
+    assert Dataset.load(tmp_path / "x").checksum() == simulate("tal_gata", 50, 3).checksum()
+    assert "50 sequences of tal_gata, seed 3" in capsys.readouterr().out
+
+
+def test_it_lists_the_presets(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--list") == 0
+    out = capsys.readouterr().out
+    assert all(f"\n{name}\n" in "\n" + out for name in list_presets())
+
+
+def test_it_describes_a_preset(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("xor", "--describe", "-n", "100") == 0
+    assert "TAL1 xor GATA1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["koo", "-o", "x"], "no preset and no file 'koo'"),
+        (["tal_gata"], "-o FOLDER"),
+        ([], "Name a preset"),
+        (["tal_gata", "-o", "x", "-n", "0"], "0 is not in the range"),
+        (["tal_gata", "-o", "nowhere/deep/x", "-n", "5"], "does not exist"),
+        (["bad.toml", "-o", "x"], "lenght: unknown key; did you mean 'length'"),
+        (["taken", "-o", "taken"], "exists"),
+    ],
+)
+def test_bad_input_gives_one_message_and_exit_code_2(
+    args: list[str],
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("bad.toml").write_text("name = 'x'\nlenght = 3\n")
+    Path("taken").mkdir()
+    Path("taken/file").touch()
+    before = sorted(Path().iterdir())
+    assert run(*args) == 2
+    captured = capsys.readouterr()
+    assert words in captured.err and "Traceback" not in captured.err
+    assert sorted(Path().iterdir()) == before
+
+
+def test_force_replaces_a_data_set(tmp_path: Path) -> None:
+    out = str(tmp_path / "x")
+    assert run("tal_gata", "-n", "5", "-o", out) == 0
+    assert run("tal_gata", "-n", "7", "-o", out) == 2
+    assert run("tal_gata", "-n", "7", "-o", out, "--force") == 0
+    assert len(Dataset.load(out)) == 7

@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from genoplrp.errors import InputError, OutputExistsError
+from genoplrp.evaluation import cells as cells_module
+from genoplrp.evaluation.plan import Plan, quick_plan, sweep_methods
+from genoplrp.evaluation.report import comparison_pairs
+from genoplrp.evaluation.runner import benchmark
+
+METHODS = ["random", "pwm-scan", "gradient-x-input", "plrp-lambda-0.15", "sharpen:plrp-lambda-0.15"]
+SETTINGS = {
+    "architectures": ("koo",),
+    "seeds": (0, 1),
+    "epochs": 3,
+    "n_explain": 12,
+    "n_robust": 3,
+    "n_fills": 1,
+    "progress": False,
+}
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_data, tmp_path_factory) -> tuple[Path, pd.DataFrame]:
+    out = tmp_path_factory.mktemp("benchmark") / "run"
+    return out, benchmark({"tiny": tiny_data}, METHODS, out=out, **SETTINGS)
+
+
+def test_there_is_one_row_for_every_network_method_and_sequence(finished):
+    _, table = finished
+    assert set(table["method"]) == {
+        "random",
+        "pwm-scan",
+        "gradient-x-input",
+        "lrp@gamma",
+        "plrp-lambda-0.15@gamma",
+        "sharpen:plrp-lambda-0.15@gamma",
+    }
+    keys = ["dataset", "architecture", "seed", "method", "sequence"]
+    assert not table.duplicated(keys).any()
+    assert (table.groupby("method").size() == 2 * 12).all()
+
+
+def test_only_correct_positives_of_the_test_part_are_explained(finished, tiny_data):
+    _, table = finished
+    rows = table["sequence"].unique()
+    assert (tiny_data.split[rows] == "test").all()
+    assert (tiny_data.labels[rows, 0] == 1).all()
+
+
+def test_the_oracle_finds_the_sites_and_the_random_map_is_at_chance(finished):
+    _, table = finished
+    means = table.groupby("method")[["rma", "auroc", "rra", "prevalence", "core_all_credited"]].mean()
+    assert means.loc["pwm-scan", "rma"] > 0.95
+    assert means.loc["pwm-scan", "core_all_credited"] == 1.0
+    for metric, chance in (
+        ("rma", means["prevalence"].iloc[0]),
+        ("rra", means["prevalence"].iloc[0]),
+        ("auroc", 0.5),
+    ):
+        values = table.loc[table["method"] == "random", metric]
+        assert abs(values.mean() - chance) < 4 * values.sem(), metric
+
+
+def test_controls_are_as_sparse_as_what_they_control_for(finished):
+    _, table = finished
+    wide = table.pivot_table(index=["seed", "sequence"], columns="method", values="gini_positive")
+    np.testing.assert_allclose(
+        wide["sharpen:plrp-lambda-0.15@gamma"], wide["plrp-lambda-0.15@gamma"], atol=1e-3
+    )
+
+
+def test_everything_is_written_and_the_written_tables_are_the_returned_ones(finished):
+    out, table = finished
+    names = {path.name for path in out.iterdir()}
+    assert {
+        "plan.json",
+        "summary.csv",
+        "comparisons.csv",
+        "agreement.csv",
+        "sanity.csv",
+        "report.md",
+    } <= names
+    pd.testing.assert_frame_equal(pd.read_parquet(out / "results.parquet"), table)
+    summary = pd.read_csv(out / "summary.csv")
+    own = table[(table["method"] == "random")].groupby("seed")["rma"].mean().mean()
+    row = summary[(summary["method"] == "random") & (summary["metric"] == "rma")].iloc[0]
+    assert row["mean"] == pytest.approx(own)
+    assert row["low"] <= row["mean"] <= row["high"]
+    assert (out / "figures" / "methods.png").stat().st_size > 10_000
+    assert "plrp-lambda-0.15@gamma" in (out / "report.md").read_text()
+    assert not list(out.rglob("*.part"))
+
+
+def test_agreement_between_seeds_covers_every_method(finished):
+    out, _ = finished
+    table = pd.read_csv(out / "agreement.csv")
+    assert len(table) == 6
+    assert table.set_index("method").loc["pwm-scan", "cosine"] == pytest.approx(1.0)
+    assert abs(table.set_index("method").loc["random", "cosine"]) < 0.2
+
+
+def test_sanity_tells_maps_of_the_network_from_maps_of_the_input(finished):
+    out, _ = finished
+    table = pd.read_csv(out / "sanity.csv")
+    final = table[table["layers"] == table["layers"].max()].groupby("method")["cosine"].mean()
+    assert final["pwm-scan"] == pytest.approx(1.0, abs=1e-6)
+    assert final["gradient-x-input"] < 0.9
+
+
+def test_a_finished_run_is_not_done_again_and_gives_the_same_table(finished, tiny_data, monkeypatch):
+    out, table = finished
+
+    def refuse(*args, **kwargs):
+        raise AssertionError("nothing is left to do")
+
+    monkeypatch.setattr(cells_module, "explain_with", refuse)
+    again = benchmark({"tiny": tiny_data}, METHODS, out=out, figures=False, **SETTINGS)
+    pd.testing.assert_frame_equal(again, table)
+
+
+def test_an_interrupted_run_goes_on_where_it_was_and_ends_the_same(
+    finished, tiny_data, tmp_path, monkeypatch
+):
+    _, table = finished
+    real, calls = cells_module.explain_with, []
+
+    def interrupt_at_third(name, *args, **kwargs):
+        calls.append(name)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return real(name, *args, **kwargs)
+
+    settings = SETTINGS | {"n_robust": 0, "sanity": False}
+    with monkeypatch.context() as patch:
+        patch.setattr(cells_module, "explain_with", interrupt_at_third)
+        with pytest.raises(KeyboardInterrupt):
+            benchmark({"tiny": tiny_data}, METHODS, out=tmp_path / "run", **settings)
+    after = benchmark({"tiny": tiny_data}, METHODS, out=tmp_path / "run", figures=False, **settings)
+    # A run of its own trains its own networks: the same seed must give the same scores to the last digit.
+    pd.testing.assert_frame_equal(after, table[after.columns])
+
+
+def test_a_method_added_later_costs_only_itself(finished, tiny_data, monkeypatch):
+    out, table = finished
+    real, calls = cells_module.explain_with, set()
+
+    def note(name, *args, **kwargs):
+        calls.add(name)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(cells_module, "explain_with", note)
+    more = benchmark({"tiny": tiny_data}, [*METHODS, "plrp-auto"], out=out, figures=False, **SETTINGS)
+    assert calls == {"plrp-auto@gamma"}
+    assert len(more) == len(table) * 7 // 6
+
+
+def test_two_processes_give_what_one_gives(finished, tiny_data, tmp_path):
+    _, table = finished
+    settings = SETTINGS | {"n_robust": 0, "sanity": False}
+    methods = ["pwm-scan", "plrp-lambda-0.15"]
+    both = benchmark({"tiny": tiny_data}, methods, out=tmp_path / "run", jobs=2, figures=False, **settings)
+    one = table[table["method"].isin(set(both["method"]))]
+    keys = ["method", "seed", "sequence"]
+    columns = ["rma", "gini", "average_precision"]
+    left, right = (t.sort_values(keys, ignore_index=True)[columns] for t in (both, one))
+    np.testing.assert_allclose(left, right, atol=2e-3)
+
+
+def test_a_folder_with_something_else_or_other_settings_is_left_alone(finished, tiny_data, tmp_path):
+    out, _ = finished
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(OutputExistsError, match="is no benchmark"):
+        benchmark({"tiny": tiny_data}, METHODS, out=tmp_path, force=True, **SETTINGS)
+    with pytest.raises(InputError, match="n_explain 12 -> 13"):
+        benchmark({"tiny": tiny_data}, METHODS, out=out, **(SETTINGS | {"n_explain": 13}))
+    assert json.loads((out / "plan.json").read_text())["n_explain"] == 12
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"seeds": ()}, "seeds"),
+        ({"seeds": (0, 0)}, "without repetitions"),
+        ({"n_explain": 0}, "n_explain must be at least 1"),
+        ({"fill": "blur"}, "unknown fill 'blur'"),
+        ({"methods": ("saliency",)}, "unknown method"),
+        ({"colour": 3}, "unknown setting.*colour"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(settings, message, tmp_path):
+    with pytest.raises(InputError, match=message):
+        benchmark("koo2021", out=tmp_path / "run", **settings)
+    assert not (tmp_path / "run").exists()
+
+
+def test_no_data_set_is_refused(tmp_path):
+    with pytest.raises(InputError, match="at least one data set"):
+        benchmark(out=tmp_path / "run")
+
+
+def test_the_sweep_has_both_kinds_at_every_p():
+    assert len(sweep_methods()) == 40
+    plan = replace(quick_plan(), methods=tuple(sweep_methods(p=[0.1])))
+    assert plan.methods == ("plrp-lambda-0.1@gamma", "plrp-M-0.1@gamma")
+
+
+def test_every_pruned_map_is_compared_with_its_plain_one_its_controls_and_the_rivals():
+    methods = Plan(datasets=("a",), methods=("ism", "sharpen:plrp-auto@zplus", "plrp-auto")).methods
+    pairs = comparison_pairs(methods)
+    assert ("plrp-auto@zplus", "lrp@zplus") in pairs
+    assert ("plrp-auto@zplus", "sharpen:plrp-auto@zplus") in pairs
+    assert ("plrp-auto@zplus", "ism") in pairs
+    assert ("plrp-auto@gamma", "ism") in pairs
+    assert len(pairs) == 4

@@ -1,0 +1,321 @@
+"""PLRP-lambda and PLRP-M through whole small networks against explicit matrices and loops."""
+
+import warnings
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from genoplrp.relevance import AlphaBeta, Epsilon, Explainer, Gamma, Preset, Pruning, ZPlus
+from tests.oracles.oracle_relevance import affine_of, kept, propagation, pruned_lambda, pruned_m
+
+PRESETS = {
+    "epsilon": (Epsilon(0.01), ("epsilon", {"epsilon": 0.01}), Epsilon(0.01), ("epsilon", {"epsilon": 0.01})),
+    "gamma": (Gamma(0.25), ("gamma", {}), Epsilon(), ("epsilon", {})),
+    "zplus": (ZPlus(), ("zplus", {}), Epsilon(), ("epsilon", {})),
+    "alpha2beta1": (AlphaBeta(), ("alphabeta", {}), Epsilon(), ("epsilon", {})),
+}
+
+
+class Chain(nn.Module):
+    """conv - ReLU - max pool - conv - ReLU - linear - ReLU - linear."""
+
+    def __init__(self, bias=True, seed=0):
+        super().__init__()
+        self.conv1 = nn.Conv1d(4, 5, 3, padding=1, bias=bias)
+        self.conv2 = nn.Conv1d(5, 4, 3, stride=2, bias=bias)
+        self.dense1 = nn.Linear(8, 6, bias=bias)
+        self.dense2 = nn.Linear(6, 2, bias=bias)
+        _randomise(self, seed)
+
+    def forward(self, x):
+        h = F.max_pool1d(F.relu(self.conv1(x)), 2)
+        h = F.relu(self.conv2(h)).flatten(1)
+        return self.dense2(F.relu(self.dense1(h)))
+
+    def steps(self, x):
+        """Return the layers and what lies between them, for one sequence."""
+        a1 = F.relu(self.conv1(x[None]))
+        pooled, winners = F.max_pool1d(a1, 2, return_indices=True)
+        a2 = F.relu(self.conv2(pooled)).flatten(1)
+        a3 = F.relu(self.dense1(a2))
+        conv2 = lambda h: self.conv2(h).flatten(1)  # noqa: E731
+        return [
+            ("conv1", affine_of(self.conv1, x), None),
+            ("conv2", affine_of(conv2, pooled[0]), (a1[0].shape, winners[0])),
+            ("dense1", affine_of(self.dense1, a2[0]), None),
+            ("dense2", affine_of(self.dense2, a3[0]), None),
+        ]
+
+
+class Residual(nn.Module):
+    """conv, then x + conv(relu(x)) twice, a mean over positions, linear; functional."""
+
+    def __init__(self, seed=0):
+        super().__init__()
+        self.stem = nn.Conv1d(4, 4, 3, padding=1)
+        self.blocks = nn.ModuleList(nn.Conv1d(4, 4, 3, padding=d, dilation=d) for d in (1, 2))
+        self.head = nn.Linear(4, 1)
+        _randomise(self, seed)
+
+    def forward(self, x):
+        x = self.stem(x)
+        for block in self.blocks:
+            x = x + block(F.relu(x))
+        return self.head(x.mean(dim=2))
+
+
+def _randomise(model, seed):
+    generator = torch.Generator().manual_seed(seed)
+    model.double()
+    for parameter in model.parameters():
+        parameter.data.copy_(torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
+
+
+def _one_hot(n=4, length=10, seed=0):
+    bases = torch.randint(4, (n, length), generator=torch.Generator().manual_seed(seed))
+    return torch.eye(4, dtype=torch.float64)[bases].mT
+
+
+def _explain_chain(model, x, target, rules, prune):
+    """Return the relevance at the input and at the input of every layer, by matrices."""
+    _, conv_matrix, _, dense_matrix = rules
+    steps = model.steps(x)
+    R = np.zeros(2)
+    R[target] = steps[-1][1].z[target]
+    at = {}
+    for name, layer, pool in reversed(steps):
+        rule, parameters = conv_matrix if name.startswith("conv") else dense_matrix
+        R = prune(name, layer, rule, parameters, R)
+        at[name] = R
+        if pool is not None:  # relevance goes to the winner
+            shape, winners = pool
+            unpooled = np.zeros(shape)
+            for f in range(shape[0]):
+                for i, position in enumerate(winners[f].tolist()):
+                    unpooled[f, position] += R.reshape(winners.shape)[f, i]
+            R = unpooled.flatten()
+    return at
+
+
+def _plain(layer, rule, parameters, R):
+    return propagation(layer, rule, **parameters).M @ R
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("p", [(0.0, 0.0), (0.1, 0.05), (0.3, 0.0), (0.0, 0.4), (0.6, 0.8)])
+@pytest.mark.parametrize("preset", PRESETS)
+def test_lambda_equals_explicit_matrices_and_loops(preset, p, bias):
+    model, X = Chain(bias), _one_hot()
+    rules = PRESETS[preset]
+
+    def prune(name, layer, rule, parameters, R):
+        R = _plain(layer, rule, parameters, R)
+        return R if name == "conv1" else pruned_lambda(R, *p)
+
+    with _no_warning():
+        pruning = Pruning(p=p[0], p_neg=p[1])
+    explain = Explainer(model, Preset(rules[0], rules[0], rules[2]), pruning, keep_intermediate=True)
+    for target in (0, 1):
+        e = explain(X, target)
+        for i, x in enumerate(X):
+            expected = _explain_chain(model, x, target, rules, prune)
+            for name, values in expected.items():
+                scale = np.abs(values).max()
+                np.testing.assert_allclose(
+                    e.intermediate[name][i].flatten().numpy(), values, rtol=0, atol=1e-10 * scale
+                )
+            np.testing.assert_allclose(
+                e.relevance[i].flatten().numpy(),
+                expected["conv1"],
+                rtol=0,
+                atol=1e-10 * np.abs(expected["conv1"]).max(),
+            )
+
+
+@pytest.mark.parametrize("where", ["input-too", "one-layer", "per-layer", "total", "total-of-each-sign"])
+def test_the_layers_and_shares_asked_for_are_pruned_and_no_others(where):
+    model, X = Chain(), _one_hot()
+    rules = PRESETS["gamma"]
+    per_layer = 1 - (1 - 0.3) ** (1 / 3)
+    pruning, shares = {
+        "input-too": (
+            Pruning(p=0.2, input=True),
+            dict.fromkeys(("conv1", "conv2", "dense1", "dense2"), (0.2, 0.1)),
+        ),
+        "one-layer": (Pruning(p=0.2, layers=["dense*"]), dict.fromkeys(("dense1", "dense2"), (0.2, 0.1))),
+        "per-layer": (
+            Pruning(p=[0.1, 0.2, 0.05]),
+            {"conv2": (0.1, 0.05), "dense1": (0.2, 0.1), "dense2": (0.05, 0.025)},
+        ),
+        "total": (
+            Pruning(p=0.3, total=True),
+            dict.fromkeys(("conv2", "dense1", "dense2"), (per_layer, per_layer / 2)),
+        ),
+        "total-of-each-sign": (
+            Pruning(p=0.1, p_neg=0.3, total=True),
+            dict.fromkeys(("conv2", "dense1", "dense2"), (1 - 0.9 ** (1 / 3), per_layer)),
+        ),
+    }[where]
+
+    def prune(name, layer, rule, parameters, R):
+        return pruned_lambda(_plain(layer, rule, parameters, R), *shares.get(name, (0, 0)))
+
+    e = Explainer(model, Preset(rules[0], rules[0], rules[2]), pruning)(X)
+    for i, x in enumerate(X):
+        expected = _explain_chain(model, x, 0, rules, prune)["conv1"]
+        np.testing.assert_allclose(
+            e.relevance[i].flatten().numpy(), expected, rtol=0, atol=1e-10 * np.abs(expected).max()
+        )
+
+
+@pytest.mark.parametrize("preset", ["epsilon", "gamma", "zplus"])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("method", ["M", "M-literal"])
+@pytest.mark.parametrize("p", [(0.05, 0.02), (0.2, 0.1)])
+def test_m_equals_explicit_matrices_and_loops(p, method, bias, preset):
+    model, X = Chain(bias), _one_hot()
+    rules = PRESETS[preset]
+
+    def prune(name, layer, rule, parameters, R):
+        if name == "conv1":
+            return _plain(layer, rule, parameters, R)
+        return pruned_m(layer, rule, R, *p, literal=method == "M-literal", **parameters)
+
+    explain = Explainer(model, Preset(rules[0], rules[0], rules[2]), Pruning(p[0], p[1], method))
+    e = explain(X)
+    for i, x in enumerate(X):
+        expected = _explain_chain(model, x, 0, rules, prune)["conv1"]
+        # The literal form stabilises a denominator that can nearly cancel.
+        tolerance = 1e-10 if method == "M" else 1e-4
+        np.testing.assert_allclose(
+            e.relevance[i].flatten().numpy(), expected, rtol=0, atol=tolerance * np.abs(expected).max()
+        )
+
+
+def test_m_literal_without_biases_is_the_papers_formula():
+    """``r_i = sum_j z_ij / z_j^K * R_j`` for kept i, one linear layer."""
+    generator = torch.Generator().manual_seed(4)
+    W = torch.randn(3, 6, generator=generator, dtype=torch.float64)
+    x = torch.randn(2, 6, generator=generator, dtype=torch.float64)
+    v = torch.tensor([1.0, -0.5, 2.0], dtype=torch.float64)
+
+    class One(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(6, 3, bias=False).double()
+            self.layer.weight.data = W
+
+        def forward(self, x):
+            return (self.layer(x) * v).sum(dim=1)
+
+    e = Explainer(One(), Epsilon(0.0), Pruning(0.2, 0.1, "M-literal", input=True))(x, None)
+    for n in range(2):
+        z = (W * x[n]).numpy()
+        R = z.sum(axis=1) * v.numpy()
+        K = kept((z / z.sum(axis=1, keepdims=True)).T @ R, 0.2, 0.1)
+        assert not K.all()
+        expected = np.where(K, (z / z[:, K].sum(axis=1, keepdims=True)).T @ R, 0.0)
+        np.testing.assert_allclose(e.relevance[n].numpy(), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_m_literal_explodes_where_the_kept_part_of_a_column_cancels_and_stable_m_does_not():
+    x = torch.tensor([[1.0, 1.0, 0.01]], dtype=torch.float64)
+    layer = nn.Linear(3, 1, bias=False).double()
+    layer.weight.data = torch.tensor(
+        [[1.0, -1.0, 1.0]], dtype=torch.float64
+    )  # z = .01, the kept part of it 0
+    sums = {}
+    for method in ("M", "M-literal"):
+        e = Explainer(layer, Epsilon(0.0), Pruning(0.05, 0.0, method, input=True))(x)
+        assert e.relevance[0, 2] == 0
+        sums[method] = float(e.relevance.abs().sum())
+    assert sums["M"] == pytest.approx(2.01)  # each sign's mass, 1.01 and 1
+    assert sums["M-literal"] > 1e3
+
+
+@pytest.mark.parametrize("p", [0.0, 0.1, 0.25])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_residual_branch_is_pruned_and_its_shortcut_is_not(seed, p):
+    model, X = Residual(seed), _one_hot(length=8)
+    e = Explainer(model, Preset(Gamma(), Gamma(), Epsilon()), Pruning(p=p))(X)
+    for n, x in enumerate(X):
+        states = [model.stem(x[None])[0]]
+        for block in model.blocks:
+            states.append(states[-1] + block(F.relu(states[-1])[None])[0])
+        head = affine_of(lambda h: model.head(h.mean(dim=2)), states[-1])
+        # The linear layer sees means over positions; a mean shares by contribution.
+        means = states[-1].mean(dim=1).detach().numpy()
+        linear = affine_of(model.head, states[-1].mean(dim=1))
+        R_means = pruned_lambda(propagation(linear, "epsilon").M @ head.z, p, p / 2)
+        h = states[-1].detach().numpy()
+        R = h / (h.shape[1] * means[:, None]) * R_means[:, None]
+        for block, state in zip(reversed(model.blocks), reversed(states[:-1]), strict=True):
+            branch = affine_of(block, F.relu(state))
+            s, f = state.detach().numpy().flatten(), branch.z
+            R = R.flatten()
+            R_branch = pruned_lambda(propagation(branch, "gamma").M @ (f / (s + f) * R), p, p / 2)
+            R = s / (s + f) * R + R_branch
+        expected = propagation(affine_of(model.stem, x), "gamma").M @ R
+        np.testing.assert_allclose(
+            e.relevance[n].flatten().numpy(), expected, rtol=0, atol=1e-9 * np.abs(expected).max()
+        )
+
+
+def test_pruning_by_position_and_by_filter_takes_a_threshold_for_each():
+    model, X = Chain(), _one_hot()
+    rules = PRESETS["gamma"]
+    for scope in ("position", "filter"):
+
+        def prune(name, layer, rule, parameters, R, scope=scope):
+            R = _plain(layer, rule, parameters, R)
+            if name == "conv1":
+                return R
+            if name.startswith("dense"):
+                return pruned_lambda(R, 0.3, 0.15)
+            rows = R.reshape(layer.shape)
+            if scope == "filter":
+                return np.stack([pruned_lambda(row, 0.3, 0.15) for row in rows]).flatten()
+            return np.stack([pruned_lambda(row, 0.3, 0.15) for row in rows.T]).T.flatten()
+
+        with _no_warning():
+            pruning = Pruning(p=0.3, scope=scope)
+        e = Explainer(model, Preset(rules[0], rules[0], rules[2]), pruning)(X)
+        for i, x in enumerate(X):
+            expected = _explain_chain(model, x, 0, rules, prune)["conv1"]
+            np.testing.assert_allclose(
+                e.relevance[i].flatten().numpy(), expected, rtol=0, atol=1e-10 * np.abs(expected).max()
+            )
+
+
+def test_auto_p_drops_what_is_below_the_mean_over_all_entries():
+    model, X = Chain(), _one_hot()
+    rules = PRESETS["gamma"]
+
+    def prune(name, layer, rule, parameters, R):
+        R = _plain(layer, rule, parameters, R)
+        if name == "conv1":
+            return R
+        out = np.zeros_like(R)
+        for sign in (1, -1):
+            size = np.maximum(sign * R, 0)
+            keep = (size > 0) & (size >= size.mean())
+            out[keep] = sign * size[keep] * size.sum() / size[keep].sum()
+        return out
+
+    e = Explainer(model, Preset(rules[0], rules[0], rules[2]), Pruning("auto"))(X)
+    for i, x in enumerate(X):
+        expected = _explain_chain(model, x, 0, rules, prune)["conv1"]
+        np.testing.assert_allclose(
+            e.relevance[i].flatten().numpy(), expected, rtol=0, atol=1e-10 * np.abs(expected).max()
+        )
+
+
+@contextmanager
+def _no_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -1,0 +1,281 @@
+import json
+import random
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from genoplrp.cli.main import main
+from genoplrp.errors import CheckpointError, InputError, UnsupportedModelError
+from genoplrp.relevance import Explainer, Pruning
+from genoplrp.sequence import one_hot_encode, reverse_complement
+
+pytest.importorskip("zarr")
+from genoplrp.scan import (
+    ScanStore,
+    describe_output,
+    load_any_model,
+    open_explained,
+    relevance_difference,
+    scan_genome,
+    variant_effects,
+)
+
+LENGTH = 40
+CODE = """
+import torch
+from torch import nn
+
+def build():
+    torch.manual_seed(5)
+    return nn.Sequential(
+        nn.Conv1d(4, 6, 5), nn.ReLU(), nn.MaxPool1d(4), nn.Conv1d(6, 6, 3), nn.ReLU(), nn.Flatten(), nn.Linear(42, 2)
+    )
+
+def number():
+    return 3
+"""
+
+
+@pytest.fixture
+def code(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(CODE)
+    return path
+
+
+@pytest.fixture
+def genome(tmp_path):
+    letters = "".join(random.Random(3).choices("ACGT", k=3000))
+    (tmp_path / "g.fa").write_text(f">chr1\n{letters}\n")
+    return tmp_path / "g.fa", letters
+
+
+# -- models ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors", ".pt2"])
+def test_weights_come_from_a_state_dict(tmp_path, code, suffix):
+    with torch.random.fork_rng():
+        trained = load_any_model(f"{code}:build").model
+    with torch.no_grad():
+        trained[0].weight += 1
+    weights = tmp_path / f"w{suffix}"
+    if suffix == ".safetensors":
+        from safetensors.torch import save_file
+
+        save_file(trained.state_dict(), weights)
+    elif suffix == ".pt2":
+        torch.export.save(torch.export.export(trained, (torch.zeros(2, 4, LENGTH),)), weights)
+    else:
+        torch.save({"state_dict": trained.state_dict()}, weights)
+    loaded = load_any_model(f"{code}:build", state_dict=weights)
+    torch.testing.assert_close(loaded.model.state_dict(), trained.state_dict())
+    assert loaded.fingerprint != load_any_model(f"{code}:build").fingerprint
+
+
+def test_an_exported_archive_is_refused_with_the_way_out(tmp_path):
+    (tmp_path / "m.pt2").write_bytes(b"PK")
+    with pytest.raises(UnsupportedModelError, match="--state-dict"):
+        load_any_model(tmp_path / "m.pt2")
+
+
+class Touch(nn.Module):
+    """A module whose pickle leaves a file behind when it is read."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.path = path
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        state["path"].touch()
+
+
+def test_a_pickle_runs_only_when_it_is_trusted(tmp_path):
+    trace = tmp_path / "it_ran"
+    torch.save(Touch(trace), tmp_path / "m.pt")
+    with pytest.raises(InputError, match="--trust-pickle"):
+        load_any_model(tmp_path / "m.pt")
+    assert not trace.exists()
+    with pytest.warns(UserWarning, match="code inside it runs"):
+        load_any_model(tmp_path / "m.pt", trust_pickle=True)
+    assert trace.exists()
+
+
+def test_a_pickle_as_state_dict_does_not_run(tmp_path, code):
+    trace = tmp_path / "it_ran"
+    torch.save(Touch(trace), tmp_path / "m.pt")
+    with pytest.raises(CheckpointError):
+        load_any_model(f"{code}:build", state_dict=tmp_path / "m.pt")
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("nowhere", "there is no model 'nowhere'"),
+        ("no_such_module_at_all:f", "cannot be imported"),
+        ("{code}:nothing", "has no 'nothing'; it has torch, nn, build, number"),
+        ("{code}:number", "gives a int"),
+        ("{code}x.py:f", "there is no file"),
+    ],
+)
+def test_what_is_no_model_is_said(code, source, message):
+    with pytest.raises(InputError, match=message):
+        load_any_model(source.replace("{code}", str(code)))
+
+
+def test_weights_of_another_network_are_refused(tmp_path, code):
+    torch.save({"0.weight": torch.zeros(1)}, tmp_path / "w.pt")
+    with pytest.raises(CheckpointError, match=r"missing 0\.bias"):
+        load_any_model(f"{code}:build", state_dict=tmp_path / "w.pt")
+
+
+class TwoHeads(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Conv1d(4, 3, 5)
+
+    def forward(self, x):
+        y = self.body(x)
+        return y, {"count": y.sum(dim=(1, 2))}
+
+
+def test_outputs_are_described_in_words():
+    assert (
+        describe_output(TwoHeads(), 10)
+        == "2 outputs: a tensor of shape (N, 3, 6), a dictionary: count: a tensor of shape (N)"
+    )
+
+
+def test_a_model_of_another_length_is_an_error_that_says_so(code):
+    with pytest.raises(InputError, match="does not take one-hot sequences of shape"):
+        describe_output(load_any_model(f"{code}:build").model, 10)
+
+
+# -- genomes --------------------------------------------------------------------------------------------------------
+
+
+def test_regions_of_a_genome_are_explained_as_their_letters_are(tmp_path, code, genome):
+    fasta, letters = genome
+    (tmp_path / "r.bed").write_text("1\t100\t200\ta\t0\t+\n1\t700\t740\tb\t0\t-\n2\t5\t9\tc\n")
+    said = []
+    out = scan_genome(
+        f"{code}:build",
+        fasta,
+        tmp_path / "s",
+        bed=tmp_path / "r.bed",
+        length=LENGTH,
+        target=1,
+        pruning=Pruning(0.1),
+        log=said.append,
+    )
+    store = open_explained(out)
+    X = one_hot_encode([letters[130:170], reverse_complement(letters[700:740])])
+    expected = Explainer(load_any_model(f"{code}:build").model, pruning=Pruning(0.1))(torch.from_numpy(X), 1)
+    np.testing.assert_allclose(
+        store.per_nucleotide(slice(None)), expected.per_nucleotide.numpy(), rtol=1e-5, atol=1e-7
+    )
+    assert store.dropped["reason"].tolist() == ["chromosome is not in the genome"]
+    text = "\n".join(said)
+    assert "a tensor of shape (N, 2)" in text
+    assert "1 dropped" in text
+    assert "1 -> chr1" in text
+
+
+def edited(letters, position, ref, alt):
+    return letters[:position] + alt + letters[position + len(ref) :]
+
+
+@pytest.mark.parametrize(("size", "alt"), [(1, "T"), (1, "GATTACA"), (5, "C"), (3, "TTT")])
+def test_variant_effects_equal_explaining_both_alleles_by_hand(tmp_path, code, genome, size, alt):
+    fasta, letters = genome
+    position = 1500
+    ref = letters[position : position + size]
+    if ref == alt:
+        alt = "G"
+    (tmp_path / "v.vcf").write_text(f"chr1\t{position + 1}\trs1\t{ref}\t{alt}\n")
+    out = scan_genome(
+        f"{code}:build", fasta, tmp_path / "s", vcf=tmp_path / "v.vcf", length=LENGTH, rules="epsilon"
+    )
+    start = position - LENGTH // 2
+    both = [letters[start : start + LENGTH], edited(letters, position, ref, alt)[start : start + LENGTH]]
+    e = Explainer(load_any_model(f"{code}:build").model, "epsilon")(torch.from_numpy(one_hot_encode(both)))
+    row = pd.read_csv(out / "effects.tsv", sep="\t").iloc[0]
+    assert row["effect"] == pytest.approx(float(e.prediction[1] - e.prediction[0]), abs=1e-5)
+    reference, alternative = e.per_nucleotide.double().numpy()
+    expected = -reference
+    for i in range(LENGTH):  # base of the alternative window -> base of the reference window
+        behind = i - LENGTH // 2
+        if behind < len(alt):
+            at = i if behind < min(len(ref), len(alt)) else LENGTH // 2 + min(len(ref), len(alt)) - 1
+        else:
+            at = i + len(ref) - len(alt)
+        if at < LENGTH:
+            expected[at] += alternative[i]
+    found = relevance_difference(ScanStore(out))[0]
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+    assert row["relevance_gained"] + row["relevance_lost"] == pytest.approx(expected.sum(), abs=1e-4)
+    assert len(variant_effects(ScanStore(out))) == 1
+
+
+# -- the command line -----------------------------------------------------------------------------------------------
+
+
+def run(*arguments):
+    with pytest.raises(SystemExit) as exit_:
+        main([str(argument) for argument in arguments])
+    return exit_.value.code
+
+
+def test_from_a_genome_to_tracks_and_arrays_on_the_command_line(tmp_path, code, genome, capsys):
+    fasta, _ = genome
+    (tmp_path / "r.bed").write_text("chr1\t100\t1900\n")
+    explain = ["explain", f"{code}:build", "--fasta", fasta, "--bed", tmp_path / "r.bed", "--length", LENGTH]
+    explain += ["--tile", 20, "--p", 0.1, "--out", tmp_path / "s"]
+    for i in (1, 2):
+        assert run(*explain, "--shard", f"{i}/2") == 0
+    shards = sorted(tmp_path.glob("s.shard-*"))
+    assert run("merge", *shards, "--out", tmp_path / "s") == 0
+    assert run("export", tmp_path / "s", "--to", "bedgraph", "--out", tmp_path / "t.bedgraph") == 0
+    assert run("export", tmp_path / "s", "--to", "modisco", "--out", tmp_path / "m") == 0
+    assert "89 windows" in capsys.readouterr().out
+    store, total, count = ScanStore(tmp_path / "s"), np.zeros(3000), np.zeros(3000)
+    for start, values in zip(store.regions["start"], store.per_nucleotide(slice(None)), strict=True):
+        total[start : start + LENGTH] += values
+        count[start : start + LENGTH] += 1
+    found = np.zeros(3000)
+    for line in (tmp_path / "t.bedgraph").read_text().splitlines():
+        _, start, end, value = line.split("\t")
+        found[int(start) : int(end)] = float(value)
+    np.testing.assert_allclose(found, total / np.maximum(count, 1), rtol=1e-5, atol=1e-7)
+    assert np.load(tmp_path / "m" / "ohe.npz")["arr_0"].shape == (89, 4, LENGTH)
+    assert json.loads((tmp_path / "m" / "manifest.json").read_text())["explained"]["windows"] == 89
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--bed", "{tmp}/r.bed", "--vcf", "{tmp}/r.bed"], "one of the two"),
+        (["--bed", "{tmp}/none.bed"], "There is no file"),
+        (["--bed", "{tmp}/r.bed", "--shard", "3/2"], "--shard 3/2"),
+        (["--bed", "{tmp}/beyond.bed"], "region ends beyond the chromosome"),
+        (["--bed", "{tmp}/r.bed", "--target", "7"], "out of range"),
+    ],
+)
+def test_bad_input_gives_exit_code_2_and_one_message(tmp_path, code, genome, capsys, arguments, message):
+    (tmp_path / "r.bed").write_text("chr1\t100\t200\n")
+    (tmp_path / "beyond.bed").write_text("chr1\t100\t200000\n")
+    arguments = [argument.replace("{tmp}", str(tmp_path)) for argument in arguments]
+    base = ["explain", f"{code}:build", "--fasta", genome[0], "--length", LENGTH, "--out", tmp_path / "s"]
+    assert run(*base, *arguments) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "s").exists()
+
+
+def test_neither_data_set_nor_genome_is_said(tmp_path, code, capsys):
+    assert run("explain", f"{code}:build", "--out", tmp_path / "s") == 2
+    assert "--dataset, or --fasta" in capsys.readouterr().err

@@ -1,0 +1,217 @@
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from genoplrp.errors import InputError
+from genoplrp.relevance import Explainer, Pruning
+from genoplrp.sequence import codes_to_one_hot, encode_codes
+from genoplrp.sites import (
+    call_sites,
+    candidate_sites,
+    find_sites,
+    locate_sites,
+    q_values,
+    recursive_seqlets,
+    shuffle_between,
+)
+from genoplrp.sites.candidates import TRIM
+
+
+def greedy(row, width):
+    """Best windows by looking at all of them again after each choice."""
+    free, found = np.ones(len(row), bool), []
+    while True:
+        windows = [
+            (row[j : j + width].sum(), -j) for j in range(len(row) - width + 1) if free[j : j + width].all()
+        ]
+        if not windows or max(windows)[0] <= 0:
+            return sorted(found)
+        score, j = max(windows)
+        j = -j
+        free[j : j + width] = False
+        inside = row[j : j + width]
+        kept = np.flatnonzero((inside > 0) & (inside >= TRIM * inside.max()))
+        found.append((j + kept[0], j + kept[-1] + 1, score))
+
+
+@given(st.integers(0, 10_000), st.integers(1, 9), st.floats(0, 0.9))
+@settings(max_examples=60)
+def test_candidates_equal_a_greedy_search_over_all_windows(seed, width, zeros):
+    rng = np.random.default_rng(seed)
+    r = rng.integers(-4, 8, size=(3, 30)) * (rng.random((3, 30)) >= zeros)
+    found = candidate_sites(r, width)
+    for i in range(3):
+        mine = found.sequence == i
+        listed = list(zip(found.start[mine], found.end[mine], found.score[mine], strict=True))
+        assert listed == greedy(r[i].astype(float), width)
+
+
+def test_a_map_of_exact_zeros_has_no_candidates():
+    assert len(candidate_sites(np.zeros((5, 40))).score) == 0
+
+
+def test_blocked_positions_are_in_no_candidate():
+    r = np.random.default_rng(0).random((20, 60))
+    blocked = np.zeros((20, 60), bool)
+    blocked[:, 20:40] = True
+    found = candidate_sites(r, 8, blocked=blocked)
+    assert ((found.end <= 20) | (found.start >= 40)).all()
+    assert not np.shares_memory(blocked, candidate_sites(r, 8, blocked=blocked).start)
+    assert blocked[:, 20:40].all()
+    assert not blocked[:, :20].any()
+
+
+@given(st.lists(st.integers(-20, 20), min_size=1, max_size=30), st.lists(st.integers(-20, 20), max_size=30))
+@settings(max_examples=80)
+def test_q_values_equal_counting(score, null):
+    score, null = np.array(score, float), np.array(null, float)
+    rate = {s: ((null >= s).sum() + 1) * 0.5 / (score >= s).sum() for s in score}
+    expected = [min(1.0, min(rate[s] for s in score if s <= one)) for one in score]
+    np.testing.assert_allclose(q_values(score, null, 0.5), expected)
+
+
+def test_shuffling_between_keeps_what_is_kept_and_every_stretch_its_bases():
+    rng = np.random.default_rng(1)
+    codes = rng.integers(4, size=(30, 50), dtype=np.uint8)
+    kept = np.zeros((30, 50), bool)
+    kept[:, 10:14] = kept[::2, 30:35] = kept[::3, 45:] = True
+    shuffled = shuffle_between(codes, kept, rng)
+    np.testing.assert_array_equal(shuffled[kept], codes[kept])
+    for i in range(30):
+        edges = np.flatnonzero(np.diff(np.r_[True, kept[i], True].astype(int)))
+        for start, stop in zip(edges[::2], edges[1::2], strict=True):
+            before, after = (sorted(itertools.pairwise(row[i, start:stop])) for row in (codes, shuffled))
+            assert before == after
+    assert (shuffled != codes).any()
+
+
+def motif_network(motif="GATAAGCT", sign=1.0, noise=0.0, seed=0):
+    """A network that answers to a motif, its half matches, and a little to anything."""
+    generator = torch.Generator().manual_seed(seed)
+    width = len(motif)
+    model = nn.Sequential(nn.Conv1d(4, 9, width), nn.ReLU(), nn.Flatten(), nn.LazyLinear(1, bias=False))
+    with torch.no_grad():
+        model(torch.zeros(1, 4, 80))
+        weight = torch.randn(9, 4, width, generator=generator) * noise
+        weight[0] = -1.0
+        for k, letter in enumerate(motif):
+            weight[0, "ACGT".index(letter), k] = 1.0
+        model[0].weight.copy_(weight)
+        model[0].bias.fill_(0.0)
+        model[0].bias[0] = -0.25 * width
+        model[3].weight.copy_(sign * torch.ones_like(model[3].weight))
+    return model
+
+
+def planted(n=800, length=80, motif="GATAAGCT", seed=0):
+    rng = np.random.default_rng(seed)
+    codes = rng.integers(4, size=(n, length), dtype=np.uint8)
+    truth = np.zeros((n, length), bool)
+    for i, at in enumerate(rng.integers(5, length - 15, size=n)):
+        codes[i, at : at + len(motif)] = encode_codes(motif)[0]
+        truth[i, at : at + len(motif)] = True
+    return codes, truth
+
+
+def explaining(model, pruning=None):
+    explainer = Explainer(model, "epsilon", pruning, diagnostics=False)
+    return lambda codes: explainer(torch.from_numpy(codes_to_one_hot(codes))).per_nucleotide.numpy()
+
+
+def false_share(sites, truth):
+    half = [
+        truth[i, a:b].mean() >= 0.5
+        for i, a, b in zip(sites["sequence"], sites["start"], sites["end"], strict=True)
+    ]
+    return 1 - np.mean(half)
+
+
+@pytest.mark.parametrize("null", ["background", "shuffled"])
+@pytest.mark.parametrize("pruning", [None, Pruning(0.15)])
+def test_the_false_discovery_rate_asked_for_holds_on_planted_truth(null, pruning):
+    codes, truth = planted()
+    explain = explaining(motif_network(noise=0.15), pruning)
+    sites = find_sites(explain, codes, fdr=0.05, null=null, width=10, sign="positive")
+    assert false_share(sites, truth) <= 0.07
+    assert sites["sequence"].nunique() >= 500
+    assert (sites["q_value"] <= 0.05).all()
+
+
+def test_the_background_null_finds_at_least_as_many_sites():
+    codes, _ = planted()
+    explain = explaining(motif_network(noise=0.15))
+    one, two = (find_sites(explain, codes, null=null, sign="positive") for null in ("shuffled", "background"))
+    assert len(two) >= len(one)
+
+
+def test_a_repressing_motif_is_found_as_negative_sites():
+    codes, truth = planted()
+    sites = find_sites(explaining(motif_network(sign=-1.0, noise=0.15)), codes, width=10)
+    assert set(sites["sign"]) == {"-"}
+    assert (sites["score"] < 0).all()
+    assert false_share(sites, truth) <= 0.07
+
+
+def test_sequences_without_motif_have_hardly_any_sites():
+    codes = np.random.default_rng(5).integers(4, size=(300, 80), dtype=np.uint8)
+    sites = find_sites(explaining(motif_network(noise=0.15)), codes, fdr=0.05, null="shuffled")
+    assert len(sites) <= 15
+
+
+def test_same_seed_same_sites():
+    codes, _ = planted(n=40)
+    explain = explaining(motif_network(noise=0.15))
+    pd.testing.assert_frame_equal(find_sites(explain, codes, seed=3), find_sites(explain, codes, seed=3))
+
+
+def test_sites_are_put_into_the_genome_strand_by_strand():
+    sites = pd.DataFrame(
+        {"sequence": [0, 1], "start": [2, 2], "end": [6, 6], "sign": "+", "score": [1.0, 2.0]}
+    )
+    regions = pd.DataFrame(
+        {
+            "chrom": ["c", "d"],
+            "start": [100, 200],
+            "end": [120, 220],
+            "name": ["a", "b"],
+            "strand": ["+", "-"],
+        }
+    )
+    located = locate_sites(sites, regions)
+    assert located[["chrom", "start", "end"]].values.tolist() == [["c", 102, 106], ["d", 214, 218]]
+    assert located["sign"].tolist() == ["+", "+"]
+
+
+def test_tangermemes_seqlets_come_in_the_same_columns():
+    pytest.importorskip("tangermeme")
+    codes, truth = planted(n=60)
+    found = recursive_seqlets(explaining(motif_network(noise=0.15))(codes), threshold=0.01)
+    assert found.columns.tolist() == ["sequence", "start", "end", "sign", "score", "p_value"]
+    assert truth[found["sequence"], (found["start"] + found["end"]) // 2].mean() > 0.5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"fdr": 0.0}, "fdr=0"),
+        ({"null": "none"}, "null='none'"),
+        ({"sign": "up"}, "sign='up'"),
+        ({"n_shuffles": 0}, "n_shuffles=0"),
+        ({"width": 90}, "window 90 bp"),
+    ],
+)
+def test_a_wrong_argument_is_an_error(arguments, message):
+    codes, _ = planted(n=3)
+    with pytest.raises(InputError, match=message):
+        find_sites(lambda c: np.zeros(c.shape), codes, **arguments)
+
+
+def test_no_null_is_an_error():
+    with pytest.raises(InputError, match="at least one sequence"):
+        call_sites(np.zeros((2, 20)), np.zeros((0, 20)))

@@ -1,0 +1,160 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from genoplrp.errors import InputError
+from genoplrp.formats import ExplainedArrays
+from genoplrp.relevance import Explainer, Pruning
+from genoplrp.sequence import codes_to_one_hot, encode_codes
+from genoplrp.sites import (
+    FoundMotif,
+    discover_motifs,
+    explain_alike,
+    match_motifs,
+    motif_table,
+)
+from genoplrp.synthetic import Motif, read_motifs
+
+GATA, ETS = "AGATAAGG", "CCGGAAGT"
+
+
+def two_motif_network():
+    """Answers to two motifs, wherever they lie."""
+    model = nn.Sequential(
+        nn.Conv1d(4, 2, 8), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(2, 1)
+    )
+    with torch.no_grad():
+        model[0].weight.fill_(-1.0)
+        for f, motif in enumerate((GATA, ETS)):
+            for k, letter in enumerate(motif):
+                model[0].weight[f, "ACGT".index(letter), k] = 1.0
+        model[0].bias.fill_(-3.0)
+        model[4].weight.fill_(100.0)
+        model[4].bias.fill_(0.0)
+    return model
+
+
+@pytest.fixture(scope="module")
+def explained():
+    rng = np.random.default_rng(0)
+    codes = rng.integers(4, size=(300, 120), dtype=np.uint8)
+    for i in range(300):
+        for motif, low in ((GATA, 25), (ETS, 70)):
+            at = low + int(rng.integers(20))
+            codes[i, at : at + 8] = encode_codes(motif)[0]
+    X = codes_to_one_hot(codes)
+    e = Explainer(two_motif_network(), "epsilon", Pruning(0.05))(torch.from_numpy(X))
+    meta = {"rules": "epsilon", "pruning": {"p": "0.05", "method": "'lambda'"}}
+    return ExplainedArrays(X, e.relevance.numpy(), meta=meta)
+
+
+@pytest.fixture(scope="module")
+def folder(explained, tmp_path_factory):
+    pytest.importorskip("modiscolite")
+    pytest.importorskip("memelite")
+    known = [Motif.from_consensus(word, name=name) for word, name in KNOWN]
+    explain = explain_alike(two_motif_network(), explained, 0)
+    out = tmp_path_factory.mktemp("motifs") / "out"
+    return discover_motifs(explained, explain, out, sign="positive", database=known)
+
+
+KNOWN = [
+    ("AGATAAGG", "GATA1"),
+    ("AAGATGGC", "YY1"),
+    ("TGASTCA", "AP1"),
+    ("CACGTG", "MAX"),
+    ("GGGGCGGGG", "SP1"),
+    ("TTGCGCAA", "CEBPB"),
+    ("CCGGAAGT", "GABPA"),
+    ("CAGCTG", "TAL1"),
+]
+
+
+def test_the_planted_motifs_come_back_with_their_names(folder):
+    table = pd.read_csv(folder / "motifs.tsv", sep="\t")
+    assert set(table["match"]) == {"GATA1", "GABPA"}
+    assert (table.groupby("match")["sites"].sum() >= 150).all()
+
+
+def test_the_instances_lie_where_the_motifs_were_planted(folder, explained):
+    instances = pd.read_csv(folder / "instances.tsv", sep="\t")
+    letters = np.array(list("ACGT"))
+    words = []
+    for row in instances.itertuples():
+        codes = explained.X[row.sequence].argmax(axis=0)[row.start : row.end]
+        codes = 3 - codes[::-1] if row.strand == "-" else codes
+        words.append("".join(letters[codes]))
+    sense = {GATA, ETS}
+    anti = {word.translate(str.maketrans("ACGT", "TGCA"))[::-1] for word in sense}
+    hit = [any(w in whole or whole in w for whole in sense | anti) for w in words]
+    assert np.mean(hit) > 0.9
+
+
+def test_meme_is_read_by_biopython_and_by_this_package(folder):
+    from Bio import motifs
+
+    with (folder / "motifs.meme").open() as handle:
+        theirs = motifs.parse(handle, "minimal")
+    ours = read_motifs(folder / "motifs.meme")
+    assert len(theirs) == len(ours) == len(pd.read_csv(folder / "motifs.tsv", sep="\t"))
+    for one, other in zip(theirs, ours, strict=True):
+        found = np.array([one.pwm[base] for base in "ACGT"])
+        np.testing.assert_allclose(found, other.pwm, atol=1e-6)
+
+
+def test_the_folder_holds_a_page_tables_and_a_manifest(folder):
+    page = (folder / "index.html").read_text()
+    for name in pd.read_csv(folder / "motifs.tsv", sep="\t")["motif"]:
+        assert f"figures/{name}.png" in page
+        assert (folder / "figures" / f"{name}.png").stat().st_size > 1000
+    assert json.loads((folder / "manifest.json").read_text())["settings"]["fdr"] == 0.05
+    sites = (folder / "sites.bed").read_text().splitlines()
+    assert len(sites) == len(pd.read_csv(folder / "sites.tsv", sep="\t"))
+
+
+def test_too_few_sites_are_said_and_leave_no_folder(explained, tmp_path):
+    pytest.importorskip("modiscolite")
+    explain = explain_alike(two_motif_network(), explained, 0)
+    with pytest.raises(InputError, match="no motif was found among"):
+        discover_motifs(explained, explain, tmp_path / "out", limit=30)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_without_motifs_has_no_sites_and_that_is_said(tmp_path):
+    X = codes_to_one_hot(np.random.default_rng(1).integers(4, size=(60, 80), dtype=np.uint8))
+    silent = ExplainedArrays(X, np.zeros_like(X))
+    with pytest.raises(InputError, match="no site stands out"):
+        discover_motifs(silent, lambda codes: np.zeros(codes.shape), tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_model_than_the_explained_one_is_refused(explained):
+    other = two_motif_network()
+    with torch.no_grad():
+        other[0].weight[0] *= 0.5
+    with pytest.raises(InputError, match="does not give the relevance at hand"):
+        explain_alike(other, explained, 0)
+
+
+def test_instances_near_the_ends_of_a_sequence_are_not_lost(folder, explained):
+    instances = pd.read_csv(folder / "instances.tsv", sep="\t")
+    assert instances["start"].min() < 30
+    assert (instances["start"] >= 0).all()
+    assert (instances["end"] <= explained.length).all()
+
+
+def test_matches_are_sorted_and_e_values_count_the_known_motifs():
+    pytest.importorskip("memelite")
+    known = [Motif.from_consensus(word, name=name) for word, name in KNOWN]
+    where = pd.DataFrame({"motif": ["m"], "sequence": [0], "start": [0], "end": [8], "strand": ["+"]})
+    found = [FoundMotif("m", known[0].reverse_complement().pwm, known[0].pwm, where)]
+    matches = match_motifs(found, known, nearest=3)
+    assert matches["match"].iloc[0] == "GATA1"
+    assert matches["strand"].iloc[0] == "-"
+    assert matches["p_value"].is_monotonic_increasing
+    np.testing.assert_allclose(matches["e_value"], matches["p_value"] * len(known))
+    assert motif_table(found, matches)["match"].tolist() == ["GATA1"]

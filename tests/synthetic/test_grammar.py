@@ -1,0 +1,147 @@
+"""Sites: spacing, order, orientation, and what breaks them."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from specs import planting, small
+
+from genoplrp.errors import SpecError
+from genoplrp.synthetic import simulate
+
+THREE = [
+    {"consensus": "GATAAG", "name": "A"},
+    {"consensus": "CAGCTGTT", "name": "B"},
+    {"consensus": "TTCCGGAA", "name": "C"},
+]
+
+
+def sites(broken: str = "", n: int = 3_000, **site: Any) -> pd.DataFrame:
+    """One row a sequence: the motifs in the order of their places, their strands and the gaps between them."""
+    site = {"motifs": ["A", "B"]} | site
+    spec = planting(
+        {"site": "pair", "broken": broken} if broken else {"site": "pair"},
+        motifs=THREE,
+        sites={"pair": site},
+        tasks=[{"name": "label", "rule": "pair"}],
+        length=120,
+    )
+    data = simulate(spec, n=n, seed=7)
+    assert data.labels.all() == (not broken)
+    names = ("sequence", "start", "end", "motif", "strand", "role", "site")
+    by_sequence: dict[int, list[tuple[Any, ...]]] = {}
+    for sequence, *rest in zip(*(data.instances[name].tolist() for name in names), strict=True):
+        by_sequence.setdefault(sequence, []).append(tuple(rest))
+    rows = []
+    for instances in by_sequence.values():
+        start, end, motif, strand, role, site_name = zip(*instances, strict=True)
+        gaps = tuple(b - a for a, b in zip(end[:-1], start[1:], strict=True))
+        row = ("".join(motif), "".join(strand), gaps, frozenset(role), frozenset(site_name))
+        rows.append(dict(zip(("motifs", "strands", "gaps", "roles", "sites"), row, strict=True)))
+    return pd.DataFrame(rows)
+
+
+def shares(column: pd.Series) -> dict[Any, float]:
+    return {key: float(value) for key, value in column.value_counts(normalize=True).items()}
+
+
+def near(found: dict[Any, float], expected: dict[Any, float], tolerance: float = 0.04) -> bool:
+    return set(found) == set(expected) and all(
+        abs(found[key] - expected[key]) < tolerance for key in expected
+    )
+
+
+def test_gaps_are_uniform_over_what_is_allowed() -> None:
+    table = sites(spacing={"kind": "range", "low": 4, "high": 8})
+    assert near(shares(table["gaps"]), {(gap,): 0.2 for gap in range(4, 9)})
+    assert set(table["roles"]) == {frozenset({"core"})} and set(table["sites"]) == {frozenset({"pair"})}
+
+
+def test_a_fixed_gap_is_fixed() -> None:
+    assert set(sites(spacing=5)["gaps"]) == {(5,)}
+
+
+def test_a_broken_spacing_never_has_an_allowed_gap() -> None:
+    table = sites("spacing", spacing={"kind": "range", "low": 4, "high": 8})
+    assert not {(gap,) for gap in range(4, 9)} & set(table["gaps"])
+    assert set(table["roles"]) == {frozenset({"broken"})} and set(table["sites"]) == {frozenset({""})}
+    table = sites("spacing", spacing=5, broken_spacing={"kind": "choice", "values": [9, 11]})
+    assert near(shares(table["gaps"]), {(9,): 0.5, (11,): 0.5})
+
+
+def test_of_three_motifs_one_gap_breaks_the_rule() -> None:
+    table = sites("spacing", motifs=["A", "B", "C"], spacing=5, broken_spacing=9)
+    assert near(shares(table["gaps"]), {(9, 5): 0.5, (5, 9): 0.5})
+
+
+def test_helical_spacing_keeps_the_phase_and_its_break_the_opposite_one() -> None:
+    helical = {"kind": "periodic", "low": 0, "high": 42, "period": 10.5}
+    assert set(sites(spacing=helical)["gaps"]) == {(0,), (11,), (21,), (32,), (42,)}
+    wrong = np.array([gap for (gap,) in sites("spacing", spacing=helical)["gaps"]])
+    turns = wrong / 10.5
+    assert np.abs(turns - np.round(turns)).min() >= 0.25 - 1e-9
+
+
+def test_orientations_follow_their_rule() -> None:
+    assert near(shares(sites(orientation="any")["strands"]), {"++": 0.25, "+-": 0.25, "-+": 0.25, "--": 0.25})
+    assert near(shares(sites(orientation="same")["strands"]), {"++": 0.5, "--": 0.5})
+    assert near(shares(sites(orientation="opposite")["strands"]), {"+-": 0.5, "-+": 0.5})
+    assert set(sites(orientation="+-")["strands"]) == {"+-"}
+
+
+def test_broken_orientations_break_the_rule() -> None:
+    assert near(shares(sites("orientation", orientation="same")["strands"]), {"+-": 0.5, "-+": 0.5})
+    assert near(shares(sites("orientation", orientation="opposite")["strands"]), {"++": 0.5, "--": 0.5})
+    # Turned as a whole it would still be the rule, on the other strand: that is no break.
+    table = sites("orientation", orientation="++-", motifs=["A", "B", "C"])
+    assert not {"++-", "--+"} & set(table["strands"]) and len(set(table["strands"])) == 3
+
+
+def test_a_site_on_the_minus_strand_is_read_backwards() -> None:
+    table = sites(orientation="+-", motifs=["A", "B"], minus=0.5)
+    assert near(shares(table["motifs"] + table["strands"]), {"AB+-": 0.5, "BA+-": 0.5})
+    table = sites(orientation="++", minus=1.0)
+    assert set(table["motifs"] + table["strands"]) == {"BA--"}
+
+
+def test_order_is_kept_free_or_broken() -> None:
+    assert set(sites(orientation="++")["motifs"]) == {"AB"}
+    assert near(shares(sites(order="any")["motifs"]), {"AB": 0.5, "BA": 0.5})
+    broken = sites("order", orientation="++", minus=0.5)
+    assert near(shares(broken["motifs"] + broken["strands"]), {"BA++": 0.5, "AB--": 0.5})
+
+
+def test_a_missing_motif_leaves_the_others_as_core_without_the_site() -> None:
+    table = sites("missing")
+    assert near(shares(table["motifs"]), {"A": 0.5, "B": 0.5})
+    assert set(table["roles"]) == {frozenset({"core"})} and set(table["sites"]) == {frozenset({""})}
+
+
+def test_a_set_in_a_site_stands_for_one_of_its_motifs() -> None:
+    spec = planting(
+        {"site": "pair"},
+        motifs=THREE,
+        sets={"either": ["A", "C"]},
+        sites={"pair": {"motifs": ["either", "B"]}},
+        tasks=[{"name": "label", "rule": "pair"}],
+    )
+    table = simulate(spec, n=2_000, seed=1).instances
+    assert near(shares(table["motif"].astype(str)), {"A": 0.25, "B": 0.5, "C": 0.25})
+
+
+@pytest.mark.parametrize(
+    ("site", "broken", "words"),
+    [
+        ({"orientation": "any", "minus": 0.5}, "order", "allows the reversed order"),
+        ({"order": "any"}, "order", "allows the reversed order"),
+        ({"orientation": "any"}, "orientation", "allows any orientation"),
+        ({"spacing": 5, "broken_spacing": {"kind": "range", "low": 3, "high": 5}}, "spacing", "allows 5 bp"),
+    ],
+)
+def test_a_break_that_breaks_nothing_is_refused(site: dict[str, Any], broken: str, words: str) -> None:
+    with pytest.raises(SpecError, match=words):
+        small(
+            sites={"pair": {"motifs": ["A", "B"]} | site},
+            classes=[{"name": "all", "fraction": 1, "plant": [{"site": "pair", "broken": broken}]}],
+        )
