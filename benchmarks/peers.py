@@ -79,10 +79,12 @@ def deeplift_shap(model: nn.Module, X: Tensor, references: int = 20) -> Tensor:
 
 
 def _stand_in_for_torchvision() -> None:
-    """Let zennit import where torchvision is not installed: it needs the names of two model families only."""
+    """Let zennit import without torchvision, or with one that does not fit torch: two model families' names do."""
     try:
         import torchvision  # noqa: F401
-    except ImportError:
+    except (ImportError, RuntimeError):  # a build for another torch fails while it registers its operators
+        for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+            del sys.modules[name]
         names = {
             "torchvision.models.resnet": ("BasicBlock", "Bottleneck"),
             "torchvision.models.vgg": ("VGG",),

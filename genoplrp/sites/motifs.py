@@ -88,8 +88,9 @@ def cluster_sites(
     Returns
     -------
     list of FoundMotif
-        Positive ones first, the most frequent first; trimmed to the positions that carry at least a fifth of the
-        largest one's relevance.
+        Positive ones first, the most frequent first; trimmed to the positions whose relevance times information
+        content is at least a fifth of the largest one's: what a neighbouring motif leaves around is neither conserved
+        nor part of the motif. Instances that would reach beyond the ends of their sequence are left out.
 
     Raises
     ------
@@ -118,7 +119,7 @@ def cluster_sites(
         seqlets = tracks.create_seqlets(
             [core.Seqlet(int(i), int(m) - half, int(m) + half + 1, False) for i, m in places]
         )
-        found += _motifs(_patterns(tfmodisco, seqlets, tracks, factor), label, factor)
+        found += _motifs(_patterns(tfmodisco, seqlets, tracks, factor), label, factor, X.shape[-1])
     if not found:
         raise InputError(
             f"no motif was found among {' and '.join(said)} sites; at least {minimum} of one sign are needed. Try more "
@@ -246,20 +247,26 @@ def _patterns(tfmodisco: Any, seqlets: list[Any], tracks: Any, factor: int) -> l
     return list(made or [])
 
 
-def _motifs(patterns: list[Any], label: str, factor: int) -> list[FoundMotif]:
+def _motifs(patterns: list[Any], label: str, factor: int, length: int) -> list[FoundMotif]:
+    from genoplrp.synthetic import Motif
+
     found = []
     for k, pattern in enumerate(sorted(patterns, key=lambda one: -len(one.seqlets))):
         contribution = np.asarray(pattern.contrib_scores, dtype=np.float64).T
-        carried = factor * contribution.sum(axis=0)
+        pwm = np.asarray(pattern.sequence, dtype=np.float64).T
+        name = f"{label}_{k}"
+        conserved = Motif(name, pwm / pwm.sum(axis=0)).information()
+        carried = factor * contribution.sum(axis=0) * conserved
         strong = np.flatnonzero(carried >= _TRIM * carried.max())
         first, last = int(strong[0]), int(strong[-1]) + 1
-        pwm = np.asarray(pattern.sequence, dtype=np.float64).T[:, first:last]
-        name = f"{label}_{k}"
+        pwm = pwm[:, first:last]
         width = contribution.shape[1]
         rows = []
         for one in pattern.seqlets:
             shift = width - last if one.is_revcomp else first
             start = int(one.start) + shift - _PAD
+            if start < 0 or start + last - first > length:
+                continue
             strand = "-" if one.is_revcomp else "+"
             rows.append((name, int(one.example_idx), start, start + last - first, strand))
         instances = pd.DataFrame(rows, columns=_INSTANCES).sort_values(

@@ -102,8 +102,9 @@ def test_meme_is_read_by_biopython_and_by_this_package(folder):
     ours = read_motifs(folder / "motifs.meme")
     assert len(theirs) == len(ours) == len(pd.read_csv(folder / "motifs.tsv", sep="\t"))
     for one, other in zip(theirs, ours, strict=True):
-        found = np.array([one.pwm[base] for base in "ACGT"])
-        np.testing.assert_allclose(found, other.pwm, atol=1e-6)
+        # Biopython rounds frequencies to whole counts of the sites.
+        counts = np.array([one.counts[base] for base in "ACGT"])
+        assert np.abs(counts - other.pwm * one.num_occurrences).max() <= 0.5 + 1e-3
 
 
 def test_the_folder_holds_a_page_tables_and_a_manifest(folder):
