@@ -80,8 +80,8 @@ def command(
     With --dataset: MODEL is a checkpoint of genoplrp train. Writes relevance for every base, in units of the explained
     logit, and prints how sparse it is and whether the books balance.
 
-    With --fasta and --bed or --vcf: MODEL is a checkpoint, or module:callable or file.py:callable that returns the
-    nn.Module. Writes a folder (Zarr) in batches; run again after an interruption, it goes on where it was.
+    With --fasta, and --bed or --vcf (with neither, every record is a sequence of the model's length): MODEL is a
+    checkpoint, or module:callable or file.py:callable that returns the nn.Module. Writes a folder (Zarr) in batches; run again after an interruption, it goes on where it was.
     """
     from genoplrp.errors import InputError, OutputExistsError
     from genoplrp.pipeline.explain import explain_dataset, rows_to_explain, task_index
@@ -107,7 +107,7 @@ def command(
         )
         return
     if dataset is None or genome["fasta"] is not None:
-        raise InputError("say what to explain: --dataset, or --fasta with --bed or --vcf")
+        raise InputError("say what to explain: --dataset, or --fasta (with --bed or --vcf for a genome)")
     if out.exists() and not force:
         raise OutputExistsError(f"{out} exists already; choose another name or pass --force")
     data, fit = Dataset.load(dataset), load_model(model)

@@ -160,6 +160,13 @@ class AttributionFile:
         path = Path(path)
         if not path.is_file():
             raise InputError(f"there is no file {path}; `genoplrp explain` writes relevance files")
+        with path.open("rb") as handle:
+            start = handle.read(6)
+        if start[:2] != b"PK" and start != b"\x93NUMPY":
+            raise InputError(
+                f"{path} cannot be read as a relevance file: it is no NumPy archive (.npz). `genoplrp explain` "
+                "writes relevance files"
+            )
         try:
             loaded = np.load(path, allow_pickle=False)
             if not isinstance(loaded, np.lib.npyio.NpzFile):

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from genoplrp.errors import InputError
 from genoplrp.relevance import Pruning
 from genoplrp.scan.models import LoadedModel, describe_output, load_any_model
@@ -62,8 +64,9 @@ def scan_genome(
     out
         Folder to make; see `scan` for what happens when the work is interrupted.
     bed, vcf
-        One of them: regions (BED, narrowPeak, GTF / GFF, bigBed), or variants, each explained with its reference and
-        its alternative allele.
+        At most one of them: regions (BED, narrowPeak, GTF / GFF, bigBed), or variants, each explained with its
+        reference and its alternative allele. With neither, every record of the FASTA is a region: a sequence of the
+        model's length, or, with `tile`, a chromosome to be covered.
     feature
         Of a GTF / GFF only this feature.
     tile
@@ -90,8 +93,8 @@ def scan_genome(
         If a file or an argument makes no sense.
     """
     say = log or (lambda line: None)
-    if (bed is None) == (vcf is None):
-        raise InputError("give regions (--bed) or variants (--vcf), one of the two")
+    if bed is not None and vcf is not None:
+        raise InputError("give regions (--bed) or variants (--vcf), not both")
     loaded = (
         model
         if isinstance(model, LoadedModel)
@@ -104,7 +107,7 @@ def scan_genome(
     if vcf is not None:
         source = place_variants(read_vcf(vcf), genome, length)
     else:
-        regions = read_regions(str(bed), feature=feature)
+        regions = _records(genome, length, tile) if bed is None else read_regions(str(bed), feature=feature)
         regions = regions if tile is None else tile_regions(regions, length, tile)
         source = place_windows(regions, genome, length, edge=edge, max_unknown=max_unknown, progress=progress)
     what = "windows" if vcf is None else "windows (two a variant)"
@@ -147,13 +150,31 @@ def _length(loaded: LoadedModel, length: int | None) -> int:
     return int(length if length is not None else loaded.length or 0)
 
 
+def _records(genome: Genome, length: int, tile: int | None) -> pd.DataFrame:
+    """Every record as a region."""
+    sizes = genome.sizes
+    for name, size in sizes.items():
+        if tile is None and size != length:
+            raise InputError(
+                f"the record {name!r} of {genome.path} has {size:,} bp, the model reads {length}: give sequences of "
+                "that length, or regions of a genome (--bed), or cover whole records with windows (--tile)"
+            )
+    names = list(sizes)
+    return pd.DataFrame(
+        {"chrom": names, "start": 0, "end": list(sizes.values()), "name": names, "score": 0.0, "strand": "+"}
+    )
+
+
 def _inputs(
     genome: Genome, bed: str | Path | None, vcf: str | Path | None, options: dict[str, Any]
 ) -> dict[str, Any]:
     """Names and checksums, not paths: a store can be moved, and two machines give the same bytes."""
-    regions = Path(str(bed if vcf is None else vcf))
+    given = bed if vcf is None else vcf
+    regions = None if given is None else Path(given)
     return {
         "genome": {"name": genome.path.name, "sha256": genome.checksum()},
-        "regions": {"name": regions.name, "sha256": hashlib.sha256(regions.read_bytes()).hexdigest()},
+        "regions": "every record"
+        if regions is None
+        else {"name": regions.name, "sha256": hashlib.sha256(regions.read_bytes()).hexdigest()},
         "options": {key: value for key, value in options.items() if value is not None},
     }

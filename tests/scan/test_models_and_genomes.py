@@ -186,6 +186,28 @@ def test_regions_of_a_genome_are_explained_as_their_letters_are(tmp_path, code, 
     assert "1 -> chr1" in text
 
 
+def test_without_regions_every_record_is_a_sequence(tmp_path, code, genome):
+    _, letters = genome
+    pieces = {"late": letters[80:120], "early": letters[:40]}
+    (tmp_path / "few.fa").write_text("".join(f">{name}\n{piece}\n" for name, piece in pieces.items()))
+    out = scan_genome(
+        f"{code}:build", tmp_path / "few.fa", tmp_path / "s", length=LENGTH, pruning=Pruning(0.1)
+    )
+    store = open_explained(out)
+    assert store.regions["name"].tolist() == list(pieces)
+    X = torch.from_numpy(one_hot_encode(list(pieces.values())))
+    expected = Explainer(load_any_model(f"{code}:build").model, pruning=Pruning(0.1))(X)
+    np.testing.assert_allclose(
+        store.per_nucleotide(slice(None)), expected.per_nucleotide.numpy(), rtol=1e-5, atol=1e-7
+    )
+
+
+def test_without_regions_whole_records_are_covered_by_tiles(tmp_path, code, genome):
+    out = scan_genome(f"{code}:build", genome[0], tmp_path / "s", length=LENGTH, tile=LENGTH)
+    regions = open_explained(out).regions
+    assert regions["start"].tolist() == list(range(0, 3000, LENGTH))
+
+
 def edited(letters, position, ref, alt):
     return letters[:position] + alt + letters[position + len(ref) :]
 
@@ -259,7 +281,8 @@ def test_from_a_genome_to_tracks_and_arrays_on_the_command_line(tmp_path, code, 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--bed", "{tmp}/r.bed", "--vcf", "{tmp}/r.bed"], "one of the two"),
+        (["--bed", "{tmp}/r.bed", "--vcf", "{tmp}/r.bed"], "not both"),
+        ([], "the record 'chr1' of {tmp}/g.fa has 3,000 bp, the model reads 40"),
         (["--bed", "{tmp}/none.bed"], "There is no file"),
         (["--bed", "{tmp}/r.bed", "--shard", "3/2"], "--shard 3/2"),
         (["--bed", "{tmp}/beyond.bed"], "region ends beyond the chromosome"),
@@ -272,7 +295,7 @@ def test_bad_input_gives_exit_code_2_and_one_message(tmp_path, code, genome, cap
     arguments = [argument.replace("{tmp}", str(tmp_path)) for argument in arguments]
     base = ["explain", f"{code}:build", "--fasta", genome[0], "--length", LENGTH, "--out", tmp_path / "s"]
     assert run(*base, *arguments) == 2
-    assert message in capsys.readouterr().err
+    assert message.replace("{tmp}", str(tmp_path)) in capsys.readouterr().err
     assert not (tmp_path / "s").exists()
 
 
