@@ -82,8 +82,7 @@ def main(args: list[str] | None = None) -> Any:
     except Exception as error:  # the last door: a reader gets one message, a developer --debug
         if debug:
             raise
-        click.echo(
-            f"Failed: {type(error).__name__}: {error} (run again with --debug for the traceback)", err=True
-        )
+        said = " ".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", [])])
+        click.echo(f"Failed: {said} (run again with --debug for the traceback)", err=True)
         sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)

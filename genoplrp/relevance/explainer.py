@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from genoplrp.errors import InputError, NonFiniteError, UnsupportedOperationError
+from genoplrp.errors import GenoplrpError, InputError, NonFiniteError, UnsupportedOperationError
 from genoplrp.relevance import operations  # noqa: F401  (registers the handlers)
 from genoplrp.relevance.explanation import Explanation, join
 from genoplrp.relevance.guards import check_model, evaluation_mode
@@ -301,7 +301,15 @@ class Explainer:
         shadow = torch.zeros_like(leaf).requires_grad_(True) if direct else None
         tracer.leaf(leaf, is_input=True, shadow=shadow)
         with tracer:
-            y = self._runner(leaf, *extra)
+            try:
+                y = self._runner(leaf, *extra)
+            except Exception as error:
+                if not isinstance(error, GenoplrpError) and not hasattr(error, "__notes__"):
+                    shapes = ", ".join(str(tuple(a.shape)) for a in (leaf, *extra))
+                    error.add_note(
+                        f"Raised by the model's own forward pass, given {shapes}: does it take this shape?"
+                    )
+                raise
         y = tracer.latest(y)
         y = _at_logits(y, tracer)
         tracer.in_target = True
