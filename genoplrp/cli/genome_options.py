@@ -54,6 +54,19 @@ _OPTIONS = [
     ),
     click.option("--dtype", type=click.Choice(["float32", "float16"]), default="float32", show_default=True),
     click.option("--shard", help="i/n: only this part of the windows; see genoplrp merge."),
+    click.option(
+        "--engine",
+        type=click.Choice(["local", "ray"]),
+        default="local",
+        show_default=True,
+        help="Compute here, or on a Ray cluster (extra ray): the same store.",
+    ),
+    click.option(
+        "--workers", type=click.IntRange(min=1), help="Ray workers.  [default: as many as the cluster holds]"
+    ),
+    click.option(
+        "--address", help="Ray cluster to join.  [default: that of RAY_ADDRESS, else one on this machine]"
+    ),
 ]
 
 

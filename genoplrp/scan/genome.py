@@ -49,6 +49,9 @@ def scan_genome(
     batch_size: int | None = None,
     shard: tuple[int, int] | None = None,
     device: str | None = None,
+    engine: str = "local",
+    workers: int | None = None,
+    address: str | None = None,
     overwrite: bool = False,
     progress: bool = False,
     log: Callable[[str], None] | None = None,
@@ -77,7 +80,9 @@ def scan_genome(
         As in `genoplrp.sequence.place_windows`.
     state_dict, trust_pickle
         As in `load_any_model`.
-    target, rules, pruning, values, hypothetical, dtype, batch_size, shard, device, overwrite, progress
+    target, rules, pruning, values, hypothetical, dtype, batch_size, shard, device
+        As in `scan`.
+    engine, workers, address, overwrite, progress
         As in `scan`.
     log
         Told what was found, a line at a time.
@@ -132,6 +137,9 @@ def scan_genome(
         inputs=_inputs(
             genome, bed, vcf, {"feature": feature, "tile": tile, "edge": edge, "max_unknown": max_unknown}
         ),
+        engine=engine,
+        workers=workers,
+        address=address,
         overwrite=overwrite,
         progress=progress,
     )

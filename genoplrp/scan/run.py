@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
@@ -16,8 +17,10 @@ import torch
 from jaxtyping import UInt8
 
 import genoplrp
-from genoplrp.errors import GenoplrpError, InputError, NonFiniteError, OutputExistsError
-from genoplrp.relevance import Explainer, Pruning
+from genoplrp.errors import GenoplrpError, InputError, OutputExistsError
+from genoplrp.relevance import Pruning
+from genoplrp.scan.blocks import Task, explain_block
+from genoplrp.scan.cluster import Block, explain_on_ray
 from genoplrp.scan.models import LoadedModel, fingerprint, output_target
 from genoplrp.scan.store import (
     DROPPED,
@@ -31,14 +34,23 @@ from genoplrp.scan.store import (
     read_manifest,
     zarr_module,
 )
-from genoplrp.sequence import codes_to_one_hot
 
 BASES_A_BATCH = 1 << 17
 """Bases explained at once when the batch size is left open: a batch of 128 windows of 1 kb, 62 of 2,114 bp."""
 ROWS_A_BLOCK = 1024
+ENGINES = ("local", "ray")
 # What lies in an unfinished scan before its manifest is written.
 _ARRAYS = {"sequence", "relevance", "prediction", "hypothetical"}
 _BEGUN = {REGIONS, DROPPED, JOURNAL, "zarr.json", f"{MANIFEST}.partial", *_ARRAYS}
+
+
+class Engine(NamedTuple):
+    """How blocks are computed; nothing that a result depends on."""
+
+    name: str
+    workers: int | None
+    address: str | None
+    progress: bool
 
 
 class Source(Protocol):
@@ -89,6 +101,9 @@ def scan(
     shard: tuple[int, int] | None = None,
     device: str | None = None,
     inputs: dict[str, Any] | None = None,
+    engine: str = "local",
+    workers: int | None = None,
+    address: str | None = None,
     overwrite: bool = False,
     progress: bool = False,
 ) -> Path:
@@ -125,6 +140,10 @@ def scan(
         Where to compute; by default where the model is.
     inputs : dict, optional
         For the manifest: what the windows were made from (paths are not needed, checksums are).
+    engine : {"local", "ray"}
+        In this process, or on a Ray cluster: the same store, the same bytes (for the same number of threads).
+    workers, address
+        Of the Ray engine, see `genoplrp.scan.cluster.explain_on_ray`.
     overwrite : bool
         Replace a store that exists.
     progress : bool
@@ -149,6 +168,7 @@ def scan(
     manifest = _manifest(loaded, source, name, rules, pruning, batch_size, device)
     manifest |= {"values": values, "hypothetical": bool(hypothetical), "dtype": dtype, "inputs": inputs or {}}
     _check(manifest, source, shard)
+    _check_engine(engine, workers, address)
     out = Path(out)
     if shard is not None:
         manifest["shard"] = list(shard)
@@ -157,18 +177,20 @@ def scan(
         return out
     folder = out.with_name(out.name + ".partial")
     _check_partial(folder, manifest)
-    explainer = Explainer(
+    task = Task(
         loaded.model,
+        wanted,
         rules,
         pruning,
         batch_size=manifest["batch_size"],
         device=device,
-        diagnostics=False,
-        keep_multiplier=hypothetical,
+        values=values,
+        hypothetical=bool(hypothetical),
+        dtype=dtype,
     )
     with _disk_errors(folder):
         writer = ScanWriter(folder, manifest, source.table, source.dropped)
-        _fill(writer, explainer, source, wanted, manifest, progress)
+        _fill(writer, task, source, manifest, Engine(engine, workers, address, progress))
         if overwrite and out.exists():
             _remove_store(out)
         writer.finish(out)
@@ -207,74 +229,44 @@ class Sequences:
         return self._codes[start:stop]
 
 
-def _fill(
-    writer: ScanWriter,
-    explainer: Explainer,
-    source: Source,
-    target: int | Callable[[Any], torch.Tensor],
-    manifest: dict[str, Any],
-    progress: bool,
-) -> None:
+def _fill(writer: ScanWriter, task: Task, source: Source, manifest: dict[str, Any], engine: Engine) -> None:
     from tqdm import tqdm
 
-    n, rows, batch = manifest["windows"], manifest["rows_per_block"], manifest["batch_size"]
+    n, rows = manifest["windows"], manifest["rows_per_block"]
     i, shards = manifest.get("shard") or (1, 1)
     mine = [block for block in range(-(-n // rows)) if block % shards == i - 1]
     done = writer.done()
     sizes = {block: min(rows, n - block * rows) for block in mine}
+    todo = [block for block in mine if block not in done]
+
+    def read(number: int) -> Block:
+        first = number * rows
+        stop = first + sizes[number]
+        names = source.table["name"].iloc[first:stop].tolist()
+        return Block(number, source.codes(first, stop), first, names)
+
     finished = sum(size for block, size in sizes.items() if block in done)
     with tqdm(
-        total=sum(sizes.values()), initial=finished, desc="explain", unit="window", disable=not progress
+        total=sum(sizes.values()),
+        initial=finished,
+        desc="explain",
+        unit="window",
+        disable=not engine.progress,
     ) as bar:
-        for block in mine:
-            if block in done:
-                continue
-            parts: list[dict[str, np.ndarray]] = []
-            for start in range(block * rows, block * rows + sizes[block], batch):
-                stop = min(start + batch, block * rows + sizes[block])
-                parts.append(_explain(explainer, source, target, start, stop, manifest))
-                bar.update(stop - start)
-            writer.write(block, {key: np.concatenate([part[key] for part in parts]) for key in parts[0]})
-
-
-def _explain(
-    explainer: Explainer,
-    source: Source,
-    target: int | Callable[[Any], torch.Tensor],
-    start: int,
-    stop: int,
-    manifest: dict[str, Any],
-) -> dict[str, np.ndarray]:
-    codes = source.codes(start, stop)
-    try:
-        e = explainer(torch.from_numpy(codes_to_one_hot(codes)), target)
-    except NonFiniteError as error:
-        rows = source.table.iloc[start:stop]
-        raise NonFiniteError(
-            f"windows {start} to {stop - 1} ({rows['name'].iloc[0]} ... {rows['name'].iloc[-1]}): {error}. What was "
-            "explained before them is kept: mend the model or leave these windows out"
-        ) from error
-    relevance = e.relevance if manifest["values"] == "full" else e.per_nucleotide
-    arrays = {"sequence": codes, "relevance": relevance, "prediction": e.prediction}
-    if manifest["hypothetical"]:
-        if e.multiplier is None:
-            raise InputError(
-                f"the rules {manifest['rules']!r} have no multiplier at the input: hypothetical scores cannot be kept"
+        if engine.name == "ray":
+            results = explain_on_ray(task, todo, read, workers=engine.workers, address=engine.address)
+            # Closed even where writing fails: its workers would live on.
+            with contextlib.closing(results):  # type: ignore[type-var]
+                for number, arrays in results:
+                    writer.write(number, arrays)
+                    bar.update(sizes[number])
+            return
+        explainer = task.explainer()
+        for number in todo:
+            block = read(number)
+            writer.write(
+                number, explain_block(task, explainer, block.codes, block.first, block.names, bar.update)
             )
-        arrays["hypothetical"] = e.multiplier
-    kinds = {"sequence": "uint8", "prediction": "float32"}
-    return {
-        key: _as(np.asarray(value), np.dtype(kinds.get(key, manifest["dtype"])), key)
-        for key, value in arrays.items()
-    }
-
-
-def _as(values: np.ndarray, dtype: np.dtype[Any], name: str) -> np.ndarray:
-    if dtype == np.float16 and np.abs(values).max(initial=0) > 65504:
-        raise InputError(
-            f"{name} of {np.abs(values).max():g} does not fit into float16 (largest 65504): keep float32"
-        )
-    return values.astype(dtype)
 
 
 def _manifest(
@@ -332,6 +324,13 @@ def _check(manifest: dict[str, Any], source: Source, shard: tuple[int, int] | No
         raise InputError("there are no windows to explain")
     if shard is not None and not 1 <= shard[0] <= shard[1]:
         raise InputError(f"shard {shard[0]}/{shard[1]}: give i/n with 1 <= i <= n")
+
+
+def _check_engine(engine: str, workers: int | None, address: str | None) -> None:
+    if engine not in ENGINES:
+        raise InputError(f"engine={engine!r}: choose one of {', '.join(ENGINES)}")
+    if engine == "local" and not (workers is None and address is None):
+        raise InputError("workers and address are for the Ray engine: choose it, or leave them out")
 
 
 def _already_there(out: Path, manifest: dict[str, Any], overwrite: bool) -> bool:

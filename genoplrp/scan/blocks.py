@@ -1,0 +1,136 @@
+"""Explaining one block of windows: what every engine does to it, in this process or in a worker; no files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+
+from genoplrp.errors import InputError, NonFiniteError
+from genoplrp.relevance import Explainer, Pruning
+from genoplrp.sequence import codes_to_one_hot
+
+
+@dataclass(frozen=True)
+class Task:
+    """All that a block's values depend on beside its bases; it can be sent to another process.
+
+    Attributes
+    ----------
+    model : torch.nn.Module
+        The model.
+    target : int or callable
+        What is explained.
+    rules, pruning
+        As in `genoplrp.Explainer`.
+    batch_size : int
+        Windows explained at once.
+    device : str or None
+        Where to compute.
+    values, hypothetical, dtype
+        What is kept, see `genoplrp.scan.scan`.
+    """
+
+    model: torch.nn.Module
+    target: int | Callable[[Any], torch.Tensor]
+    rules: Any
+    pruning: Pruning | None
+    batch_size: int
+    device: str | None
+    values: str
+    hypothetical: bool
+    dtype: str
+
+    def explainer(self) -> Explainer:
+        """Return what explains; to be made once a process."""
+        return Explainer(
+            self.model,
+            self.rules,
+            self.pruning,
+            batch_size=self.batch_size,
+            device=self.device,
+            diagnostics=False,
+            keep_multiplier=self.hypothetical,
+        )
+
+
+def explain_block(
+    task: Task,
+    explainer: Explainer,
+    codes: UInt8[np.ndarray, "n length"],
+    first: int,
+    names: Sequence[str],
+    done: Callable[[int], object] = lambda windows: None,
+) -> dict[str, np.ndarray]:
+    """Explain the windows of a block, batch by batch.
+
+    Parameters
+    ----------
+    task : Task
+        What to do.
+    explainer : Explainer
+        Made by ``task.explainer()``.
+    codes : array, (n, L), uint8
+        Base numbers.
+    first : int
+        Number of the first window in the whole scan.
+    names : sequence of str
+        Names of the windows, for messages.
+    done : callable
+        Told how many windows were explained, after each batch.
+
+    Returns
+    -------
+    dict of str to array
+        ``sequence, relevance, prediction`` and, if it is kept, ``hypothetical``, as they stand in the store.
+
+    Raises
+    ------
+    NonFiniteError
+        If the model returns NaN or infinity; the message names the windows.
+    InputError
+        If values do not fit the precision asked for, or the rules give no hypothetical scores.
+    """
+    parts = []
+    for start in range(0, len(codes), task.batch_size):
+        stop = min(start + task.batch_size, len(codes))
+        parts.append(_batch(task, explainer, codes[start:stop], first + start, names[start:stop]))
+        done(stop - start)
+    return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+
+
+def _batch(
+    task: Task, explainer: Explainer, codes: np.ndarray, first: int, names: Sequence[str]
+) -> dict[str, np.ndarray]:
+    try:
+        e = explainer(torch.from_numpy(codes_to_one_hot(codes)), task.target)
+    except NonFiniteError as error:
+        raise NonFiniteError(
+            f"windows {first} to {first + len(codes) - 1} ({names[0]} ... {names[-1]}): {error}. What was explained "
+            "before them is kept: mend the model or leave these windows out"
+        ) from error
+    relevance = e.relevance if task.values == "full" else e.per_nucleotide
+    arrays: dict[str, Any] = {"sequence": codes, "relevance": relevance, "prediction": e.prediction}
+    if task.hypothetical:
+        if e.multiplier is None:
+            raise InputError(
+                f"the rules {task.rules!r} have no multiplier at the input: hypothetical scores cannot be kept"
+            )
+        arrays["hypothetical"] = e.multiplier
+    kinds = {"sequence": "uint8", "prediction": "float32"}
+    return {
+        key: _as(np.asarray(value), np.dtype(kinds.get(key, task.dtype)), key)
+        for key, value in arrays.items()
+    }
+
+
+def _as(values: np.ndarray, dtype: np.dtype[Any], name: str) -> np.ndarray:
+    if dtype == np.float16 and np.abs(values).max(initial=0) > 65504:
+        raise InputError(
+            f"{name} of {np.abs(values).max():g} does not fit into float16 (largest 65504): keep float32"
+        )
+    return values.astype(dtype)
