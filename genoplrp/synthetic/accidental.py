@@ -7,14 +7,81 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
 
+from genoplrp.errors import InputError
+from genoplrp.sequence import encode_codes
 from genoplrp.synthetic.grammar import DECOY
 from genoplrp.synthetic.scan import Hits, find_hits, score_threshold
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
     from genoplrp.synthetic.blocks import InstanceTable
+    from genoplrp.synthetic.dataset import Dataset
+    from genoplrp.synthetic.motifs import Motif
     from genoplrp.synthetic.spec import Spec
 
 _ROUNDS = 50
+
+
+def accidental_hits(
+    data: Dataset, motifs: Sequence[str] | None = None, p_value: float | None = None
+) -> pd.DataFrame:
+    """Hits of motifs that nobody planted, one a row: where an explanation may point and not be wrong.
+
+    Parameters
+    ----------
+    data : Dataset
+        Sequences with their planted instances and motifs.
+    motifs : sequence of str, optional
+        Names of motifs or of sets to look for; by default those that the specification scans for, else those of the
+        core instances.
+    p_value : float, optional
+        See :class:`genoplrp.synthetic.Scan`; by default the specification's, else 1e-4.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``sequence``, ``start``, ``end`` (0-based, half-open), ``motif``, ``strand``, ``score`` (bits), by sequence and
+        start. A hit of which at least half lies on planted instances that are no decoys is not accidental.
+
+    Raises
+    ------
+    InputError
+        If there are no motifs to look for, or a name is unknown.
+
+    Examples
+    --------
+    >>> from genoplrp.synthetic import simulate
+    >>> len(accidental_hits(simulate("spacing", n=100))), len(accidental_hits(simulate("tal_gata", n=100))) > 0
+    (0, True)
+    """
+    import pandas as pd
+
+    scan = data.spec.scan if data.spec is not None else None
+    table = data.instances
+    wanted = _wanted(data, motifs)
+    p_value = p_value or (scan.p_value if scan is not None else 1e-4)
+    codes = encode_codes([sequence.ljust(data.length, "N") for sequence in data.sequences])
+    core = table[(table["role"] != "decoy").to_numpy(dtype=bool)]
+    cover = _cover(
+        codes.shape, *(core[name].to_numpy(dtype=np.int64) for name in ("sequence", "start", "end"))
+    )
+    thresholds = [score_threshold(motif, p_value) for motif in wanted]
+    hits = _free_hits(codes, data.lengths, wanted, thresholds, cover)
+    width = np.array([motif.width for motif in wanted], dtype=np.int64)[hits.motif]
+    found = pd.DataFrame(
+        {
+            "sequence": hits.row,
+            "start": hits.start,
+            "end": hits.start + width,
+            "motif": np.array([motif.name for motif in wanted], dtype=object)[hits.motif],
+            "strand": np.where(hits.minus, "-", "+"),
+            "score": np.round(hits.score, 3),
+        }
+    )
+    return found.sort_values(["sequence", "start", "motif"], kind="stable", ignore_index=True)
 
 
 class AccidentalScan:
@@ -53,12 +120,13 @@ class AccidentalScan:
         dict
             ``accidental``: hits found; ``accidental_left``: hits that remain, where they are removed.
         """
-        core = _cover(codes.shape, planted, planted.role != DECOY)
+        intact = planted.role != DECOY
+        core = _cover(codes.shape, planted.row[intact], planted.start[intact], planted.end[intact])
         hits = self._accidental(codes, lengths, core)
         report = {"accidental": len(hits.row)}
         if not self.remove:
             return report
-        taken = _cover(codes.shape, planted, np.ones(len(planted.row), dtype=bool))
+        taken = _cover(codes.shape, planted.row, planted.start, planted.end)
         rows = np.arange(len(codes))
         left = 0
         for _ in range(_ROUNDS):
@@ -78,12 +146,7 @@ class AccidentalScan:
         return report | {"accidental_left": left + len(hits.row)}
 
     def _accidental(self, codes: np.ndarray, lengths: np.ndarray, core: Bool[np.ndarray, "n length"]) -> Hits:
-        hits = find_hits(codes, self.motifs, self.thresholds, lengths)
-        before = np.concatenate([np.zeros((len(core), 1), dtype=np.int64), np.cumsum(core, axis=1)], axis=1)
-        width = self.widths[hits.motif]
-        covered = before[hits.row, hits.start + width] - before[hits.row, hits.start]
-        free = 2 * covered < width
-        return Hits(*(column[free] for column in hits))
+        return _free_hits(codes, lengths, self.motifs, self.thresholds, core)
 
     def _redraw(
         self, codes: np.ndarray, rows: np.ndarray, hits: Hits, taken: np.ndarray, rng: np.random.Generator
@@ -101,10 +164,42 @@ class AccidentalScan:
         return np.asarray(before[hits.row, hits.start + width] - before[hits.row, hits.start] == width)
 
 
+def _wanted(data: Dataset, names: Sequence[str] | None) -> list[Motif]:
+    scan = data.spec.scan if data.spec is not None else None
+    if names is None and scan is not None:
+        names = scan.motifs
+    if names is None:
+        table = data.instances
+        names = [name for name in data.motifs if (table["motif"][table["role"] == "core"] == name).any()]
+    members = [
+        one for name in names for one in (data.spec.members(name) if data.spec is not None else (name,))
+    ]
+    unknown = [name for name in members if name not in data.motifs]
+    if unknown or not members:
+        what = f"no motif {unknown[0]!r}" if unknown else "no motif to look for"
+        raise InputError(f"There is {what}; the data set's motifs are {', '.join(data.motifs) or 'unknown'}.")
+    return [data.motifs[name] for name in dict.fromkeys(members)]
+
+
+def _free_hits(
+    codes: UInt8[np.ndarray, "n length"],
+    lengths: Int[np.ndarray, " n"],
+    motifs: Sequence[Motif],
+    thresholds: Sequence[float],
+    core: Bool[np.ndarray, "n length"],
+) -> Hits:
+    """Hits of which less than half lies on what was planted."""
+    hits = find_hits(codes, motifs, thresholds, lengths)
+    before = np.concatenate([np.zeros((len(core), 1), dtype=np.int64), np.cumsum(core, axis=1)], axis=1)
+    width = np.array([motif.width for motif in motifs], dtype=np.int64)[hits.motif]
+    free = 2 * (before[hits.row, hits.start + width] - before[hits.row, hits.start]) < width
+    return Hits(*(column[free] for column in hits))
+
+
 def _cover(
-    shape: tuple[int, ...], planted: InstanceTable, chosen: np.ndarray
+    shape: tuple[int, ...], row: np.ndarray, start: np.ndarray, end: np.ndarray
 ) -> Bool[np.ndarray, "n length"]:
     steps = np.zeros((shape[0], shape[1] + 1), dtype=np.int16)
-    np.add.at(steps, (planted.row[chosen], planted.start[chosen]), 1)
-    np.add.at(steps, (planted.row[chosen], planted.end[chosen]), -1)
+    np.add.at(steps, (row, start), 1)
+    np.add.at(steps, (row, end), -1)
     return np.asarray(np.cumsum(steps[:, :-1], axis=1) > 0)

@@ -12,10 +12,11 @@ from jaxtyping import Float, UInt8
 from genoplrp.errors import SpecError
 from genoplrp.sequence.shuffle import shuffle_codes
 from genoplrp.synthetic.markov import check_transitions, fit_markov, walk
-from genoplrp.synthetic.windows import Windows, iterate_codes
+from genoplrp.synthetic.windows import Windows, gc_bell, gc_histogram, iterate_codes
 
 _KINDS_FROM_FILE = ("markov", "shuffle", "genome")
 _MAX_ORDER = 7
+_LOADED = ("windows", "chain", "gc_weights")
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,9 @@ class Background:
         FASTA file (plain, gzip, bgzip) that the chain is fitted to, or windows are taken from; relative to the
         specification's own folder.
     regions : str
-        BED file of the regions that windows may lie in; everywhere by default.
+        BED file of the regions that windows may lie in; everywhere by default. Regions that overlap count once.
+    match : str
+        Of "genome": FASTA file (peaks, say) whose sequences' GC content the windows are matched to, instead of ``gc``.
     transitions : sequence of float
         The fitted chain, 4 probabilities for each of 4**order contexts; written with a data set instead of ``file``.
     gc_sd : float
@@ -47,6 +50,7 @@ class Background:
     order: int = 1
     file: str = ""
     regions: str = ""
+    match: str = ""
     transitions: tuple[float, ...] = field(default=(), repr=False)
     gc_sd: float = 0.05
 
@@ -57,6 +61,8 @@ class Background:
             raise SpecError("gc is missing; a background of this kind needs a GC content between 0 and 1.")
         if self.gc is not None and self.kind not in ("gc", "genome"):
             raise SpecError(f"gc is {self.gc:g}, which a {self.kind} background does not have; leave it out.")
+        if self.match and (self.kind != "genome" or self.gc is not None):
+            raise SpecError("match is for a genome background without gc; leave one of them out.")
         if not 0 <= self.order <= _MAX_ORDER:
             raise SpecError(f"order is {self.order}; expected 0 to {_MAX_ORDER}.")
         if self.gc_sd <= 0:
@@ -70,7 +76,7 @@ class Background:
 
     def __getstate__(self) -> dict[str, object]:
         """Leave the loaded file out of what is sent to worker processes; each reads it once."""
-        return {key: value for key, value in self.__dict__.items() if key not in ("windows", "chain")}
+        return {key: value for key, value in self.__dict__.items() if key not in _LOADED}
 
     def draw(self, rng: np.random.Generator, n: int, length: int) -> UInt8[np.ndarray, "n length"]:
         """Draw ``n`` sequences of ``length`` bases, as base numbers.
@@ -86,9 +92,9 @@ class Background:
         if self.kind == "markov":
             return walk(rng, n, length, self.chain, self.order)
         if self.kind == "shuffle":
-            return shuffle_codes(self.windows.draw(rng, n, length, None, self.gc_sd), rng)
+            return shuffle_codes(self.windows.draw(rng, n, length), rng)
         if self.kind == "genome":
-            return self.windows.draw(rng, n, length, self.gc, self.gc_sd)
+            return self.windows.draw(rng, n, length, self.gc_weights)
         return uniform_bases(rng, n, length)
 
     @cached_property
@@ -97,6 +103,13 @@ class Background:
         if self.transitions:
             return np.array(self.transitions).reshape(-1, 4)
         return fit_markov((codes for _, codes in iterate_codes(self.file)), self.order)
+
+    @cached_property
+    def gc_weights(self) -> Float[np.ndarray, " bins"] | None:
+        """How often windows of each GC content are wanted; None where every window is as good."""
+        if self.match:
+            return gc_histogram(self.match)
+        return None if self.gc is None else gc_bell(self.gc, self.gc_sd)
 
     @cached_property
     def windows(self) -> Windows:

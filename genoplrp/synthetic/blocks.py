@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
+from genoplrp.sequence.shuffle import shuffle_codes
 from genoplrp.synthetic.accidental import AccidentalScan
 from genoplrp.synthetic.grammar import CORE, ROLES, Layout, Units, join_units, select_rows
 from genoplrp.synthetic.labels import Planted, derive_labels, tasks_of_instances
@@ -135,6 +136,7 @@ class BlockMaker:
         self.layout = Layout(plan.spec)
         self.sampler = Sampler(plan.spec)
         self.cells = plan.cell_counts()
+        self.shuffled = np.array([one.shuffled for one in plan.spec.classes])
         self.scan = AccidentalScan(plan.spec) if plan.spec.scan is not None else None
         motif_tasks, site_tasks = tasks_of_instances(plan.spec)
         bits = 1 << np.arange(len(plan.spec.tasks))
@@ -167,6 +169,10 @@ class BlockMaker:
         codes = spec.background.draw(rng, end - first, int(spec.length_range[1]))
         placed = self._place(rng, classes, lengths)
         scores = write_units(codes, placed, self.sampler, rng)
+        shuffled = self.shuffled[classes]
+        if shuffled.any():
+            _shuffle_rows(codes, lengths, np.flatnonzero(shuffled), rng)
+            placed, scores = _without(placed, scores, shuffled)
         table = self._table(placed, scores)
         planted = _planted(placed.units, scores, self.sampler.best, classes)
         labels = derive_labels(spec, planted, rng)
@@ -273,6 +279,21 @@ def _planted(units: Units, scores: np.ndarray, best: np.ndarray, classes: np.nda
         site=units.site[core],
         unit=units.unit[core],
     )
+
+
+def _shuffle_rows(codes: np.ndarray, lengths: np.ndarray, rows: np.ndarray, rng: np.random.Generator) -> None:
+    """Shuffle the dinucleotides of some sequences in place, each within its own length."""
+    for length in np.unique(lengths[rows]):
+        same = rows[lengths[rows] == length]
+        codes[same, :length] = shuffle_codes(np.ascontiguousarray(codes[same, :length]), rng)
+
+
+def _without(placed: Placed, scores: np.ndarray, gone: np.ndarray) -> tuple[Placed, np.ndarray]:
+    """What is planted in the other sequences: the units, their starts and the scores of their instances."""
+    units = placed.units
+    kept = ~gone[units.row]
+    left = select_rows(units, ~gone, np.arange(len(gone)))
+    return Placed(left, placed.start[kept], placed.redrawn), scores[kept[units.unit]]
 
 
 def _lengths(spec: Spec, rng: np.random.Generator, n: int) -> Int[np.ndarray, " n"]:

@@ -225,6 +225,14 @@ class Dataset:
 
         return derive(self, index)
 
+    def accidental_hits(
+        self, motifs: Sequence[str] | None = None, p_value: float | None = None
+    ) -> pd.DataFrame:
+        """Hits that nobody planted; see :func:`genoplrp.synthetic.accidental.accidental_hits`."""
+        from genoplrp.synthetic.accidental import accidental_hits
+
+        return accidental_hits(self, motifs, p_value)
+
     def task_index(self, task: int | str) -> int:
         """Return the number of a task given by number or name; InputError if there is none."""
         if isinstance(task, str):
@@ -312,7 +320,7 @@ class Dataset:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Dataset:
-        """Read a data set's folder; see :func:`genoplrp.synthetic.storage.load_dataset`."""
+        """Read a data set's folder, or a simdata file; see :func:`genoplrp.synthetic.storage.load_dataset`."""
         from genoplrp.synthetic.storage import load_dataset
 
         return load_dataset(path)

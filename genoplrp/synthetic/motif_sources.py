@@ -23,7 +23,7 @@ class MotifSource:
     Attributes
     ----------
     file : str
-        MEME, JASPAR, TRANSFAC or PFM file, relative to the specification.
+        MEME, JASPAR, TRANSFAC, HOMER or PFM file, relative to the specification.
     names : sequence of str
         Names or matrix ids to take from it; all by default.
     jaspar : sequence of str
@@ -42,6 +42,8 @@ class MotifSource:
         Uniform sites added to the matrix.
     trim : float
         Outer positions with less information than this are cut off, in bits.
+    min_information : float
+        Motifs with less information in all are left out, in bits; serves to take many from a collection.
     min_score : float, optional
         See MotifUse.
     """
@@ -56,6 +58,7 @@ class MotifSource:
     sampling: Literal["pwm", "best"] = "pwm"
     pseudocount: float = 0.0
     trim: float = 0.0
+    min_information: float = 0.0
     min_score: float | None = None
 
     def __post_init__(self) -> None:
@@ -65,6 +68,8 @@ class MotifSource:
             raise SpecError("names select from a file; there is none.")
         if self.pseudocount < 0:
             raise SpecError(f"pseudocount is {self.pseudocount:g}; expected a number >= 0.")
+        if self.min_information < 0:
+            raise SpecError(f"min_information is {self.min_information:g}; expected bits >= 0.")
         if not 0 <= self.trim < 2:
             raise SpecError(f"trim is {self.trim:g}; information lies between 0 and 2 bits.")
 
@@ -133,7 +138,15 @@ def _motifs_of(source: MotifSource, folder: Path, where: str) -> list[Motif]:
                 f"{where}.name is {source.name!r}, but the source has {len(found)} motifs; name one only."
             )
         found = [found[0].renamed(source.name)]
-    return [_trimmed(motif.smoothed(source.pseudocount), source.trim, where) for motif in found]
+    found = [_trimmed(motif.smoothed(source.pseudocount), source.trim, where) for motif in found]
+    kept = [motif for motif in found if motif.information().sum() >= source.min_information]
+    if not kept:
+        most = max(found, key=lambda motif: motif.information().sum())
+        raise SpecError(
+            f"{where}.min_information: no motif has {source.min_information:g} bits; the most, "
+            f"{most.information().sum():.1f}, has {most.name}. Lower it."
+        )
+    return kept
 
 
 def _select(motifs: list[Motif], names: tuple[str, ...]) -> list[Motif]:

@@ -126,7 +126,7 @@ class Motif:
 
 
 def read_motifs(path: str | os.PathLike[str]) -> list[Motif]:
-    """Read motifs from a MEME, JASPAR, TRANSFAC or raw four-row PFM file; the content decides which it is.
+    """Read motifs from a MEME, JASPAR, TRANSFAC, HOMER or raw four-row PFM file; the content decides which it is.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ def read_motifs(path: str | os.PathLike[str]) -> list[Motif]:
             raise InputError(f"{path} is not a text file; expected MEME, JASPAR, TRANSFAC or PFM.") from error
     motifs = _parse(text, path)
     if not motifs:
-        raise InputError(f"{path} holds no motif; expected MEME, JASPAR, TRANSFAC or PFM.")
+        raise InputError(f"{path} holds no motif; expected MEME, JASPAR, TRANSFAC, HOMER or PFM.")
     return motifs
 
 
@@ -231,6 +231,8 @@ def _parse(text: str, path: Path) -> list[Motif]:
     first = text.lstrip()[:200]
     if first.startswith("MEME version"):
         return list(_parse_meme(text, path))
+    if first.startswith(">") and _is_homer(first):
+        return list(_parse_homer(text, path))
     if first.startswith(">"):
         return _parse_with_biopython(text, "jaspar", path)
     if first.startswith(("AC", "ID", "VV", "XX", "DE", "NA")):
@@ -293,6 +295,31 @@ def _parse_with_biopython(text: str, format_name: str, path: Path) -> list[Motif
         identifier = str(record.get("AC") or "") if format_name == "TRANSFAC" else str(record.matrix_id or "")
         found.append(_from_counts(counts, "_".join(str(name).split()), "_".join(identifier.split())))
     return found
+
+
+def _is_homer(text: str) -> bool:
+    """HOMER's header is ``>consensus<tab>name<tab>log-odds threshold``; JASPAR's has two words at most."""
+    words = text.split("\n", 1)[0].split("\t")
+    try:
+        return len(words) > 2 and math.isfinite(float(words[2]))
+    except ValueError:
+        return False
+
+
+def _parse_homer(text: str, path: Path) -> Iterator[Motif]:
+    """HOMER: a header, then one row of four probabilities a position; the name ends at the first slash."""
+    for record in text.split(">")[1:]:
+        header, *lines = record.splitlines()
+        title = (header.split("\t")[1:2] or [""])[0].split("/")[0] or header.split()[0]
+        number = 1 + text[: text.index(">" + record)].count("\n")
+        rows = [_numbers(line, path, number + k) for k, line in enumerate(lines, start=1) if line.strip()]
+        if not rows or any(len(row) != 4 for row in rows):
+            raise InputError(f"{path}: motif {title} is not made of rows of four probabilities (A C G T).")
+        yield Motif(_word(title), _normalised(np.array(rows).T, f"{path}: motif {title}"))
+
+
+def _word(title: str) -> str:
+    return "_".join(title.replace(",", "_").split())
 
 
 def _parse_rows(text: str, path: Path) -> Motif:

@@ -2,8 +2,8 @@
 
 For each class the likelihood of a sequence is summed over all arrangements of its motifs and sites that do not overlap,
 by one pass along the sequence. That is the Bayes classifier of the specification, up to four things: arrangements with
-different total widths are weighted alike; positions count as uniform; mutated and shuffled instances count as
-background; and hits that were removed from the background after planting are not accounted for.
+different total widths are weighted alike; positions count as uniform; mutated and shuffled instances, and shuffled
+sequences, count as background; and hits that were removed from the background after planting are not accounted for.
 """
 
 from __future__ import annotations
@@ -126,7 +126,8 @@ class _ClassModel:
     """The ways in which the units of one class can look, and how many of each there can be."""
 
     def __init__(self, spec: Spec, one: SequenceClass) -> None:
-        plants = [plant for plant in one.plant if plant.broken not in ("mutated", "shuffled")]
+        intact = [] if one.shuffled else one.plant
+        plants = [plant for plant in intact if plant.broken not in ("mutated", "shuffled")]
         self.kinds = [kind for number, plant in enumerate(plants) for kind in _kinds_of(spec, plant, number)]
         self.counts = [plant.count.pmf() for plant in plants]
 

@@ -58,11 +58,16 @@ def read_simdata(
     """
     path = Path(path)
     with open_text(path) as handle:
-        lines = handle.read().splitlines()
-    header = lines[0].split("\t")
+        try:
+            lines = handle.read().splitlines()
+        except UnicodeDecodeError as error:
+            raise InputError(f"{path} is no data set: neither a folder of one nor a simdata file.") from error
+    header = lines[0].split("\t") if lines else []
     if header[:3] != [_NAME, _SEQUENCE, _EMBEDDINGS]:
+        columns = ", ".join(header[:3])[:60] or "missing"
         raise InputError(
-            f"{path} is no simdata file: its columns are {header[:3]}, expected seqName, sequence, embeddings."
+            f"{path} is no simdata file: its columns are {columns}; expected seqName, sequence, embeddings. "
+            "A data set of genoplrp is a folder."
         )
     rows = [line.split("\t") for line in lines[1:] if line]
     for number, row in enumerate(rows, start=2):

@@ -151,11 +151,15 @@ class SequenceClass:
         Share of all sequences.
     plant : sequence of Plant
         What is planted; nothing for background alone.
+    shuffled : bool, default False
+        Whether the dinucleotides of each finished sequence are shuffled: it keeps the composition of a sequence that
+        holds all this, but nothing planted is left, and it has no instances.
     """
 
     name: str
     fraction: float
     plant: tuple[Plant, ...] = ()
+    shuffled: bool = False
 
     def __post_init__(self) -> None:
         _check_word(self.name, "name")

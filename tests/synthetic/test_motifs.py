@@ -19,6 +19,9 @@ TRANSFAC = (
     + "\n".join(f"{k + 1:02d} {' '.join(map(str, column))} N" for k, column in enumerate(COUNTS.T))
     + "\nXX\n//\n"
 )
+HOMER = ">ACGT\tTEST(fam),IR3/Some-ChIP(GSE1)/Homer\t6.1\t-10\t0\tT:1(2%)\n" + "\n".join(
+    "\t".join(str(x / 10) for x in column) for column in COUNTS.T
+)
 PFM = "\n".join("\t".join(map(str, row)) for row in COUNTS)
 MEME = (
     "MEME version 4\n\nALPHABET= ACGT\n\nMOTIF TEST MA0001.1\n"
@@ -43,6 +46,17 @@ def test_every_format_gives_the_same_matrix(tmp_path: Path, text: str, name: str
     assert motif.name == name
     np.testing.assert_allclose(motif.pwm, COUNTS / 10, atol=1e-12)
     assert motif.sites == 10
+
+
+def test_homer_files_are_told_from_jaspar_by_their_header(tmp_path: Path) -> None:
+    other = ">CCCC\tOTHER\t3.5\n" + "0.1\t0.7\t0.1\t0.1\n" * 3
+    (tmp_path / "x.motifs").write_text(HOMER + "\n" + other)
+    one, two = read_motifs(tmp_path / "x.motifs")
+    assert (one.name, two.name, two.width) == ("TEST(fam)_IR3", "OTHER", 3)
+    np.testing.assert_allclose(one.pwm, COUNTS / 10, atol=1e-12)
+    (tmp_path / "bad.motifs").write_text(HOMER + "\n0.5\t0.5\n")
+    with pytest.raises(InputError, match=r"TEST\(fam\),IR3 is not made of rows of four"):
+        read_motifs(tmp_path / "bad.motifs")
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)

@@ -92,6 +92,28 @@ def test_accidental_hits_are_counted_as_by_hand() -> None:
     assert data.report["accidental"] == accidental_by_hand(data, threshold) > 10
 
 
+def test_the_table_of_accidental_hits_has_those_of_the_report_letter_by_letter() -> None:
+    data = simulate(small(scan=SCAN, length=[40, 60]), n=200, seed=2)
+    hits, motif = data.accidental_hits(), data.motifs["A"]
+    assert len(hits) == data.report["accidental"] > 10
+    for row in hits.itertuples():
+        letters = data.sequences[row.sequence][row.start : row.end]
+        letters = letters if row.strand == "+" else reverse_complement(letters)
+        assert row.score == pytest.approx(score_by_hand(motif, letters), abs=1e-3)
+    assert (hits["end"] - hits["start"] == motif.width).all()
+
+
+def test_accidental_hits_can_be_looked_for_without_a_scan_in_the_specification() -> None:
+    data = simulate(small(), n=200, seed=2)
+    assert (
+        len(data.accidental_hits(p_value=0.01))
+        == simulate(small(scan=SCAN), n=200, seed=2).report["accidental"]
+    )
+    assert set(data.accidental_hits(["B"], 0.01)["motif"]) == {"B"}
+    with pytest.raises(InputError, match="no motif 'C'"):
+        data.accidental_hits(["C"])
+
+
 def test_after_removal_none_is_left_and_what_was_planted_still_stands() -> None:
     spec = small(scan=SCAN | {"action": "remove"})
     data, before = simulate(spec, n=200, seed=2), simulate(small(scan=SCAN), n=200, seed=2)

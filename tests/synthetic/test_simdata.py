@@ -87,3 +87,12 @@ def test_other_tables_are_refused(tmp_path: Path) -> None:
         read_simdata(written(tmp_path / "x.tsv", rows=[ROWS[0], ROWS[1][:4]]))
     with pytest.raises(InputError, match="not a number"):
         read_simdata(written(tmp_path / "x.tsv", rows=[(*ROWS[0][:4], "yes")]))
+
+
+def test_a_data_set_can_be_loaded_from_the_file_itself(tmp_path: Path) -> None:
+    path = written(tmp_path / "x.simdata")
+    assert Dataset.load(path).checksum() == read_simdata(path).checksum()
+    for content in (b"", b"\xff\xfe\x00", b">seq\nACGT\n"):
+        (tmp_path / "other").write_bytes(content)
+        with pytest.raises(InputError, match=r"no simdata file|neither a folder|is empty"):
+            Dataset.load(tmp_path / "other")

@@ -1,9 +1,10 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tomli_w
-from specs import MOTIF_FILE, table
+from specs import MOTIF_FILE, small, table
 
 from genoplrp.errors import InputError, SpecError
 from genoplrp.synthetic import list_presets, load_spec, spec_from_table, spec_to_table, write_meme
@@ -159,3 +160,19 @@ def test_the_fixed_preset_has_decoys_without_look_alikes_and_the_published_one_h
         table_ = similarity_matrix(decoys, [spec.matrices[motif] for motif in spec.sets["core"]])
         assert len(decoys) == 50
         assert bool(table_.max() <= 0.6) == bounded
+
+
+def test_motifs_with_too_little_information_are_left_out_of_a_collection() -> None:
+    bits = {name: motif.information().sum() for name, motif in load_spec("koo2021").matrices.items()}
+    limit = float(np.median(list(bits.values())))
+    folder = Path(list_presets.__code__.co_filename).parent / "presets" / "motifs"
+    sources = [
+        {"file": str(folder / f"koo2021_{name}.meme"), "set": "all", "min_information": limit}
+        for name in ("core", "others")
+    ]
+    found = small(motifs=[*sources, {"consensus": "GATAAG", "name": "A"}])
+    assert set(found.sets["all"]) == {name for name, value in bits.items() if value >= limit}
+    with pytest.raises(
+        SpecError, match=r"motifs\[0\].min_information: no motif has 99 bits; the most, 12.0, has A"
+    ):
+        small(motifs=[{"consensus": "GATAAG", "name": "A", "min_information": 99}])
