@@ -81,8 +81,8 @@ def command(
     logit, and prints how sparse it is and whether the books balance.
 
     With --fasta, and --bed or --vcf (with neither, every record is a sequence of the model's length): MODEL is a
-    checkpoint, or module:callable or file.py:callable that returns the nn.Module. Writes a folder (Zarr) in batches;
-    run again after an interruption, it goes on where it was.
+    checkpoint, a torch.export archive (.pt2), or module:callable or file.py:callable that returns the nn.Module.
+    Writes a folder (Zarr) in batches; run again after an interruption, it goes on where it was.
     """
     from genoplrp.errors import InputError, OutputExistsError
     from genoplrp.pipeline.explain import explain_dataset, rows_to_explain, task_index

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
-from genoplrp.errors import CheckpointError, InputError, UnsupportedModelError
+from genoplrp.errors import CheckpointError, InputError
+from genoplrp.scan.archives import open_archive
 
 _WAYS = (
-    "name a checkpoint folder of `genoplrp train`, or module:callable or file.py:callable that returns the nn.Module, "
-    "with its weights as --state-dict"
+    "name a checkpoint folder of `genoplrp train`, a torch.export archive (.pt2), or module:callable or "
+    "file.py:callable that returns the nn.Module, with its weights as --state-dict"
 )
 
 
@@ -54,8 +55,9 @@ def load_any_model(
     Parameters
     ----------
     source : str or Path
-        A checkpoint folder of this package; ``module:callable`` or ``file.py:callable`` that returns a
-        `torch.nn.Module` (that code runs); or, with `trust_pickle`, a file with a pickled module.
+        A checkpoint folder of this package; a ``torch.export`` archive (.pt2); ``module:callable`` or
+        ``file.py:callable`` that returns a `torch.nn.Module` (that code runs); or, with `trust_pickle`, a file with a
+        pickled module.
     state_dict : path, optional
         Weights for ``...:callable``: safetensors, a state dict of ``torch.save`` (read with ``weights_only``), or a
         ``torch.export`` archive (.pt2), whose weights are taken.
@@ -73,18 +75,17 @@ def load_any_model(
     CheckpointError
         If the weights do not fit.
     UnsupportedModelError
-        If it is an archive whose operations the engine cannot read.
+        If it is an archive that cannot be turned back into a module, see `genoplrp.scan.archives.open_archive`.
     """
     text = str(source)
     path = Path(text)
     if path.is_dir():
         return _checkpoint(path, state_dict)
-    if path.suffix == ".pt2":
-        raise UnsupportedModelError(
-            f"{text} is a torch.export archive: its graph calls low-level operations whose arguments are laid out "
-            f"otherwise than the layers' own, so relevance could be wrong without notice; {_WAYS} {text} (the weights "
-            "are taken from the archive)"
-        )
+    if path.suffix == ".pt2" and path.is_file():
+        if state_dict is not None:
+            raise InputError(f"{path} is an archive and brings its own weights: leave --state-dict out")
+        archive, length = open_archive(path)
+        return LoadedModel(archive, text, fingerprint(archive), length)
     if path.is_file():
         model = _pickled(path, trust_pickle)
     elif ":" in text:
@@ -100,6 +101,8 @@ def load_any_model(
 def fingerprint(model: nn.Module) -> str:
     """SHA-256 of a model's class, parameter names, shapes and values."""
     digest = hashlib.sha256(type(model).__qualname__.encode())
+    if isinstance(model, fx.GraphModule):  # all of them have one class
+        digest.update(model.code.encode())
     for name, value in sorted(model.state_dict().items()):
         digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
         digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from genoplrp.cli.main import main
-from genoplrp.errors import CheckpointError, InputError, UnsupportedModelError
+from genoplrp.errors import CheckpointError, InputError
 from genoplrp.relevance import Explainer, Pruning
 from genoplrp.sequence import one_hot_encode, reverse_complement
 
@@ -74,12 +74,6 @@ def test_weights_come_from_a_state_dict(tmp_path, code, suffix):
     loaded = load_any_model(f"{code}:build", state_dict=weights)
     torch.testing.assert_close(loaded.model.state_dict(), trained.state_dict())
     assert loaded.fingerprint != load_any_model(f"{code}:build").fingerprint
-
-
-def test_an_exported_archive_is_refused_with_the_way_out(tmp_path):
-    (tmp_path / "m.pt2").write_bytes(b"PK")
-    with pytest.raises(UnsupportedModelError, match="--state-dict"):
-        load_any_model(tmp_path / "m.pt2")
 
 
 class Touch(nn.Module):
