@@ -22,7 +22,7 @@ from genoplrp.relevance.explanation import Explanation, join
 from genoplrp.relevance.guards import check_model, evaluation_mode
 from genoplrp.relevance.inputs import check_input, check_target, select_target
 from genoplrp.relevance.ledger import Ledger
-from genoplrp.relevance.presets import DEFAULT_PRESET, rule_book
+from genoplrp.relevance.presets import DEFAULT_PRESET, is_named, rule_book
 from genoplrp.relevance.propagation import AmbiguousBatchError, EqualLengthError, Run
 from genoplrp.relevance.pruning import Pruning
 from genoplrp.relevance.tracing import Tracer, one_explanation
@@ -55,7 +55,7 @@ class Explainer:
     diagnostics
         Keep the books (`Explanation.layers`, `Explanation.check`); costs a pass over memory a layer.
     keep_intermediate
-        True, or names of layers: keep the relevance at their input.
+        True, or names of layers (wildcards allowed): keep the relevance at their input.
     keep_multiplier
         Keep the relevance per unit of input, for all four bases.
 
@@ -84,7 +84,7 @@ class Explainer:
         batch_size: int = 64,
         device: str | torch.device | None = None,
         diagnostics: bool = True,
-        keep_intermediate: bool | Iterable[str] = False,
+        keep_intermediate: bool | str | Iterable[str] = False,
         keep_multiplier: bool = False,
     ) -> None:
         self.model = check_model(model)
@@ -100,7 +100,8 @@ class Explainer:
         self.diagnostics = diagnostics
         self.keep: Any = None
         if keep_intermediate:
-            self.keep = "all" if keep_intermediate is True else set(keep_intermediate)
+            names = [keep_intermediate] if isinstance(keep_intermediate, str) else keep_intermediate
+            self.keep = "all" if names is True else set(names)
         self.keep_multiplier = keep_multiplier
         self._runner = self._on_device(device)
 
@@ -204,6 +205,7 @@ class Explainer:
         args: Sequence[Tensor] | None,
         prunings: list[Pruning | None],
         progress: bool,
+        batch_size: int | None = None,
     ) -> list[Explanation]:
         x, extra = check_input(X, args, self._runner)
         wanted = check_target(target, len(x))
@@ -211,7 +213,7 @@ class Explainer:
             empty = Explanation(x.float(), torch.zeros(0), target, notes=["no sequences"])
             return [empty for _ in prunings]
         parts: list[list[Explanation]] = []
-        start, size = 0, self.batch_size
+        start, size = 0, batch_size or self.batch_size
         alone = ""
         bar = _progress_bar(len(x), progress)
         with bar, one_explanation(), evaluation_mode(self._runner):
@@ -272,7 +274,7 @@ class Explainer:
                     run.ledger = Ledger(operations=run.ledger.operations)
                 run.intermediate = {}
                 last = i == len(prunings) - 1
-                relevance, multiplier = _backward(output, leaf, shadow, retain=not last)
+                relevance, multiplier = self._backward(output, leaf, shadow, run, retain=not last)
                 _check_finite(relevance, "relevance")
                 results.append(
                     Explanation(
@@ -293,9 +295,7 @@ class Explainer:
     def _forward(
         self, x: Tensor, extra: list[Tensor], target: Any, run: Run
     ) -> tuple[Tensor, Tensor | None, Tensor, Tracer]:
-        names = {module: path for path, module in self._runner.named_modules()}
-        parameters = {id(p): path for path, p in self._runner.named_parameters()}
-        tracer = Tracer(run, self.rules, names, parameters)
+        tracer = self._tracer(run)
         leaf = x.detach().clone().requires_grad_(True)
         direct = any(rule.direct for rule in self._all_rules())
         shadow = torch.zeros_like(leaf).requires_grad_(True) if direct else None
@@ -323,9 +323,29 @@ class Explainer:
                 type(output.grad_fn).__name__, "the output was made by code that cannot be seen"
             )
         _check_finite(output, "the model's output")
+        _resolve_kept(run)
         if not run.layers:
             tracer.note("the model has no convolution or linear layer: nothing can be pruned")
         return leaf, shadow, output, tracer
+
+    def _tracer(self, run: Run) -> Tracer:
+        return Tracer(run, self.rules, *self._names())
+
+    def _names(self) -> tuple[dict[nn.Module, str], dict[int, str]]:
+        modules = {module: path for path, module in self._runner.named_modules()}
+        return modules, {id(p): path for path, p in self._runner.named_parameters()}
+
+    def _backward(
+        self, output: Tensor, leaf: Tensor, shadow: Tensor | None, run: Run, *, retain: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return the input's relevance, and its multiplier where the input rule has one."""
+        inputs = [leaf] if shadow is None else [leaf, shadow]
+        grads = torch.autograd.grad(output.sum(), inputs, retain_graph=retain, allow_unused=True)
+        g = torch.zeros_like(leaf) if grads[0] is None else grads[0]
+        relevance = leaf.detach() * g
+        if shadow is None or grads[1] is None:
+            return relevance, g
+        return relevance + grads[1], None
 
     def _all_rules(self) -> list[Any]:
         book = self.rules
@@ -362,16 +382,18 @@ def _unit(relevance: Tensor) -> Tensor:
     return torch.where(unit > 0, unit, 1.0).reshape(-1, *[1] * (relevance.dim() - 1))
 
 
-def _backward(
-    output: Tensor, leaf: Tensor, shadow: Tensor | None, *, retain: bool
-) -> tuple[Tensor, Tensor | None]:
-    inputs = [leaf] if shadow is None else [leaf, shadow]
-    grads = torch.autograd.grad(output.sum(), inputs, retain_graph=retain, allow_unused=True)
-    g = torch.zeros_like(leaf) if grads[0] is None else grads[0]
-    relevance = leaf.detach() * g
-    if shadow is None or grads[1] is None:
-        return relevance, g
-    return relevance + grads[1], None
+def _resolve_kept(run: Run) -> None:
+    """Turn the names and patterns of the layers to keep into layer names."""
+    if run.keep is None or run.keep == "all":
+        return
+    names = [layer.name for layer in run.layers]
+    for pattern in run.keep:
+        if not any(is_named(name, pattern) for name in names):
+            raise InputError(
+                f"keep_intermediate names the layer {pattern!r}; the model has {', '.join(names)} (relevance is kept "
+                "at the input of convolutions and linear layers)"
+            )
+    run.keep = {name for name in names if any(is_named(name, pattern) for pattern in run.keep)}
 
 
 def _at_logits(y: Any, tracer: Tracer) -> Any:

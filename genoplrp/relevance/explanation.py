@@ -28,7 +28,7 @@ class Conservation(NamedTuple):
     scale
         (N,) float64: the larger of |explained output| and the largest relevance that any layer took in or absorbed.
     relevance, absorbed, output
-        (N,) float64 each.
+        (N,) float64 each; the output less that at the reference, where the explanation is of a difference.
     verdict
         One sentence.
     """
@@ -66,6 +66,8 @@ class Explanation:
         What a reader should know: an output explained at its logit, dropout left on, ...
     settings
         Rules, pruning and operations, as text.
+    baseline
+        (N,): the output at the reference, for explanations of a difference (DeepLIFT); else None.
     """
 
     relevance: Float[Tensor, "n 4 length"]
@@ -76,6 +78,7 @@ class Explanation:
     notes: list[str] = field(default_factory=list)
     settings: dict[str, Any] = field(default_factory=dict)
     ledgers: list[tuple[int, Ledger]] = field(default_factory=list, repr=False)
+    baseline: Float[Tensor, " n"] | None = None
 
     def __len__(self) -> int:
         return len(self.relevance)
@@ -141,17 +144,19 @@ class Explanation:
             flows += [value.abs().cpu() for value in ledger.absorbed.values()]
             circulation[span] = torch.stack(flows).amax(dim=0) if flows else 0.0
         relevance = self.relevance.double().flatten(1).sum(dim=1)
-        relevance = relevance + self.settings.get("relevance_of_args", torch.zeros(n, dtype=torch.float64))
         output = self.prediction.double()
+        if self.baseline is not None:
+            output = output - self.baseline.double()
         scale = torch.maximum(output.abs(), circulation).clamp(min=torch.finfo(torch.float64).tiny)
         gap = (relevance + absorbed - output) / scale
         worst = float(gap.abs().max()) if n else 0.0
         holds = worst <= tolerance
+        explained = "output" if self.baseline is None else "difference to the reference"
         share = float((absorbed.abs() / output.abs().clamp(min=1e-12)).median()) if n else 0.0
         verdict = (
             f"{'Conserved' if holds else 'NOT conserved'}: relevance at the input plus absorbed equals the explained "
-            f"output to {worst:.1e} (tolerance {tolerance:.0e}, relative to the relevance in circulation); biases, "
-            f"stabilizers and operations absorbed {share:.0%} of the output (median)."
+            f"{explained} to {worst:.1e} (tolerance {tolerance:.0e}, relative to the relevance in circulation); "
+            f"biases, stabilizers and operations absorbed {share:.0%} of the {explained} (median)."
         )
         return Conservation(holds, gap, scale, relevance, absorbed, output, verdict)
 
@@ -257,9 +262,6 @@ def join(parts: list[Explanation]) -> Explanation:
     for part in parts:
         ledgers += [(offset + start, ledger) for start, ledger in part.ledgers]
         offset += len(part)
-    settings = dict(first.settings)
-    if "relevance_of_args" in settings:
-        settings["relevance_of_args"] = torch.cat([p.settings["relevance_of_args"] for p in parts])
     multipliers = [p.multiplier for p in parts if p.multiplier is not None]
     return replace(
         first,
@@ -269,8 +271,10 @@ def join(parts: list[Explanation]) -> Explanation:
         multiplier=torch.cat(multipliers) if multipliers else None,
         intermediate={k: torch.cat([p.intermediate[k] for p in parts]) for k in first.intermediate},
         notes=list(dict.fromkeys(note for p in parts for note in p.notes)),
-        settings=settings,
         ledgers=ledgers,
+        baseline=None
+        if first.baseline is None
+        else torch.cat([b for p in parts if (b := p.baseline) is not None]),
     )
 
 

@@ -37,7 +37,8 @@ def check_input(X: Any, args: Sequence[Tensor] | None, model: nn.Module) -> tupl
         raise InputError(f"X holds NaN or infinity, first in sequence {index}: remove or mask it")
     like = next((t for t in [*model.parameters(), *model.buffers()] if t.is_floating_point()), None)
     device = None if like is None else like.device
-    dtype = torch.get_default_dtype() if like is None else like.dtype
+    own = x.dtype if x.is_floating_point() else torch.get_default_dtype()
+    dtype = own if like is None else like.dtype
     extra = []
     for i, value in enumerate(args or ()):
         tensor = _as_tensor(value, f"args[{i}]")

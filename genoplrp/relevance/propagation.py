@@ -184,6 +184,8 @@ class Run:
         Names of the layers whose input relevance is kept, or None for none, ``"all"`` for all.
     intermediate
         Layer name -> relevance at the layer's input.
+    reference
+        A `genoplrp.relevance.differences.Reference` for explanations of a difference; else None.
     """
 
     batch: int
@@ -192,6 +194,7 @@ class Run:
     ledger: Ledger | None = None
     keep: set[str] | Literal["all"] | None = None
     intermediate: dict[str, Tensor] = field(default_factory=dict)
+    reference: Any = None
 
     def per_sample(self, tensor: Tensor) -> Tensor:
         """Return the tensor as (N, entries): one row a sequence."""

@@ -108,6 +108,8 @@ class Tracer(TorchFunctionMode):
     in_target
         True while the target function runs: what it detaches is a constant there (in the model it is not: a part
         that training left alone still makes the output).
+    handlers
+        Name of a torch function -> what to do.
     """
 
     run: Run
@@ -115,6 +117,7 @@ class Tracer(TorchFunctionMode):
     names: Mapping[nn.Module, str]
     parameters: Mapping[int, str]
     in_target: bool = False
+    handlers: Mapping[str, Handler] = field(default_factory=lambda: HANDLERS)
     notes: list[str] = field(default_factory=list)
     counts: dict[str, dict[str, int]] = field(default_factory=lambda: {"ruled": {}, "neutral": {}})
     _moved: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
@@ -126,6 +129,12 @@ class Tracer(TorchFunctionMode):
 
     def __post_init__(self) -> None:
         super().__init__()
+
+    # -- what other backpropagated explanations do in another way ------------------------------------------------
+
+    def at_layer(self, layer: Any) -> Any:
+        """Return the linear layer as relevance is to see it."""
+        return layer
 
     # -- what handlers use ----------------------------------------------------------------------------------------
 
@@ -264,7 +273,7 @@ class Tracer(TorchFunctionMode):
                 "calls of torch.ops (an exported program's, say) name and order their arguments in another way",
                 "explain the nn.Module the program was exported from",
             )
-        handler = HANDLERS.get(name)
+        handler = self.handlers.get(name)
         if handler is None:
             raise self.refuse(qualified_name(func))
         args, kwargs = self._detached(args), self._detached(kwargs)

@@ -91,6 +91,7 @@ def through_zero(
 
 @handles(
     "sigmoid",
+    "special_expit",
     "hardsigmoid",
     "softplus",
     "exp",
@@ -110,8 +111,8 @@ def off_zero(
     tracer.count("ruled", name)
     z, a = _evaluate(func, args, kwargs)
     out = tracer.watch(name, [z], lambda ts: PassThrough.apply(ts[0], a, None))
-    if name in ("sigmoid", "hardsigmoid", "logsigmoid", "log_sigmoid"):
-        gate = name in ("sigmoid", "hardsigmoid")
+    if name in ("sigmoid", "special_expit", "hardsigmoid", "logsigmoid", "log_sigmoid"):
+        gate = name in ("sigmoid", "special_expit", "hardsigmoid")
         tracer.mark(out, Marks(gate=gate, logit=None if name == "hardsigmoid" else lambda: z))
     return out
 

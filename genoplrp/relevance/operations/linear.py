@@ -104,9 +104,10 @@ def apply_layer(
         if marks.is_input and getattr(rule, "gauge", False)
         else None,
     )
+    layer = tracer.at_layer(layer)
     tracer.run.layers.append(layer)
     tracer.count("ruled", fallback)
-    return _join(tracer, x, marks, layer)
+    return _join(tracer, x, marks, layer, z)
 
 
 def merge_affine(tracer: Tracer, z: Tensor, scale: Tensor, shift: Tensor) -> Tensor | None:
@@ -132,10 +133,10 @@ def merge_affine(tracer: Tracer, z: Tensor, scale: Tensor, shift: Tensor) -> Ten
         )
     # The merged layer stands for both; the unmerged one stays in the graph only if something else uses its output.
     tracer.run.layers[layer.index] = merged
-    return _join(tracer, x, tracer.marks_of(x), merged)
+    return _join(tracer, x, tracer.marks_of(x), merged, merged.z)
 
 
-def _join(tracer: Tracer, x: Tensor, marks: Marks, layer: Layer) -> Tensor:
+def _join(tracer: Tracer, x: Tensor, marks: Marks, layer: Layer, value: Tensor) -> Tensor:
     shadow = marks.shadow if layer.rule.direct else None
     if layer.rule.direct and shadow is None:
         raise tracer.refuse(
@@ -144,8 +145,9 @@ def _join(tracer: Tracer, x: Tensor, marks: Marks, layer: Layer) -> Tensor:
             "choose another rule for this layer",
         )
     # A view of its own: in a residual network the tensor feeds two consumers, and only this one is pruned here.
-    out: Tensor = RelevanceNode.apply(x.view_as(x), shadow, layer.z, layer, tracer.run)
-    tracer.mark(out, Marks(affine=(x, layer)))
+    out: Tensor = RelevanceNode.apply(x.view_as(x), shadow, value, layer, tracer.run)
+    # A layer that stands for a difference to a reference is not the one whose output a normalisation scales.
+    tracer.mark(out, Marks(affine=(x, layer) if value is layer.z else None))
     return out
 
 

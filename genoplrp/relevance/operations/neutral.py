@@ -34,6 +34,7 @@ MOVES = """
     to float double half bfloat16 type type_as cuda cpu flip roll index_select ravel alias unfold
     repeat tile detach broadcast_to rearrange take_along_dim gather requires_grad data positive real
     fliplr flipud rot90 pin_memory masked_select diagonal repeat_interleave pixel_unshuffle
+    channel_shuffle
 """.split()
 
 
@@ -314,7 +315,14 @@ def _call_with(
 def _without_in_place(func: Call) -> Call:
     """Return the out-of-place form of a torch function."""
     name = func.__name__
-    table: dict[str, Call] = {"__iadd__": torch.add, "__isub__": torch.sub, "__rsub__": _reflected_sub}
+    table: dict[str, Call] = {
+        "__iadd__": torch.add,
+        "__isub__": torch.sub,
+        "__rsub__": _reflected_sub,
+        "__imul__": torch.mul,
+        "__itruediv__": torch.div,
+        "__ipow__": torch.pow,
+    }
     if name in table:
         return table[name]
     if name.endswith("_") and not name.endswith("__"):
