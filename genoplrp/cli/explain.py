@@ -34,7 +34,7 @@ from genoplrp.cli.genome_options import explain_genome, genome_options
     "--p",
     default="0.25",
     show_default=True,
-    help="Share of relevance to prune at each layer; 0 for plain LRP; auto, effective or gain for an automatic choice.",
+    help="Share of relevance to prune at each layer; 0 for plain LRP; auto, effective, gain or faithful to choose it.",
 )
 @click.option("--p-neg", type=float, help="The same for negative relevance.  [default: p / 2]")
 @click.option(

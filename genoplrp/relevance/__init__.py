@@ -1,8 +1,10 @@
 """The engine: layer-wise relevance propagation with pruning, on the user's own model as it is."""
 
 from genoplrp.relevance.deeplift import DeepLift
+from genoplrp.relevance.drivers import FilterWindows, filter_windows
 from genoplrp.relevance.explainer import SWEEP, Explainer
 from genoplrp.relevance.explanation import Conservation, Explanation
+from genoplrp.relevance.faithful import most_pruned
 from genoplrp.relevance.functional import lrp, plrp
 from genoplrp.relevance.gradients import GradientTimesInput
 from genoplrp.relevance.presets import PRESETS, Preset, RuleBook, register_preset, rule_book
@@ -20,6 +22,7 @@ __all__ = [
     "Epsilon",
     "Explainer",
     "Explanation",
+    "FilterWindows",
     "Flat",
     "Gamma",
     "GradientTimesInput",
@@ -31,7 +34,9 @@ __all__ = [
     "WSquare",
     "ZBox",
     "ZPlus",
+    "filter_windows",
     "lrp",
+    "most_pruned",
     "plrp",
     "register_operation",
     "register_policy",

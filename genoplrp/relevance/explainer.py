@@ -19,21 +19,17 @@ from torch import Tensor, nn
 from genoplrp.errors import GenoplrpError, InputError, NonFiniteError, UnsupportedOperationError
 from genoplrp.relevance import operations  # noqa: F401  (registers the handlers)
 from genoplrp.relevance.explanation import Explanation, join
-from genoplrp.relevance.guards import check_model, evaluation_mode
+from genoplrp.relevance.guards import HOOKS, autograd_on, check_model, evaluation_mode
 from genoplrp.relevance.inputs import check_input, check_target, select_target
 from genoplrp.relevance.ledger import Ledger
 from genoplrp.relevance.presets import DEFAULT_PRESET, is_named, rule_book
 from genoplrp.relevance.propagation import AmbiguousBatchError, EqualLengthError, Run
-from genoplrp.relevance.pruning import Pruning
+from genoplrp.relevance.pruning import FAITHFUL, Pruning
 from genoplrp.relevance.tracing import Tracer, one_explanation
 
 Target = int | Sequence[int] | Tensor | Callable[[Any], Tensor] | None
 SWEEP = tuple(round(0.05 * i, 2) for i in range(20))
 """The paper's values of p: 0, 0.05, ..., 0.95."""
-HOOKS = (
-    "activation checkpointing (or another saved-tensor hook) would run parts of the model again, unseen, where "
-    "relevance passes back: switch it off for the explanation"
-)
 
 
 class Explainer:
@@ -132,6 +128,10 @@ class Explainer:
         Explanation
             On the CPU.
         """
+        if self.pruning is not None and self.pruning.p == FAITHFUL:
+            from genoplrp.relevance.faithful import most_pruned
+
+            return most_pruned(self, X, target, args=args, progress=progress)
         return self._explain(X, target, args, [self.pruning], progress)[0]
 
     def sweep(
@@ -256,13 +256,7 @@ class Explainer:
         self, x: Tensor, extra: list[Tensor], target: Any, prunings: list[Pruning | None]
     ) -> list[Explanation]:
         """Explain one batch: one forward pass, one backward pass for each pruning."""
-        with (
-            torch.inference_mode(False),
-            torch.enable_grad(),
-            torch.autocast("cpu", enabled=False),
-            torch.autocast("cuda", enabled=False),
-            torch.autograd.graph.disable_saved_tensors_hooks(HOOKS),
-        ):
+        with autograd_on():
             run = Run(batch=len(x), keep=self.keep)
             if self.diagnostics:
                 run.ledger = Ledger()

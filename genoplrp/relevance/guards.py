@@ -12,6 +12,10 @@ from torch import nn
 
 from genoplrp.errors import InputError, UnsupportedModelError
 
+HOOKS = (
+    "activation checkpointing (or another saved-tensor hook) would run parts of the model again, unseen, where "
+    "relevance passes back: switch it off for the explanation"
+)
 _lock = threading.Lock()
 # module -> number of explanations under way; modules that were in training mode
 _under_way: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()
@@ -44,6 +48,22 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
                 if module in _trained:
                     _trained.discard(module)
                     module.training = True
+
+
+@contextmanager
+def autograd_on() -> Iterator[None]:
+    """Compute gradients in full precision for the block, whatever the caller set.
+
+    Saved-tensor hooks are refused: they would run parts of the model again, unseen, where relevance passes back.
+    """
+    with (
+        torch.inference_mode(False),
+        torch.enable_grad(),
+        torch.autocast("cpu", enabled=False),
+        torch.autocast("cuda", enabled=False),
+        torch.autograd.graph.disable_saved_tensors_hooks(HOOKS),
+    ):
+        yield
 
 
 def check_model(model: object) -> nn.Module:

@@ -184,6 +184,8 @@ class Run:
         Names of the layers whose input relevance is kept, or None for none, ``"all"`` for all.
     intermediate
         Layer name -> relevance at the layer's input.
+    outputs
+        Layer name -> what came out of it, in the graph (twice, where a normalisation was merged); None: not kept.
     reference
         A `genoplrp.relevance.differences.Reference` for explanations of a difference; else None.
     """
@@ -194,6 +196,7 @@ class Run:
     ledger: Ledger | None = None
     keep: set[str] | Literal["all"] | None = None
     intermediate: dict[str, Tensor] = field(default_factory=dict)
+    outputs: dict[str, list[Tensor]] | None = None
     reference: Any = None
 
     def per_sample(self, tensor: Tensor) -> Tensor:

@@ -30,7 +30,8 @@ Scope = Literal["sample", "position", "filter"]
 Policy = Callable[[Tensor], tuple[Tensor, Tensor]]
 """A policy of one's own: relevance (N, entries) -> shares (p+, p-), float64 tensors of shape (N,)."""
 
-AUTOMATIC = ("auto", "mean", "effective", "gain")
+FAITHFUL = "faithful"
+AUTOMATIC = ("auto", "mean", "effective", "gain", FAITHFUL)
 SAFE_P = 0.25
 _POLICIES: dict[str, Policy] = {}
 
@@ -47,6 +48,8 @@ class Pruning:
         or an automatic choice made for each layer and sequence: ``"auto"`` (= ``"mean"``: entries below the mean over
         all entries, zeros included), ``"effective"`` (as many entries stay as count effectively,
         ``(sum r)^2 / sum r^2``), ``"gain"`` (the knee of the sparsity gain, strong), or a policy that was registered.
+        ``"faithful"`` chooses one p a sequence for all layers, the largest that keeps the share ``faithfulness`` of
+        the unpruned map's faithfulness (`genoplrp.relevance.most_pruned`); it costs some fifty forward passes.
     p_neg
         The same for the negative relevance; None stands for ``p / 2``, as in the paper.
     method
@@ -63,6 +66,8 @@ class Pruning:
     total
         If True, ``p`` (and ``p_neg``) is the share to prune over the whole depth: each of L layers gets
         ``1 - (1 - p)^(1/L)``.
+    faithfulness
+        For ``p="faithful"``: share of the unpruned map's faithfulness to keep, in (0, 1].
 
     Raises
     ------
@@ -82,6 +87,7 @@ class Pruning:
     layers: Sequence[str] | None = None
     scope: Scope = "sample"
     total: bool = False
+    faithfulness: float = 0.95
 
     def __post_init__(self) -> None:
         _choice("method", self.method, ("lambda", "M", "M-literal"))
@@ -105,6 +111,10 @@ class Pruning:
                 )
         if self.p_neg is not None:
             _share("p_neg", self.p_neg)
+        if not 0 < self.faithfulness <= 1:
+            raise InputError(
+                f"faithfulness={self.faithfulness!r}: the share to keep must be a number in (0, 1]"
+            )
 
     def p_neg_of(self, p: float) -> float:
         """Return the share of the negative mass that goes with ``p``."""
@@ -122,9 +132,14 @@ class Pruning:
         Raises
         ------
         InputError
-            If a name matches no layer, or a sequence of p has another length than there are layers to prune.
+            If a name matches no layer, a sequence of p has another length than there are layers to prune, or p is to be
+        chosen by faithfulness (which is no matter of layers).
         """
         self._check_names([layer.name for layer in layers])
+        if self.p == FAITHFUL:
+            raise InputError(
+                "p='faithful' is chosen by calling an explainer, not for a sweep or a single layer"
+            )
         chosen = [layer for layer in layers if self._prunes(layer)]
         if isinstance(self.p, Sequence) and not isinstance(self.p, str) and len(self.p) != len(chosen):
             raise InputError(
