@@ -47,10 +47,11 @@ COLUMNS = (
 
 
 class Recipe(NamedTuple):
-    """How to train: an architecture and what differs from the trainer's defaults."""
+    """How to train: an architecture, what differs from the trainer's defaults, and a preset to learn the motifs on first."""
 
     architecture: str
     options: Mapping[str, Any] = {}
+    begun_on: str = ""
 
 
 RECIPES: dict[str, Recipe] = {
@@ -61,6 +62,8 @@ RECIPES: dict[str, Recipe] = {
     "deepstarr": Recipe("deepstarr"),
     "deepstarr, both strands": Recipe("deepstarr", {"reverse_complement": True}),
     "residualbind": Recipe("residualbind"),
+    "koo, begun on tal_gata": Recipe("koo", begun_on="tal_gata"),
+    "bpnet, begun on tal_gata": Recipe("bpnet", begun_on="tal_gata"),
 }
 """The recipes by the name that the table gives them; the first ones are the cheapest."""
 
@@ -125,10 +128,17 @@ def fitted(data: Dataset, recipe: Recipe, epochs: int | None, state: Path) -> di
     """Train as the recipe says; the figures of both parts, with 95 % bootstrap intervals."""
     started = time.perf_counter()
     options = dict(recipe.options) | ({"epochs": epochs} if epochs else {})
-    fit = train(data, recipe.architecture, state=state, bootstrap=0, **options)
+    first = None
+    if recipe.begun_on:
+        other = simulate(recipe.begun_on, len(data), seed=0)
+        first = train(
+            other, recipe.architecture, state=state.with_suffix(".first.state"), bootstrap=0, **options
+        )
+    fit = train(data, recipe.architecture, start_from=first, state=state, bootstrap=0, **options)
     parts = {part: data.subset(part) for part in ("valid", "test")}
     return {
         "architecture": recipe.architecture,
+        "begun_on": recipe.begun_on,
         "options": dict(recipe.options),
         "epochs": len(fit.history),
         "best_epoch": fit.provenance["best_epoch"],

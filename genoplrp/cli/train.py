@@ -7,15 +7,14 @@ from typing import Any
 
 import click
 
-from genoplrp.errors import InputError
-
 _TASKS = click.Choice(["auto", "binary", "multiclass", "regression", "count"])
 
 
 @click.command(
     name="train",
     epilog="Examples:  genoplrp train data/ -o model --architecture koo --epochs 20 --seed 0;  "
-    "genoplrp train peaks.fa --labels peaks.tsv -o model --reverse-complement",
+    "genoplrp train peaks.fa --labels peaks.tsv -o model --reverse-complement;  "
+    "genoplrp train data/ -o model --architecture mine.py:build",
 )
 @click.argument("dataset", type=click.Path(path_type=Path), required=False)
 @click.option(
@@ -25,7 +24,19 @@ _TASKS = click.Choice(["auto", "binary", "multiclass", "regression", "count"])
     "--labels", type=click.Path(path_type=Path), help="Table of labels, where DATASET is a FASTA file."
 )
 @click.option(
-    "--architecture", "-a", default="koo", show_default=True, help="Name of a reference architecture."
+    "--architecture",
+    "-a",
+    default="koo",
+    show_default=True,
+    help="Name of a reference architecture; or module:callable or file.py:callable that returns your own nn.Module.",
+)
+@click.option(
+    "--parameter",
+    "-P",
+    "pairs",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Parameter of the reference architecture, e.g. filters=64,96; may be given several times.",
 )
 @click.option("--list", "list_names", is_flag=True, help="List the architectures and leave.")
 @click.option("--epochs", type=click.IntRange(min=1), default=20, show_default=True, help="Longest training.")
@@ -34,11 +45,42 @@ _TASKS = click.Choice(["auto", "binary", "multiclass", "regression", "count"])
 )
 @click.option("--lr", type=float, default=1e-2, show_default=True, help="Largest learning rate.")
 @click.option(
+    "--schedule",
+    type=click.Choice(["onecycle", "cosine", "constant"]),
+    default="onecycle",
+    show_default=True,
+    help="Course of the learning rate.",
+)
+@click.option(
+    "--weight-decay", type=float, default=1e-2, show_default=True, help="Decoupled weight decay of AdamW."
+)
+@click.option(
+    "--clip-norm",
+    type=float,
+    default=1.0,
+    show_default=True,
+    help="Largest norm of the gradient; 0: no limit.",
+)
+@click.option(
+    "--label-smoothing",
+    type=float,
+    default=0.05,
+    show_default=True,
+    help="Share of each class label that is spread over the classes.",
+)
+@click.option(
     "--patience",
     type=click.IntRange(min=0),
     default=6,
     show_default=True,
     help="Epochs without gain; 0: never stop.",
+)
+@click.option(
+    "--monitor",
+    type=click.Choice(["loss", "score"]),
+    default="loss",
+    show_default=True,
+    help="What has to improve on the validation part: the loss, or AUROC (Pearson's r).",
 )
 @click.option("--start-from", type=click.Path(path_type=Path), help="Checkpoint whose layers to start from.")
 @click.option("--task", type=_TASKS, default="auto", show_default=True, help="What the labels are.")
@@ -49,6 +91,13 @@ _TASKS = click.Choice(["auto", "binary", "multiclass", "regression", "count"])
 )
 @click.option(
     "--precision", type=click.Choice(["float32", "bfloat16", "float16"]), default="float32", show_default=True
+)
+@click.option(
+    "--bootstrap",
+    type=click.IntRange(min=0),
+    default=1000,
+    show_default=True,
+    help="Resamples for the intervals of the metrics; 0: none.",
 )
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of everything random."
@@ -64,9 +113,15 @@ _TASKS = click.Choice(["auto", "binary", "multiclass", "regression", "count"])
     "--device", help="Where to train, e.g. cpu or cuda:0.  [default: a CUDA device if there is one]"
 )
 @click.option(
-    "--log", type=click.Path(path_type=Path), help="CSV file to keep up to date, one row per epoch."
+    "--log",
+    type=click.Path(path_type=Path),
+    help="CSV file to keep up to date, one row per epoch (a file a seed).",
 )
-@click.option("--tensorboard", type=click.Path(path_type=Path), help="Folder for TensorBoard events.")
+@click.option(
+    "--tensorboard",
+    type=click.Path(path_type=Path),
+    help="Folder for TensorBoard events (a subfolder a seed).",
+)
 @click.option("--figure", type=click.Path(path_type=Path), help="Draw the training curves (PNG, SVG or PDF).")
 @click.option("--resume", is_flag=True, help="Go on with an interrupted training of the same command.")
 @click.option("--force", is_flag=True, help="Replace a checkpoint that stands at --out.")
@@ -75,6 +130,10 @@ def command(
     out: Path | None,
     labels: Path | None,
     architecture: str,
+    pairs: tuple[str, ...],
+    clip_norm: float,
+    log: Path | None,
+    tensorboard: Path | None,
     list_names: bool,
     seed: int,
     seeds: int,
@@ -83,11 +142,12 @@ def command(
     force: bool,
     **options: Any,
 ) -> None:
-    """Train a convolutional network on the data set folder DATASET (genoplrp simulate), or on a FASTA file.
+    """Train a network on DATASET: a folder of genoplrp simulate, a simdata file, or a FASTA file with --labels.
 
     Writes weights (safetensors), a JSON card and the training history; prints metrics on the validation and the
     test part, with 95 % bootstrap intervals.
     """
+    from genoplrp.cli.architecture import named_architecture, parse_parameters
     from genoplrp.training import list_architectures, read_labelled_fasta, seed_table, train_to_folder
 
     if list_names:
@@ -95,8 +155,6 @@ def command(
         return
     if dataset is None or out is None:
         raise click.UsageError("DATASET and --out are needed (or --list).")
-    if seeds > 1 and (options["log"] or options["tensorboard"]):
-        raise InputError("--log and --tensorboard are for one seed; each checkpoint holds its history.csv.")
     if figure is not None:
         from genoplrp.plotting.saving import check_figure_path
 
@@ -109,8 +167,14 @@ def command(
             fit = train_to_folder(
                 data,
                 folder,
-                architecture,
+                named_architecture(architecture),
                 seed + number,
+                parameters=parse_parameters(pairs),
+                clip_norm=clip_norm or None,
+                log=_of_seed(log, seed + number, seeds),
+                tensorboard=tensorboard / f"seed{seed + number}"
+                if tensorboard and seeds > 1
+                else tensorboard,
                 resume=resume,
                 overwrite=force,
                 progress=True,
@@ -127,6 +191,10 @@ def command(
     if figure is not None:
         _draw(figure, {f"seed {fit.seed}": fit.history for fit in fits}, force or resume)
     click.echo(f"Wrote {out}", err=True)
+
+
+def _of_seed(path: Path | None, seed: int, seeds: int) -> Path | None:
+    return path.with_name(f"{path.stem}.seed{seed}{path.suffix}") if path and seeds > 1 else path
 
 
 def _draw(path: Path, histories: dict[str, Any], overwrite: bool) -> None:

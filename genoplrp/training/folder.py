@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from torch import nn
 
 from genoplrp.errors import InputError, OutputExistsError
 from genoplrp.sequence import read_fasta
@@ -110,7 +112,7 @@ def train_to_folder(
     """
     out, state = Path(out), state_path(out)
     if resume and (out / "model.json").is_file() and not state.exists():
-        return load_model(out)
+        return load_model(out, model=_own_module(architecture, seed))
     if out.exists() and not overwrite:
         raise OutputExistsError(
             f"{out} exists already; choose another name or pass --force (overwrite=True)."
@@ -138,6 +140,13 @@ def state_path(out: str | Path) -> Path:
     """
     out = Path(out)
     return out.with_name(f"{out.name}.unfinished.safetensors")
+
+
+def _own_module(architecture: Architecture, seed: int) -> nn.Module | None:
+    """An instance for the weights of a checkpoint of the user's own module; None for a reference architecture."""
+    if isinstance(architecture, str):
+        return None
+    return copy.deepcopy(architecture) if isinstance(architecture, nn.Module) else architecture(seed)
 
 
 def _read_table(path: Path) -> pd.DataFrame:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import genoplrp
 from genoplrp.cli.main import main
@@ -74,6 +75,52 @@ def test_several_seeds_give_a_checkpoint_each_and_their_spread(folder, capsys):
     assert "sd" in capsys.readouterr().out
 
 
+def test_each_seed_has_logs_of_its_own(folder):
+    pytest.importorskip("tensorboard")
+    assert run("data", "-o", "m", "--seeds", 2, "--log", "l.csv", "--tensorboard", "tb", *QUICK) == 0
+    logs = [pd.read_csv(f"l.seed{s}.csv") for s in (0, 1)]
+    assert all(len(log) == 3 for log in logs)
+    assert logs[0]["train_loss"].tolist() != logs[1]["train_loss"].tolist()
+    assert sorted(p.name for p in (folder / "tb").iterdir()) == ["seed0", "seed1"]
+
+
+def test_a_parameter_changes_the_reference_architecture(folder):
+    assert run("data", "-o", "m", "-P", "filters=8,12", "-P", "dense=16", *QUICK, "--schedule", "cosine") == 0
+    fit = load_model("m")
+    assert (fit.model.conv1.out_channels, fit.model.conv2.out_channels) == (8, 12)
+    assert fit.model.output.in_features == 16
+    assert fit.provenance["options"]["schedule"] == "cosine"
+
+
+OWN = """
+from torch import nn
+
+def build():
+    return nn.Sequential(nn.Conv1d(4, 8, 7), nn.ReLU(), nn.AdaptiveMaxPool1d(1), nn.Flatten(), nn.Linear(8, 1))
+"""
+
+
+def test_your_own_module_is_trained_from_the_command_line_and_the_seed_decides_its_weights(folder):
+    Path("mine.py").write_text(OWN)
+    before = torch.random.get_rng_state()
+    for out, seed in (("a", 1), ("again", 1), ("b", 2)):
+        assert run("data", "-o", out, "-a", "mine.py:build", "--seed", seed, *QUICK) == 0
+    assert torch.equal(before, torch.random.get_rng_state())
+    weights = [(folder / out / "weights.safetensors").read_bytes() for out in ("a", "again", "b")]
+    assert weights[0] == weights[1] != weights[2]
+    assert run("data", "-o", "a", "-a", "mine.py:build", "--seed", 1, "--resume", *QUICK) == 0
+    assert json.loads((folder / "a" / "model.json").read_text())["architecture"]["name"] == "Sequential"
+
+
+def test_a_simdata_file_trains(folder, data):
+    rows = ["seqName\tsequence\tembeddings\tgata"]
+    for name, letters, label in zip(data.names, data.sequences, data.labels[:, 0], strict=True):
+        rows.append(f"{name}\t{letters}\t{'pos-10_GATA-GATAAG' if label else ''}\t{int(label)}")
+    Path("x.simdata").write_text("\n".join(rows) + "\n")
+    assert run("x.simdata", "-o", "model", *QUICK) == 0
+    assert load_model("model").tasks == ("gata",)
+
+
 def test_architectures_are_listed(capsys):
     assert run("--list") == 0
     shown = capsys.readouterr().out
@@ -93,7 +140,11 @@ def test_architectures_are_listed(capsys):
         (["data", "-o", "m", "--device", "gpu"], "device='gpu'"),
         (["data", "-o", "m", "--lr", "-1"], "lr=-1"),
         (["data", "-o", "m", "--figure", "c.bmp"], "c.bmp"),
-        (["data", "-o", "m", "--seeds", "2", "--log", "l.csv"], "for one seed"),
+        (["data", "-o", "m", "-P", "filters"], "give key=value"),
+        (["data", "-o", "m", "-P", "filters=8,8", "-P", "filters=8"], "stands twice"),
+        (["data", "-o", "m", "-P", "depth=3"], "no parameter 'depth'"),
+        (["data", "-o", "m", "-a", "mine.py:build"], "there is no file mine.py"),
+        (["data", "-o", "m", "--label-smoothing", "2"], "label_smoothing=2"),
     ],
 )
 def test_bad_input_is_one_message_exit_code_2_and_nothing_written(folder, capsys, arguments, message):
