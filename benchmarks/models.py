@@ -27,7 +27,7 @@ import genoplrp
 from benchmarks.timing import machine, parser, save, table
 from genoplrp.synthetic import Dataset, list_presets, load_spec, simulate
 from genoplrp.synthetic.oracle import oracle_scores
-from genoplrp.training import evaluate, train
+from genoplrp.training import evaluate, train, train_to_folder
 
 README = Path(genoplrp.__file__).parent / "synthetic" / "presets" / "README.md"
 BEGIN, END = "<!-- benchmarks.models: begin -->", "<!-- benchmarks.models: end -->"
@@ -47,7 +47,7 @@ COLUMNS = (
 
 
 class Recipe(NamedTuple):
-    """How to train: an architecture, what differs from the trainer's defaults, and a preset to learn the motifs on first."""
+    """How to train: an architecture, what differs from the defaults, and a preset to learn the motifs on first."""
 
     architecture: str
     options: Mapping[str, Any] = {}
@@ -57,6 +57,9 @@ class Recipe(NamedTuple):
 RECIPES: dict[str, Recipe] = {
     "koo": Recipe("koo"),
     "koo, both strands": Recipe("koo", {"reverse_complement": True}),
+    "koo, 128 filters, both strands": Recipe(
+        "koo", {"parameters": {"filters": (128, 64)}, "reverse_complement": True}
+    ),
     "bpnet": Recipe("bpnet"),
     "bpnet, both strands": Recipe("bpnet", {"reverse_complement": True}),
     "deepstarr": Recipe("deepstarr"),
@@ -131,9 +134,8 @@ def fitted(data: Dataset, recipe: Recipe, epochs: int | None, state: Path) -> di
     first = None
     if recipe.begun_on:
         other = simulate(recipe.begun_on, len(data), seed=0)
-        first = train(
-            other, recipe.architecture, state=state.with_suffix(".first.state"), bootstrap=0, **options
-        )
+        place = state.with_name(f"{recipe.architecture}_{recipe.begun_on}_{len(data)}.first")
+        first = train_to_folder(other, place, recipe.architecture, resume=True, bootstrap=0, **options)
     fit = train(data, recipe.architecture, start_from=first, state=state, bootstrap=0, **options)
     parts = {part: data.subset(part) for part in ("valid", "test")}
     return {

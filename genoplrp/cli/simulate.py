@@ -9,7 +9,8 @@ import click
 
 @click.command(
     "simulate",
-    epilog="Example:  genoplrp simulate koo2021_fixed -n 20000 -o koo --seed 1",
+    epilog="Examples:  genoplrp simulate koo2021_fixed -n 20000 -o koo --seed 1;  "
+    "genoplrp simulate xor --describe --figure xor.png",
 )
 @click.argument("spec", metavar="PRESET|SPEC", required=False)
 @click.option(
@@ -27,7 +28,10 @@ import click
     "--list", "list_them", is_flag=True, help="List the presets and what they test; generate nothing."
 )
 @click.option(
-    "--describe", "describe_it", is_flag=True, help="Describe PRESET or SPEC by a sample; write nothing."
+    "--describe", "describe_it", is_flag=True, help="Describe PRESET or SPEC by a sample; write no data."
+)
+@click.option(
+    "--figure", type=click.Path(path_type=Path), help="With --describe: draw it, too (PNG, SVG or PDF)."
 )
 def command(
     spec: str | None,
@@ -40,6 +44,7 @@ def command(
     force: bool,
     list_them: bool,
     describe_it: bool,
+    figure: Path | None,
 ) -> None:
     """Generate benchmark sequences with planted motifs.
 
@@ -53,10 +58,10 @@ def command(
         raise click.UsageError(
             "Name a preset or a specification file; genoplrp simulate --list shows the presets."
         )
+    if figure is not None and not describe_it:
+        raise click.UsageError("--figure draws a description; give --describe, too.")
     if describe_it:
-        from genoplrp.synthetic.describe import describe
-
-        click.echo(str(describe(spec, n or 2000, seed, progress=True)))
+        _describe(spec, n or 2000, seed, figure, force)
         return
     if out is None:
         raise click.UsageError("Say where to write the data set: -o FOLDER.")
@@ -74,6 +79,21 @@ def command(
         progress=True,
     )
     click.echo(f"{out}: {n or 10_000} sequences of {spec}, seed {seed}")
+
+
+def _describe(spec: str, n: int, seed: int, figure: Path | None, force: bool) -> None:
+    from genoplrp.plotting.saving import check_figure_path, save_figure
+    from genoplrp.synthetic.describe import describe
+
+    if figure is not None:
+        check_figure_path(figure, overwrite=force)
+    found = describe(spec, n, seed, progress=True)
+    click.echo(str(found))
+    if figure is not None:
+        from genoplrp.plotting.benchmark_examples import plot_description
+
+        save_figure(plot_description(found), figure, overwrite=force)
+        click.echo(f"Wrote {figure}", err=True)
 
 
 def _list_presets() -> None:

@@ -67,3 +67,13 @@ def test_force_replaces_a_data_set(tmp_path: Path) -> None:
     assert run("tal_gata", "-n", "7", "-o", out) == 2
     assert run("tal_gata", "-n", "7", "-o", out, "--force") == 0
     assert len(Dataset.load(out)) == 7
+
+
+def test_it_draws_a_description(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    figure = tmp_path / "spacing.png"
+    assert run("spacing", "--describe", "-n", "60", "--figure", str(figure)) == 0
+    assert figure.read_bytes().startswith(b"\x89PNG") and figure.stat().st_size > 20_000
+    assert run("spacing", "--describe", "-n", "60", "--figure", str(figure)) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert run("spacing", "-o", str(tmp_path / "x"), "--figure", "y.png") == 2
+    assert "give --describe" in capsys.readouterr().err
