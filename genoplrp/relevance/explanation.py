@@ -86,6 +86,14 @@ class Explanation:
     def __repr__(self) -> str:
         return f"Explanation({len(self)} sequences, relevance {tuple(self.relevance.shape)}, target {self.target!r})"
 
+    def _repr_html_(self) -> str | None:
+        """Show a logo and the first sequences in a notebook; None (the plain text) where that cannot be drawn."""
+        try:  # not at the top: the engine needs no picture
+            from genoplrp.plotting.notebook import explanation_html
+        except ImportError:
+            return None
+        return explanation_html(self)
+
     @property
     def per_nucleotide(self) -> Float[Tensor, "n length"]:
         """(N, L): relevance summed over the four channels."""

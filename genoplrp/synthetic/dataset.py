@@ -156,6 +156,12 @@ class Dataset:
             f"{len(self.instances)} instances, {counts} ({origin})>"
         )
 
+    def _repr_html_(self) -> str:
+        """Show parts, tasks and one sequence with what is planted in it, in a notebook."""
+        from genoplrp.plotting.notebook import dataset_html
+
+        return dataset_html(self)
+
     @property
     def length(self) -> int:
         """Number of positions L of the arrays: the length of the longest sequence, in bp."""

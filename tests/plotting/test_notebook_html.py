@@ -50,6 +50,19 @@ def test_an_explanation_shows_a_logo_and_its_first_sequences():
     assert "explained at the logit" in html
 
 
+def test_notebooks_ask_an_explanation_and_a_data_set_for_themselves():
+    explanation = Explanation(torch.eye(4)[None], torch.ones(1), 0)
+    assert explanation._repr_html_() == explanation_html(explanation)
+    data = Dataset.from_sequences(["ACGT", "TTTT"], [1, 0])
+    assert data._repr_html_() == dataset_html(data)
+
+
+def test_an_explanation_without_bases_falls_back_to_its_facts():
+    html = Explanation(torch.ones(2, 3, 5), torch.ones(2), 0)._repr_html_()
+    assert "(2, 3, 5)" in html
+    assert "<img" not in html
+
+
 def test_an_explanation_of_nothing_still_shows_itself():
     html = explanation_html(Explanation(torch.zeros(0, 4, 30), torch.zeros(0), 0))
     assert "(0, 4, 30)" in html
