@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from genoplrp.evaluation import benchmark, score
+    from genoplrp.pipeline.explore import explore
     from genoplrp.plotting import plot_logo, plot_logos, plot_motif
     from genoplrp.relevance import Explainer, Explanation, Pruning, lrp, plrp
     from genoplrp.sequence import one_hot_decode, one_hot_encode, read_fasta, reverse_complement
@@ -25,6 +26,7 @@ _HOME = {
     "Pruning": "relevance",
     "TrainedModel": "training",
     "benchmark": "evaluation",
+    "explore": "pipeline.explore",
     "load_model": "training",
     "load_spec": "synthetic",
     "lrp": "relevance",
@@ -49,6 +51,7 @@ __all__ = [
     "TrainedModel",
     "__version__",
     "benchmark",
+    "explore",
     "load_model",
     "load_spec",
     "lrp",

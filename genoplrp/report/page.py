@@ -206,18 +206,24 @@ def _meta(content: ReportContent) -> dict[str, Any]:
         "length": content.maps.values.shape[2],
         "scale": pack_floats(content.maps.scale),
         "scores": {metric: pack_floats(values) for metric, values in content.scores.items()},
-        "instances": _instances(content),
+        "instances": instance_lists(content.instances, len(content.names)),
+        **drawing_data(),
+    }
+
+
+def drawing_data() -> dict[str, Any]:
+    """Return what the browser needs to draw letters: outlines (SVG paths in the unit square) and colour schemes."""
+    return {
         "glyphs": {base: _svg_path(base) for base in BASES},
         "schemes": {name: dict(colors) for name, colors in SCHEMES.items()},
     }
 
 
-def _instances(content: ReportContent) -> list[list[list[Any]]]:
-    """For each sequence its instances as [start, end, motif, strand, matters]."""
-    found: list[list[list[Any]]] = [[] for _ in content.names]
-    if content.instances is None:
+def instance_lists(table: pd.DataFrame | None, n: int) -> list[list[list[Any]]]:
+    """Return for each of n sequences its instances as [start, end, motif, strand, matters]."""
+    found: list[list[list[Any]]] = [[] for _ in range(n)]
+    if table is None:
         return found
-    table = content.instances
     roles = table["role"] if "role" in table.columns else ["core"] * len(table)
     columns = (table["sequence"], table["start"], table["end"], table["motif"], table["strand"], roles)
     for sequence, start, end, motif, strand, role in zip(*columns, strict=True):
