@@ -25,7 +25,9 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parent.parent
-BLOCK = re.compile(r"```python\n(?P<code>.*?)```|<!-- picture: (?P<alt>.*?) -->|(?P<output><!-- output -->)", re.S)
+BLOCK = re.compile(
+    r"```python\n(?P<code>.*?)```|<!-- picture: (?P<alt>.*?) -->|(?P<output><!-- output -->)", re.S
+)
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 _pages: dict[str, str] = {}  # page -> its text, with pictures and output in place

@@ -1,4 +1,4 @@
-"""The live widget for a model and its sequences: a sweep over p when a sequence is looked at; drawing is ``report``'s."""
+"""The live widget for a model and its sequences: a sweep over p when a sequence is looked at; ``report`` draws."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report's logo with its slider as a widget for notebooks (anywidget); where relevance comes from is the caller's."""
+"""The report's logo with its slider as a widget for notebooks (anywidget); relevance comes from the caller."""
 
 from __future__ import annotations
 

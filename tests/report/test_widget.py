@@ -12,6 +12,7 @@ import torch
 import genoplrp as gp
 from genoplrp.errors import InputError
 
+pytestmark = pytest.mark.filterwarnings("ignore:p = 0.5")
 pytest.importorskip("anywidget", reason="needs the extra genoplrp[notebook]")
 traitlets = pytest.importorskip("traitlets")
 
@@ -26,10 +27,12 @@ def model():
     return torch.nn.Sequential(*layers, torch.nn.Flatten(), torch.nn.Linear(8 * 34, 2))
 
 
-@pytest.fixture(scope="module")
-def X():
+@pytest.fixture(scope="module", name="X")
+def sequences():
     rng = np.random.default_rng(0)
-    return torch.from_numpy(gp.one_hot_encode(["".join(row) for row in rng.choice(list("ACGT"), (3, LENGTH))]))
+    return torch.from_numpy(
+        gp.one_hot_encode(["".join(row) for row in rng.choice(list("ACGT"), (3, LENGTH))])
+    )
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +42,9 @@ def mask():
 
 @pytest.fixture
 def widget(model, X, mask):
-    instances = pd.DataFrame({"sequence": [0, 2], "start": [10, 10], "end": [20, 20], "motif": ["SP1", "YY1"]})
+    instances = pd.DataFrame(
+        {"sequence": [0, 2], "start": [10, 10], "end": [20, 20], "motif": ["SP1", "YY1"]}
+    )
     return gp.explore(model, X, target=1, p=P, mask=mask, instances=instances)
 
 
@@ -78,7 +83,7 @@ def test_a_sequence_is_explained_once_for_all_stops(model, X, monkeypatch):
 def test_each_sequence_has_its_own_target(model, X):
     widget = gp.explore(model, X, target=torch.tensor([0, 1, 0]), p=P)
     widget.sequence = 1
-    assert widget.output == pytest.approx(float(model(X)[1, 1]), rel=1e-5)
+    assert widget.output == pytest.approx(model(X)[1, 1].item(), rel=1e-5)
 
 
 def test_p_goes_to_the_nearest_stop(widget):
@@ -156,9 +161,10 @@ def test_the_slider_changes_logo_scores_and_what_python_hears(page, widget):
     assert picture(page) != before
     assert page.locator("output").text_content() == "0.50"
     assert page.evaluate("window.saved.p") == 0.5
-    assert f"Gini {widget.scores['gini'][2]:.3f} (LRP {widget.scores['gini'][0]:.3f})" in page.locator(
-        ".scores"
-    ).text_content()
+    assert (
+        f"Gini {widget.scores['gini'][2]:.3f} (LRP {widget.scores['gini'][0]:.3f})"
+        in page.locator(".scores").text_content()
+    )
 
 
 def test_choices_reach_python(page):
