@@ -14,6 +14,16 @@ from genoplrp.plotting.arrays import as_array
 
 # Okabe and Ito (2008), the darker ones first.
 SERIES_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#555555")
+METRIC_NAMES = {
+    "gini": "Gini index",
+    "rma": "relevance mass accuracy",
+    "rma_absolute": "relevance mass accuracy, absolute",
+    "rra": "relevance rank accuracy",
+    "average_precision": "average precision",
+    "auroc": "AUROC",
+    "instance_recall": "share of sites recovered",
+    "weakest_share": "weakest site's share",
+}
 _LINE_STYLES = ("-", "--", ":", "-.")
 _MARKERS = "os^Dv<>"
 
@@ -41,7 +51,8 @@ def plot_sweep(
     p : str
         Column of the pruning strength.
     by : str, optional
-        Column that splits the rows (``"method"``): one line per metric and value, told apart by its stroke.
+        Column that splits the rows (``"method"``): one line per metric and value, told apart by
+        its stroke, and of a single metric by its colour too.
     title : str, optional
         Text above the axes.
     figsize : (float, float)
@@ -71,27 +82,31 @@ def plot_sweep(
     groups = (
         [("", table)] if by is None else [(str(key), part) for key, part in table.groupby(by, sort=False)]
     )
+    alone = len(metrics) == 1  # then colours tell the groups apart, else the metrics
     for i, metric in enumerate(metrics):
         for j, (name, part) in enumerate(groups):
             summary = part.groupby(p)[metric].agg(["mean", "sem"])
             x, mean = summary.index.to_numpy(dtype=float), summary["mean"].to_numpy(dtype=float)
             half = 1.96 * summary["sem"].fillna(0).to_numpy(dtype=float)
-            color = SERIES_COLORS[i % len(SERIES_COLORS)]
+            series = j if alone else i
+            color = SERIES_COLORS[series % len(SERIES_COLORS)]
+            title_of = METRIC_NAMES.get(metric, metric)
             ax.plot(
                 x,
                 mean,
                 color=color,
                 linestyle=_LINE_STYLES[j % len(_LINE_STYLES)],
-                marker=_MARKERS[i % len(_MARKERS)],
+                marker=_MARKERS[series % len(_MARKERS)],
                 markersize=3.5,
                 linewidth=1.3,
-                label=f"{metric}, {name}" if name else metric,
+                label=(name if alone else f"{title_of}, {name}") if name else title_of,
             )
             ax.fill_between(x, mean - half, mean + half, color=color, alpha=0.18, linewidth=0)
     quiet_axes(ax)
     ax.set_xlabel("pruned share of relevance p")
-    ax.set_ylabel("score")
-    ax.legend(frameon=False, fontsize=8)
+    ax.set_ylabel(METRIC_NAMES.get(metrics[0], metrics[0]) if alone else "score")
+    if not alone or by is not None:
+        ax.legend(frameon=False, fontsize=8)
     if title:
         ax.set_title(title, fontsize=10, loc="left")
     return ax

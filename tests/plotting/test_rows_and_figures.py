@@ -159,7 +159,22 @@ def test_the_sweep_draws_the_mean_at_each_p_and_a_line_per_method():
     )
     ax = plot_sweep(table, "rma", Figure().subplots(), by="method")
     drawn = {line.get_label(): line.get_ydata().tolist() for line in ax.lines}
-    assert drawn == {"rma, lambda": [0.1, 0.9], "rma, M": [0.3, 0.7]}
+    assert drawn == {"lambda": [0.1, 0.9], "M": [0.3, 0.7]}
+    assert len({line.get_color() for line in ax.lines}) == 2
+    assert ax.get_ylabel() == "relevance mass accuracy"
+
+
+def test_a_sweep_of_several_metrics_has_a_colour_a_metric_and_a_stroke_a_method():
+    table = pd.DataFrame({"p": [0, 0], "gini": [0.5, 0.6], "other": [0.1, 0.2], "method": ["lambda", "M"]})
+    ax = plot_sweep(table, ["gini", "other"], Figure().subplots(), by="method")
+    assert [line.get_label() for line in ax.lines] == [
+        "Gini index, lambda", "Gini index, M", "other, lambda", "other, M",
+    ]  # fmt: skip
+    colors, strokes = (
+        [getattr(line, f"get_{what}")() for line in ax.lines] for what in ("color", "linestyle")
+    )
+    assert colors[0] == colors[1] != colors[2] == colors[3]
+    assert strokes[0] == strokes[2] != strokes[1] == strokes[3]
 
 
 def test_a_sweep_without_its_column_is_named():

@@ -29,6 +29,13 @@ function niceStep(span, most) {
   return [1, 2, 5, 10].map((m) => m * power).find((step) => step >= rough) || rough;
 }
 
+// Short: beside the ticks stands the row's name.
+function tickText(value, step) {
+  const places = Math.max(0, -Math.floor(Math.log10(step)));
+  const text = value === 0 ? "0" : places > 3 || step >= 1e5 ? Number(value.toPrecision(3)).toExponential().replace("e+", "e") : value.toFixed(places);
+  return text.replaceAll("-", "−");
+}
+
 // picture: {rows: [{name, values}], sequence, instances, from, to, flip}; from, to are edges in bases.
 function drawLogo(ctx, width, height, picture, colors) {
   const { rows, sequence, instances, from, to } = picture;
@@ -121,7 +128,7 @@ function drawScale(ctx, y, low, high, y0, tall, name, width, colors) {
   ctx.font = "10px system-ui, sans-serif"; ctx.fillStyle = colors.soft; ctx.textAlign = "right"; ctx.textBaseline = "middle";
   const step = niceStep(high - low, 4);
   for (let k = Math.ceil(low / step); k * step <= high; k++) {
-    const text = (k * step).toFixed(Math.max(0, -Math.floor(Math.log10(step)))).replace("-", "−");
+    const text = tickText(k * step, step);
     ctx.fillText(text, LEFT - 6, y(k * step));
     ctx.beginPath(); ctx.moveTo(LEFT - 3, y(k * step)); ctx.lineTo(LEFT, y(k * step)); ctx.stroke();
   }
