@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from genoplrp.errors import InputError, OutputExistsError
@@ -99,9 +100,10 @@ def save_figure(
         if suffix == "pdf":
             _write_pages(pages, temporary)
         else:
-            # Without the date the same figure makes the same PNG.
+            # Without the date the same figure makes the same file.
             metadata = {"Date": None} if suffix == "svg" else None
-            pages[0].savefig(temporary, format=suffix, dpi=dpi, metadata=metadata)
+            with mpl.rc_context({"svg.hashsalt": "genoplrp"}):  # else an SVG's ids are drawn anew each time
+                pages[0].savefig(temporary, format=suffix, dpi=dpi, metadata=metadata)
         mask = os.umask(0)
         os.umask(mask)
         temporary.chmod(0o666 & ~mask)  # mkstemp makes private files
