@@ -1,5 +1,6 @@
 """The engine: layer-wise relevance propagation with pruning, on the user's own model as it is."""
 
+from genoplrp.relevance.coverage import coverage
 from genoplrp.relevance.deeplift import DeepLift
 from genoplrp.relevance.drivers import FilterWindows, filter_windows
 from genoplrp.relevance.explainer import SWEEP, Explainer
@@ -34,6 +35,7 @@ __all__ = [
     "WSquare",
     "ZBox",
     "ZPlus",
+    "coverage",
     "filter_windows",
     "lrp",
     "most_pruned",

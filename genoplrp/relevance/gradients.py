@@ -84,8 +84,13 @@ class GradientTimesInput(Explainer):
 
 def _ordinary(tracer: Tracer, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Run an operation as it is, on a new tensor where it would change one in place."""
+    tracer.count("neutral", function_name(func)[0])
+    return run_out_of_place(func, args, kwargs)
+
+
+def run_out_of_place(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call a torch function, on a new tensor where it would change one in place."""
     name, _ = function_name(func)
-    tracer.count("neutral", name)
     if name in ACTIVATIONS_IN_PLACE and len(args) > 1 and args[-1] is True:
         args = args[:-1]
     kwargs = {k: v for k, v in kwargs.items() if k != "inplace"}

@@ -74,6 +74,20 @@ def test_the_pruned_gradient_is_the_definition_by_hand():
         torch.testing.assert_close(relevance[i].flatten(), expected, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("activation", [nn.GELU, nn.ELU, nn.Sigmoid, nn.Softplus])
+def test_a_plain_chain_with_smooth_activations_has_its_gradient_not_its_relevance(activation):
+    model = nn.Sequential(
+        nn.Conv1d(4, 6, 5), activation(), nn.MaxPool1d(2), nn.Conv1d(6, 5, 3), activation(), nn.Flatten(), nn.Linear(30, 2)
+    )  # fmt: skip
+    model = randomised(model)
+    X = torch.eye(4)[torch.randint(4, (3, 20), generator=torch.Generator().manual_seed(1))].mT.contiguous()
+    x = X.clone().requires_grad_(True)
+    (gradient,) = torch.autograd.grad(model(x)[:, 1].sum(), x)
+    relevance = GradientTimesInput(model)(X, 1).relevance
+    torch.testing.assert_close(relevance, X * gradient, rtol=1e-4, atol=1e-5 * float(gradient.abs().max()))
+    assert not torch.allclose(relevance, Explainer(model, Epsilon(0.0))(X, 1).relevance, rtol=1e-2)
+
+
 class _Written(nn.Module):
     """One computation, in place and out of place."""
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from genoplrp.relevance import PRESETS, Epsilon, Explainer, Pruning
+from genoplrp.relevance import PRESETS, Epsilon, Explainer, Gamma, Pruning, coverage
 from tests.zoo import convolutional as c
 from tests.zoo import images
 from tests.zoo import sequential as s
@@ -106,7 +106,53 @@ def test_relevance_and_absorbed_add_up_to_the_output(name, preset):
         e = Explainer(model, preset, pruning)(X, target, args=args)
         verdict = e.check(1e-4)
         assert verdict.holds, str(verdict)
+        # Relative to the output alone, too, not only to the relevance in circulation.
+        gap = (verdict.relevance + verdict.absorbed - verdict.output).abs() / verdict.output.abs()
+        assert float(gap.max()) < 1e-4
         assert float(e.relevance.abs().sum()) > 0
+
+
+# Nothing but biases (and the stabilizer) absorbs here: no constant is added, no activation is off zero.
+BIASED_ONLY = [
+    "DeepBind", "DeepSEA", "Basset", "BPNet-profile", "BPNet-counts", "ChromBPNet-bias", "ChromBPNet-profile",
+    "DeepSTARR", "SpliceAI", "U-Net", "SqueezeExcite",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("rule", [Epsilon(1e-9), Gamma(0.25, epsilon=1e-9)])
+@pytest.mark.parametrize("name", BIASED_ONLY)
+def test_without_biases_the_input_alone_adds_up_to_the_output(name, rule):
+    """No books: what a rule hands down is the whole of what came in (the gauge would move weight into a bias)."""
+    model, X, target, args = _build(name)
+    with torch.no_grad():
+        for path, tensor in (*model.named_parameters(), *model.named_buffers()):
+            if path.endswith(("bias", "running_mean")):
+                tensor.zero_()
+    model, X = model.double(), X.double()
+    for pruning in (None, Pruning(0.2)):
+        e = Explainer(model, rule, pruning, diagnostics=False)(X, target, args=args)
+        total, scale = e.relevance.flatten(1).sum(dim=1), e.relevance.flatten(1).abs().sum(dim=1)
+        assert float(((total - e.prediction) / torch.maximum(scale, e.prediction.abs())).abs().max()) < 1e-4
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_every_operation_of_every_architecture_is_ruled_or_neutral_and_none_refused(name):
+    model, X, _, args = _build(name)
+    frame = coverage(model, X, args=args)
+    assert set(frame["kind"]) <= {"ruled", "neutral"}
+    modules = dict(model.named_modules())
+    for kind, operation in (
+        (nn.Conv1d, "conv1d"),
+        (nn.Linear, "linear"),
+        (nn.ReLU, "relu"),
+        (nn.LayerNorm, "layer_norm"),
+    ):
+        for path, module in modules.items():
+            # Fused attention reads the weights of its output layer, and calls no module.
+            if type(module) is kind and not path.endswith("out_proj"):
+                rows = frame[(frame["module"] == path) & (frame["operation"] == operation)]
+                assert len(rows) == 1, path
+                assert rows["kind"].item() == ("neutral" if kind is nn.ReLU else "ruled")
 
 
 @pytest.mark.parametrize("name", [n for n in ZOO if n != "SpliceAI"])
