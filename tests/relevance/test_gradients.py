@@ -77,7 +77,8 @@ def test_the_pruned_gradient_is_the_definition_by_hand():
 @pytest.mark.parametrize("activation", [nn.GELU, nn.ELU, nn.Sigmoid, nn.Softplus])
 def test_a_plain_chain_with_smooth_activations_has_its_gradient_not_its_relevance(activation):
     model = nn.Sequential(
-        nn.Conv1d(4, 6, 5), activation(), nn.MaxPool1d(2), nn.Conv1d(6, 5, 3), activation(), nn.Flatten(), nn.Linear(30, 2)
+        nn.Conv1d(4, 6, 5), activation(), nn.MaxPool1d(2), nn.Conv1d(6, 5, 3), activation(),
+        nn.Flatten(), nn.Linear(30, 2),
     )  # fmt: skip
     model = randomised(model)
     X = torch.eye(4)[torch.randint(4, (3, 20), generator=torch.Generator().manual_seed(1))].mT.contiguous()
