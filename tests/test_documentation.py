@@ -1,14 +1,18 @@
 """What the documents print runs: the Python blocks of the pages, and the docstrings' examples."""
 
+import contextlib
 import doctest
 import importlib
 import pkgutil
 import re
+import shlex
 from pathlib import Path
 
+import click
 import pytest
 
 import genoplrp
+from genoplrp.cli.main import cli
 
 ROOT = Path(__file__).parent.parent
 PAGES = [p for p in sorted((ROOT / "docs").glob("**/*.md")) if "```python" in p.read_text()]
@@ -30,6 +34,29 @@ def test_the_examples_of_a_module_run(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = doctest.testmod(importlib.import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE)
     assert result.failed == 0
+
+
+def printed_commands() -> list[tuple[str, str]]:
+    """Each ``genoplrp ...`` that a page's shell blocks print: (page, line), continued lines joined."""
+    found = []
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]:
+        for block in re.findall(r"```(?:bash|sh|console)\n(.*?)```", page.read_text(), re.DOTALL):
+            for line in block.replace("\\\n", " ").splitlines():
+                command = line.strip().removeprefix("$ ")
+                if command.startswith("genoplrp "):
+                    found.append((page.name, command))
+    return found
+
+
+@pytest.mark.parametrize(("page", "line"), printed_commands())
+def test_a_printed_command_is_understood(page, line):
+    words = shlex.split(line, comments=True)[1:]
+    if "|" in words:
+        words = words[: words.index("|")]
+    command = cli.get_command(click.Context(cli), words[0])
+    assert command is not None, f"{page}: there is no command {words[0]}"
+    with contextlib.suppress(click.exceptions.Exit):  # --help, --list
+        command.make_context(words[0], words[1:])  # parsed and checked, not run
 
 
 def test_every_public_name_is_there():
