@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _MOST_LETTERS = 400
 _ROWS = 5
+_LOW = 0.3  # height of letters that are not planted
+_PARTS = ("train", "valid", "test")
 _LEFT = " style='text-align:left'"
 
 
@@ -163,7 +165,8 @@ def dataset_html(data: Any) -> str:
     True
     """
     n = len(data.sequences)
-    parts = [str(part) for part in dict.fromkeys(data.split)]
+    found = set(map(str, data.split))
+    parts = [*(part for part in _PARTS if part in found), *sorted(found - set(_PARTS))]
     rows = []
     for part in parts:
         labels = data.labels[data.split == part]
@@ -175,12 +178,16 @@ def dataset_html(data: Any) -> str:
     if not n or not len(data.instances) or data.length > _MOST_LETTERS:
         return repr_html("Dataset", facts, rows=rows)
     shown = int(data.instances["sequence"].iloc[0])
+    planted = data.instances[data.instances["sequence"] == shown]
+    height = np.full(data.length, _LOW)
+    for start, end in zip(planted["start"], planted["end"], strict=True):
+        height[start:end] = 1.0
     return repr_html(
         "Dataset",
         facts,
-        logo=data.subset([shown]).one_hot()[0],
+        logo=data.subset([shown]).one_hot()[0] * height,
         caption=f"{data.names[shown]} and what is planted in it",
-        highlight=data.instances[data.instances["sequence"] == shown],
+        highlight=planted,
         rows=rows,
     )
 

@@ -78,6 +78,7 @@ def test_a_data_set_shows_its_parts_and_what_is_planted():
     html = dataset_html(data)
     shown = cells(html)
     assert "30 sequences of 200 bp" in shown
+    assert [word for word in shown if word in ("train", "valid", "test")] == ["train", "valid", "test"]
     assert shown[shown.index("train") + 1] == str((data.split == "train").sum())
     assert picture(html).startswith(b"\x89PNG")
 
