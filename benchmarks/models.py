@@ -60,6 +60,9 @@ RECIPES: dict[str, Recipe] = {
     "koo, 128 filters, both strands": Recipe(
         "koo", {"parameters": {"filters": (128, 64)}, "reverse_complement": True}
     ),
+    "koo, 128 filters, both strands, 40 epochs": Recipe(
+        "koo", {"parameters": {"filters": (128, 64)}, "reverse_complement": True, "epochs": 40}
+    ),
     "bpnet": Recipe("bpnet"),
     "bpnet, both strands": Recipe("bpnet", {"reverse_complement": True}),
     "deepstarr": Recipe("deepstarr"),

@@ -45,7 +45,7 @@ def test_the_documented_table_of_presets_says_what_is_measured() -> None:
     text = (Path(list_presets.__code__.co_filename).parent / "presets" / "README.md").read_text()
     rows = [line.strip("| ").split(" | ") for line in text.split("\n") if line.startswith("| `")]
     assert {row[0].strip("`") for row in rows} == set(list_presets())
-    for name, task, tests, prevalence, mask, oracle in rows:
+    for name, task, tests, prevalence, mask, oracle, *_ in rows:
         found = describe(name.strip("`"), n=400, seed=1)
         row = found.tasks.loc[task]
         assert tests == found.spec.tests
