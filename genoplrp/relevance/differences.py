@@ -206,7 +206,7 @@ class _Winner(torch.autograd.Function):
     """``y = max(x)`` over windows or an axis.
 
     Where ``y > y0`` the largest entry of x gets ``y - y0``, elsewhere the largest of x0: its own difference has the
-    same sign and is at least as large, so that the multiplier lies between 0 and 1.
+    same sign and is at least as large, so that the multiplier lies between 0 and 1. Among equals torch chooses.
     """
 
     @staticmethod

@@ -137,8 +137,12 @@ class Explanation:
         Raises
         ------
         InputError
-            If the explanation was made without diagnostics.
+            If the explanation was made without diagnostics, or is an average over p.
         """
+        if "average" in self.settings:
+            raise InputError(
+                "an average over p is scaled to one mass and has no books: check the maps of Explainer.sweep()"
+            )
         if not self.ledgers and len(self):
             raise InputError("check() needs the books: explain with Explainer(..., diagnostics=True)")
         n = len(self)

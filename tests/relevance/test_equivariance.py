@@ -11,7 +11,16 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from genoplrp.relevance import PRESETS, Epsilon, Explainer, Gamma, Preset, Pruning
+from genoplrp.relevance import (
+    PRESETS,
+    DeepLift,
+    Epsilon,
+    Explainer,
+    Gamma,
+    GradientTimesInput,
+    Preset,
+    Pruning,
+)
 
 
 def _reverse_complement(x):
@@ -125,6 +134,16 @@ def test_every_rule_commutes_with_the_reverse_complement(model, preset):
 def test_pruning_commutes_with_the_reverse_complement(model, pruning):
     model = model()
     _assert_equivariant(model, Explainer(model, pruning=_pruning(pruning)), _one_hot(), _reverse_complement)
+
+
+@pytest.mark.parametrize("pruning", ["none", "lambda", "M", "auto"])
+@pytest.mark.parametrize("model", [Siamese, Tied])
+def test_gradients_and_differences_commute_with_the_reverse_complement(model, pruning):
+    model, pruning = model(), _pruning(pruning)
+    _assert_equivariant(model, GradientTimesInput(model, pruning), _one_hot(), _reverse_complement)
+    # Not the uniform reference: there a maximum over positions is tied, and torch's pooling takes the first.
+    explain = DeepLift(model, pruning, references=lambda X: X.flip(2)[:, None])
+    _assert_equivariant(model, explain, _one_hot(), _reverse_complement)
 
 
 @pytest.mark.parametrize("preset", ["gamma", "epsilon", "epsilon-plus-flat"])

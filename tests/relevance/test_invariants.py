@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from genoplrp.errors import NonFiniteError
+from genoplrp.errors import InputError, NonFiniteError
 from genoplrp.relevance import PRESETS, Epsilon, Explainer, Pruning, lrp, plrp
 
 seeds = st.integers(0, 2**31)
@@ -232,6 +232,12 @@ def test_the_average_over_p_lies_between_its_maps_and_has_the_first_ones_mass(se
         expected = sum(m / mass for m, mass in zip(maps, masses, strict=True)) * masses[0] / 3
         torch.testing.assert_close(e.relevance, expected, rtol=1e-9, atol=1e-12)
     assert bool(torch.isfinite(e.relevance).all())
+
+
+def test_an_average_over_p_says_that_it_has_no_books():
+    model = Small(0, torch.float64)
+    with pytest.raises(InputError, match=r"average over p.*sweep"):
+        Explainer(model).average(_one_hot(0, 2, torch.float64)).check()
 
 
 def test_the_average_of_maps_without_positive_relevance_is_finite():
