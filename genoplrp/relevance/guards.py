@@ -74,7 +74,7 @@ def check_model(model: object) -> nn.Module:
     InputError
         If it is not a module.
     UnsupportedModelError
-        If it, or a part of it, is compiled, scripted, traced or runs in other threads.
+        If it, or a part of it, is compiled, scripted, traced, quantized, never initialised, or runs in other threads.
     """
     if not isinstance(model, nn.Module):
         hint = " (a class: make an instance of it)" if isinstance(model, type) else ""
@@ -90,6 +90,17 @@ def check_model(model: object) -> nn.Module:
             raise UnsupportedModelError(
                 f"the model cannot be explained: {where} is a TorchScript module, whose operations are hidden; "
                 "hand in the nn.Module it was made from"
+            )
+        if ".quantized" in type(module).__module__:
+            raise UnsupportedModelError(
+                f"the model cannot be explained: {where} is quantized ({type(module).__name__}); hand in the model in "
+                "floating point that it was made from"
+            )
+        lazy = next((k for k, p in module.named_parameters(recurse=False) if nn.parameter.is_lazy(p)), None)
+        if lazy is not None:
+            raise UnsupportedModelError(
+                f"the model cannot be explained: {where} ({type(module).__name__}) has not seen data yet, so its "
+                f"{lazy} has no shape; run the model once, or load its weights"
             )
         if isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
             raise UnsupportedModelError(

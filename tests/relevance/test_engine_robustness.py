@@ -525,6 +525,8 @@ def test_models_whose_operations_are_hidden_are_refused_with_the_way_out():
         (torch.compile(plain), "_orig_mod"),
         (nn.Sequential(torch.compile(plain)), "its part '0'"),
         (nn.DataParallel(plain), "model.module"),
+        (torch.ao.quantization.quantize_dynamic(plain, {nn.Linear}), "floating point"),
+        (nn.Sequential(nn.LazyConv1d(3, 5)), r"part '0' \(LazyConv1d\) has not seen data"),
     ):
         with pytest.raises(UnsupportedModelError, match=way_out):
             Explainer(model)
