@@ -51,8 +51,8 @@ def command(
     """Make a report of RUN (a folder of genoplrp quickstart): logos drawn in the browser, with a slider over p.
 
     The file needs nothing else: no network, no server. It holds the relevance of every sequence at every stop of the
-    slider, one byte a base: 200 sequences of 200 bp take about 4 MB. For long windows or many sequences leave out what you
-    do not need: --rules gamma --methods lambda makes it four times smaller (500 of 5,000 bp: 60 MB).
+    slider, one byte a base: 200 sequences of 200 bp take about 4 MB. For long windows or many sequences leave out
+    what you do not need: --rules gamma --methods lambda makes it four times smaller (500 of 5,000 bp: 60 MB).
     """
     import numpy as np
 
