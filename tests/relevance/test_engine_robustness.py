@@ -13,7 +13,18 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from genoplrp.errors import InputError, NonFiniteError, UnsupportedModelError, UnsupportedOperationError
-from genoplrp.relevance import Explainer, Explanation, Gamma, Pruning, lrp, plrp, register_operation
+from genoplrp.relevance import (
+    DeepLift,
+    Explainer,
+    Explanation,
+    Gamma,
+    GradientTimesInput,
+    Pruning,
+    filter_windows,
+    lrp,
+    plrp,
+    register_operation,
+)
 
 
 class Net(nn.Module):
@@ -606,6 +617,22 @@ def test_a_gpu_gives_the_same_map(on):
     assert e.relevance.device.type == "cpu"
     torch.testing.assert_close(e.relevance, expected.relevance, rtol=1e-9, atol=1e-11)
     assert e.check(1e-10).holds
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_other_explanations_filters_and_the_faithful_p_are_the_same_on_a_gpu():
+    model, X = Net().double(), _one_hot().double()
+    pruning, faithful = Pruning(0.1), Pruning("faithful")
+    shuffled = X.flip(2)[:, None]
+
+    def everything(device):
+        yield GradientTimesInput(model, pruning, device=device)(X).relevance
+        yield DeepLift(model, pruning, references=lambda _: shuffled, device=device)(X).relevance
+        yield Explainer(model, pruning=faithful, device=device)(X).relevance
+        yield filter_windows(Explainer(model, pruning=pruning, device=device), X, "conv").contributions
+
+    for here, there in zip(everything("cpu"), everything("cuda"), strict=True):
+        torch.testing.assert_close(there, here, rtol=1e-9, atol=1e-11)
 
 
 # -- the result ----------------------------------------------------------------------------------------------------
