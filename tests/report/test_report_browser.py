@@ -216,14 +216,12 @@ def test_zoom_and_pan_by_keys_wheel_drag_and_buttons(page):
 
 def ink(page, color: tuple[int, int, int]) -> np.ndarray:
     """Where on the logo a colour is, as a boolean image."""
-    flat = page.evaluate("""(color) => { const c = document.getElementById('logo'), d = c.getContext('2d')
-        .getImageData(0, 0, c.width, c.height).data, hit = [];
-        for (let i = 0; i < d.length; i += 4) if (Math.abs(d[i] - color[0]) + Math.abs(d[i+1] - color[1])
-            + Math.abs(d[i+2] - color[2]) < 40) hit.push(i / 4);
-        return [c.width, c.height, hit]; }""", list(color))  # fmt: skip
-    width, height, hits = flat
-    image = np.zeros(width * height, dtype=bool)
-    image[hits] = True
+    width, height, hits = page.evaluate("""(color) => { const c = document.getElementById('logo'),
+        d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data, hit = new Uint8Array(d.length / 4);
+        for (let i = 0; i < d.length; i += 4) hit[i / 4] = Math.abs(d[i] - color[0]) + Math.abs(d[i+1] - color[1])
+            + Math.abs(d[i+2] - color[2]) < 40;
+        return [c.width, c.height, hit.join('')]; }""", list(color))  # fmt: skip
+    image = np.frombuffer(hits.encode(), dtype="S1") == b"1"
     return image.reshape(height, width)
 
 
