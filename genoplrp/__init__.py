@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from genoplrp.evaluation import benchmark, score
     from genoplrp.pipeline.explore import explore
     from genoplrp.plotting import plot_logo, plot_logos, plot_motif
-    from genoplrp.relevance import Explainer, Explanation, Pruning, lrp, plrp
+    from genoplrp.relevance import Explainer, Explanation, Pruning, consensus, lrp, plrp
     from genoplrp.sequence import one_hot_decode, one_hot_encode, read_fasta, reverse_complement
     from genoplrp.synthetic import Dataset, load_spec, simulate
     from genoplrp.training import TrainedModel, load_model, train
@@ -26,6 +26,7 @@ _HOME = {
     "Pruning": "relevance",
     "TrainedModel": "training",
     "benchmark": "evaluation",
+    "consensus": "relevance",
     "explore": "pipeline.explore",
     "load_model": "training",
     "load_spec": "synthetic",
@@ -51,6 +52,7 @@ __all__ = [
     "TrainedModel",
     "__version__",
     "benchmark",
+    "consensus",
     "explore",
     "load_model",
     "load_spec",

@@ -5,6 +5,7 @@ A piece that exists is not made again, so an interrupted run goes on where it wa
 
 from __future__ import annotations
 
+import copy
 import json
 import time
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from genoplrp.evaluation.instances import score_recovery
 from genoplrp.evaluation.job import Job
 from genoplrp.evaluation.maps import Maps
 from genoplrp.evaluation.methods import explain_with, output_function
-from genoplrp.evaluation.plan import Cell, Plan
+from genoplrp.evaluation.plan import SLOW, Cell, Plan
 from genoplrp.evaluation.pointing import pointing_game, signal_contrast, top_k_intersection, weighted_cosine
 from genoplrp.evaluation.removals import Removals, infidelity, random_removals, sensitivity_n
 from genoplrp.evaluation.robustness import score_robustness
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from genoplrp.training import TrainedModel
 
 KEYS = ["dataset", "architecture", "seed", "method", "sequence"]
-SANITY_SEQUENCES = 20
+SANITY_SEQUENCES = 5
 
 
 class CellRun:
@@ -113,8 +114,10 @@ class CellRun:
 
     def _run_method(self, name: str) -> None:
         ready = self._prepare()
+        if name in SLOW:
+            ready = ready.first(self.plan.n_slow)
         maps = self._explain(name, ready)
-        if self.plan.sanity:
+        if self.plan.sanity and not name.startswith("views:"):
             self._score_sanity(name, ready, maps)
         table = self._score(name, ready, maps)
         write_csv(table, self._scores_path(name), overwrite=True)
@@ -178,7 +181,7 @@ class CellRun:
         table = pd.concat(tables, axis=1)
         table["sensitivity_n"] = sensitivity_n(maps, ready.removals)
         table["infidelity"] = infidelity(maps, ready.removals)
-        if plan.n_robust:
+        if plan.n_robust and not name.startswith("views:"):
             some = slice(0, plan.n_robust)
 
             def explain(changed: np.ndarray) -> Maps:
@@ -239,6 +242,18 @@ class _Ready:
         self.predict = output_function(fit.model, self.target)
         self.removals: Removals = random_removals(self.predict, self.X, fill=plan.fill)
 
+    def first(self, n: int) -> _Ready:
+        """Make the same of the first sequences only."""
+        if n >= len(self.rows):
+            return self
+        some = copy.copy(self)
+        some.rows, some.X, some.mask = self.rows[:n], self.X[:n], self.mask[:n]
+        some.information = self.information[:n]
+        some.sites = self.sites[self.sites["sequence"] < n]
+        some.all_sites = self.all_sites[self.all_sites["sequence"] < n]
+        some.removals = Removals(self.removals.subsets[:n], self.removals.drop[:n])
+        return some
+
     def job(self, seed: int, X: np.ndarray | None = None) -> Job:
         return Job(self.fit.model, self.X if X is None else X, self.target, seed, self.motifs)
 
@@ -276,12 +291,13 @@ def _faithfulness(plan: Plan, ready: _Ready, maps: Maps) -> pd.DataFrame:
     """
     import pandas as pd
 
-    curves = deletion_insertion(ready.predict, ready.X, maps, fill=plan.fill, n_fills=plan.n_fills).to_frame()
+    X, maps = ready.X[: plan.n_faithful], maps[: plan.n_faithful]
+    curves = deletion_insertion(ready.predict, X, maps, fill=plan.fill, n_fills=plan.n_fills).to_frame()
     span = curves["span"].mean()
     span = span if span > 0 else np.nan
     curves["deletion"] = 1 - curves["deletion_drop"] / span
     curves["insertion"] = curves["insertion_gain"] / span
-    named = sufficiency_necessity(ready.predict, ready.X, maps, fill=plan.fill, n_fills=plan.n_fills)
+    named = sufficiency_necessity(ready.predict, X, maps, fill=plan.fill, n_fills=plan.n_fills)
     return pd.concat([curves, named], axis=1)
 
 

@@ -16,20 +16,25 @@ from genoplrp.errors import InputError
 from genoplrp.evaluation.controls import sharpen_at_gini, threshold_at_gini, weight_by_contiguity
 from genoplrp.evaluation.job import Job, Method, per_nucleotide
 from genoplrp.evaluation.maps import Maps
+from genoplrp.evaluation.robustness import reverse_strand, shift
 from genoplrp.evaluation.sparsity import gini
 
 if TYPE_CHECKING:
     from genoplrp.relevance import Pruning
 
 LRP_NAME = re.compile(
-    r"(?:lrp|plrp-(?P<kind>lambda|M-literal|M|auto|effective|total|average)(?:-(?P<p>[\d.e-]*\d))?(?P<input>-input)?)"
+    r"(?:lrp|consensus(?:-(?P<view_p>[\d.e-]*\d))?|plrp-(?P<kind>lambda|M-literal|M|auto|effective|total|average)(?:-(?P<p>[\d.e-]*\d))?(?P<input>-input)?)"
     r"@(?P<preset>[\w-]+)"
 )
+#: Shift in bases, going round, and whether the other strand is explained.
+VIEWS = ((0, False), (1, True), (2, False), (3, True))
 _TAKES_MIXTURES = ("gradient-x-input", "gradient-x-input-corrected", "integrated-gradients", "smoothgrad")
 
 
 def lrp_method(name: str, matched: re.Match[str]) -> Method:
     """Make a method of the engine's, from a name that `LRP_NAME` took apart."""
+    if name.startswith("consensus"):
+        return _consensus(name, matched)
     kind, share, prunes_input, preset = matched.group("kind", "p", "input", "preset")
     p = None if share is None else float(share)
     if (kind in ("lambda", "M", "M-literal", "total")) != (p is not None):
@@ -51,6 +56,44 @@ def lrp_method(name: str, matched: re.Match[str]) -> Method:
         return explanation.relevance
 
     return Method(name, "LRP" if kind is None else "PLRP", explain)
+
+
+def _consensus(name: str, matched: re.Match[str]) -> Method:
+    share, preset = matched.group("view_p", "preset")
+    if share is not None and not 0 <= float(share) < 1:
+        raise InputError(f"{name!r}: p must lie in [0, 1); got {share}")
+
+    def explain(job: Job) -> Any:
+        import torch
+
+        from genoplrp.relevance import Explainer, consensus
+
+        pruning = None if share is None else _pruning("lambda", float(share), False)
+        explainer = Explainer(job.model, preset, pruning, batch_size=job.batch_size, diagnostics=False)
+        return consensus(explainer, torch.as_tensor(job.X), job.target).relevance
+
+    return Method(name, "PLRP", explain)
+
+
+def viewed_method(name: str, base: Method) -> Method:
+    """Make the average of a method over four shifts, two of them on the other strand: what views alone are worth."""
+    if base.needs:
+        raise InputError(f"{name!r}: {base.name} is made from other maps; take the views of those")
+
+    def explain(job: Job) -> Maps:
+        total = np.zeros((len(job.X), job.X.shape[2]))
+        for by, other_strand in VIEWS:
+            changes = [shift(by)] + [reverse_strand()] * other_strand
+            X = job.X
+            for change in changes:
+                X = change.apply(X, np.random.default_rng(0))
+            maps = per_nucleotide(base.explain(replace(job, X=np.ascontiguousarray(X))))
+            for change in reversed(changes):
+                maps = change.undo(maps)
+            total += maps
+        return total / len(VIEWS)
+
+    return Method(name, "control", explain)
 
 
 def averaged_method(name: str, kind: str, base: Method) -> Method:

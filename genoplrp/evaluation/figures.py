@@ -46,6 +46,7 @@ _FAMILY_COLORS = {
     "control": _COLORS[6],
     "rival": _COLORS[2],
     "partial sequences": _COLORS[3],
+    "consensus": _COLORS[4],
 }
 
 
@@ -287,6 +288,8 @@ def _label_points(ax: Any, points: dict[str, tuple[float, float]]) -> None:
 
 
 def _family(name: str) -> str:
+    if name.startswith("consensus"):
+        return "consensus"
     if name.startswith(("knockout:", "path:", "mean:")):
         return "partial sequences"
     if name.startswith("plrp-"):

@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genoplrp.errors import InputError
-from genoplrp.evaluation.derived import CONTROLS, LRP_NAME, averaged_method, lrp_method, mean_of_shares
+from genoplrp.evaluation.derived import (
+    CONTROLS,
+    LRP_NAME,
+    averaged_method,
+    lrp_method,
+    mean_of_shares,
+    viewed_method,
+)
 from genoplrp.evaluation.job import Job, Method, per_nucleotide
 from genoplrp.evaluation.maps import Maps
 
@@ -40,12 +47,15 @@ def get_method(name: str) -> Method:
           ``plrp-effective@PRESET``, ``plrp-total-P@PRESET`` (P stated over the whole depth), ``plrp-average@PRESET``
           (mean over p up to 0.25), each with ``-input`` before the ``@`` to prune the input too; without ``@PRESET``
           the preset is gamma;
+        - ``consensus@PRESET`` and ``consensus-P@PRESET``: `genoplrp.consensus`, eight views of each sequence, half of
+          them pruned (P = 0.15 unless given);
         - ``threshold:NAME`` and ``sharpen:NAME``: the plain LRP map of NAME's preset, brought to the Gini index of the
           positive part of NAME's map; ``contiguity:NAME``: NAME's map weighted by its own running mean;
         - ``knockout:NAME``: NAME averaged over contexts in which random halves of the sequence are neutral (for
           gradients, LRP and PLRP), see `genoplrp.evaluation.average_over_knockouts`; ``path:NAME``: over the path from
           the uniform column, see `genoplrp.evaluation.average_over_path`; ``mean:NAME+NAME``: of maps in units of
-          their positive mass;
+          their positive mass; ``views:NAME``: NAME averaged over four shifts, two of them on the other strand, the
+          control for what the views of a consensus do for any method;
         - a name given to `register_method`.
 
     Returns
@@ -68,6 +78,8 @@ def get_method(name: str) -> Method:
     prefix, _, rest = name.partition(":")
     if rest and prefix in ("knockout", "path"):
         return averaged_method(name, prefix, get_method(rest))
+    if rest and prefix == "views":
+        return viewed_method(name, get_method(rest))
     if rest and prefix == "mean":
         parts = tuple(get_method(part).name for part in rest.split("+"))
         return Method(name, "PLRP", mean_of_shares, parts)
@@ -82,8 +94,8 @@ def get_method(name: str) -> Method:
     if matched is None:
         raise InputError(
             f"unknown method {name!r}; choose from {', '.join(_FIXED)}, lrp@PRESET, plrp-lambda-0.15@PRESET, "
-            "plrp-M-0.15@PRESET, plrp-auto@PRESET, plrp-average@PRESET, threshold:NAME, sharpen:NAME, contiguity:NAME, "
-            "knockout:NAME, path:NAME, mean:NAME+NAME"
+            "plrp-M-0.15@PRESET, plrp-auto@PRESET, plrp-average@PRESET, consensus@PRESET, threshold:NAME, "
+            "sharpen:NAME, contiguity:NAME, knockout:NAME, path:NAME, views:NAME, mean:NAME+NAME"
         )
     return lrp_method(name, matched)
 
@@ -113,7 +125,7 @@ def full_name(name: str) -> str:
         return f"{prefix}:{full_name(rest)}"
     if name in _FIXED:
         return name
-    if (name == "lrp" or name.startswith("plrp-")) and "@" not in name:
+    if (name == "lrp" or name.startswith(("plrp-", "consensus"))) and "@" not in name:
         name = f"{name}@{DEFAULT_PRESET}"
     return re.sub(r"-(\d*\.\d+|\d+)(?=[-@])", lambda m: f"-{float(m.group(1)):g}", name)
 
@@ -145,7 +157,7 @@ def register_method(name: str, explain: Callable[[Job], Any]) -> Method:
     'user'
     """
     taken = name in _FIXED and _FIXED[name].family != "user"
-    if taken or ":" in name or "@" in name or name.startswith(("lrp", "plrp-")):
+    if taken or ":" in name or "@" in name or name.startswith(("lrp", "plrp-", "consensus")):
         raise InputError(
             f"the method name {name!r} is taken or reserved; choose another, without ':' and '@'"
         )
@@ -305,25 +317,22 @@ def default_methods(*, quick: bool = False, p: Sequence[float] = (0.05, 0.15, 0.
     if not quick:
         rivals[2:2] = ["gradient", "gradient-x-input-corrected", "smoothgrad"]
         presets += ["zplus", "zplus-all", "epsilon-plus-flat", "epsilon-gamma-box"]
-    names = rivals + [f"lrp@{preset}" for preset in presets] + ["contiguity:lrp@gamma"]
+    names = rivals + [f"lrp@{preset}" for preset in presets]
+    middle = p[len(p) // 2]
     for preset in presets[:2]:
-        for share in p:
+        for share in p if preset == "gamma" else (middle,):
             pruned = f"plrp-lambda-{share:g}@{preset}"
             names += [pruned, f"threshold:{pruned}", f"sharpen:{pruned}"]
-        names += [f"plrp-M-{p[len(p) // 2]:g}@{preset}", f"plrp-auto@{preset}", f"plrp-average@{preset}"]
+        names += [f"plrp-M-{middle:g}@{preset}", f"plrp-auto@{preset}"]
+    names += ["plrp-average@gamma", "path:lrp@gamma", f"knockout:plrp-lambda-{middle:g}@gamma"]
     names += [
-        "knockout:gradient-x-input-corrected",
-        "knockout:lrp@gamma",
-        "knockout:plrp-auto@gamma",
-        "path:lrp@gamma",
+        f"mean:path:lrp@gamma+knockout:plrp-lambda-{middle:g}@gamma",
+        "views:lrp@gamma",
+        "consensus@gamma",
     ]
-    names += [f"knockout:plrp-lambda-{share:g}@gamma" for share in p[:2]]
-    names += [f"mean:path:lrp@gamma+knockout:plrp-lambda-{share:g}@gamma" for share in p[:2]]
+    names += [f"contiguity:{name}" for name in ("lrp@gamma", "consensus@gamma", *rivals[-3:-1])]
     if not quick:
-        names += [f"plrp-auto@{preset}" for preset in presets[2:4]]
-        names += [
-            f"plrp-lambda-{p[len(p) // 2]:g}-input@gamma",
-            "plrp-total-0.25@gamma",
-            "plrp-effective@gamma",
-        ]
+        names += [f"views:{name}" for name in rivals[-3:-1]]
+        names += [f"plrp-lambda-{middle:g}@zplus-all", f"sharpen:plrp-lambda-{middle:g}@zplus-all"]
+        names += [f"plrp-lambda-{middle:g}-input@gamma", "plrp-total-0.25@gamma", "plrp-effective@gamma"]
     return names

@@ -13,7 +13,20 @@ from genoplrp.evaluation.fills import FILLS, Fill
 from genoplrp.evaluation.methods import SWEEP_P, default_methods, full_name, get_method
 
 #: Settings that every cell of one folder must share; the others may grow from run to run.
-FIXED = ("n_sequences", "n_explain", "n_robust", "epochs", "task", "fill", "n_fills", "data_seed")
+FIXED = (
+    "n_sequences",
+    "n_explain",
+    "n_slow",
+    "n_faithful",
+    "n_robust",
+    "epochs",
+    "task",
+    "fill",
+    "n_fills",
+    "data_seed",
+)
+#: What takes a hundred passes and more for one sequence.
+SLOW = ("ism", "views:integrated-gradients", "views:deeplift-shap")
 
 
 class Cell(NamedTuple):
@@ -47,10 +60,14 @@ class Plan:
         Sequences to simulate for each preset.
     n_explain : int
         At most so many sequences of each cell are explained: positives of the test part that are predicted correctly.
+    n_slow : int
+        At most so many by the slow methods (`SLOW`): the first of them, so that all comparisons are paired.
+    n_faithful : int
+        So many of them are asked about with bases taken away (deletion, insertion, sufficiency, necessity).
     n_robust : int
-        So many of them are explained again under changes (0: robustness is left out).
+        So many of them are explained again under changes (0: robustness is left out, as it is for ``views:``).
     sanity : bool
-        Compare with randomised networks, on at most 20 sequences.
+        Compare with randomised networks, on at most 5 sequences (not for ``views:``).
     epochs : int, optional
         Most epochs of training; None for the trainer's default.
     task : int or str
@@ -80,12 +97,14 @@ class Plan:
     methods: tuple[str, ...] = ()
     n_sequences: int = 20_000
     n_explain: int = 300
-    n_robust: int = 50
+    n_slow: int = 100
+    n_faithful: int = 75
+    n_robust: int = 6
     sanity: bool = True
     epochs: int | None = None
     task: int | str = 0
     fill: Fill = "dinucleotide"
-    n_fills: int = 4
+    n_fills: int = 2
     data_seed: int = 0
 
     def __post_init__(self) -> None:
@@ -94,7 +113,14 @@ class Plan:
             if not values or len(set(values)) != len(values):
                 raise InputError(f"{name} must be a list without repetitions; got {list(values)}")
             object.__setattr__(self, name, values)
-        for name, least in (("n_sequences", 10), ("n_explain", 1), ("n_robust", 0), ("n_fills", 1)):
+        for name, least in (
+            ("n_sequences", 10),
+            ("n_explain", 1),
+            ("n_slow", 1),
+            ("n_faithful", 1),
+            ("n_robust", 0),
+            ("n_fills", 1),
+        ):
             if getattr(self, name) < least:
                 raise InputError(f"{name} must be at least {least}; got {getattr(self, name)}")
         if self.fill not in FILLS:
@@ -157,7 +183,7 @@ def quick_plan(dataset: str = "koo2021_fixed") -> Plan:
         methods=tuple(default_methods(quick=True, p=(0.05, 0.15))),
         n_sequences=20_000,
         n_explain=150,
-        n_robust=10,
+        n_robust=6,
         sanity=False,
         n_fills=2,
     )

@@ -120,11 +120,20 @@ def comparison_pairs(methods: Sequence[str]) -> list[tuple[str, str]]:
     rivals = [name for name in ("integrated-gradients", "deeplift-shap", "ism") if name in known]
     pairs = []
     for name in methods:
-        if not name.startswith(("plrp-", "knockout:plrp-", "path:", "mean:")):
+        if not name.startswith(("plrp-", "knockout:plrp-", "path:", "mean:", "consensus", "views:lrp")):
             continue
         plain = f"lrp@{name.rpartition('@')[2]}"
         candidates = [plain, f"threshold:{name}", f"sharpen:{name}", f"contiguity:{plain}", *rivals]
+        if name.startswith("consensus"):
+            candidates += [f"views:{other}" for other in (plain, *rivals)]
         pairs += [(name, reference) for reference in candidates if reference in known]
+        weighted = f"contiguity:{name}"
+        if name.startswith("consensus") and weighted in known:
+            pairs += [
+                (weighted, f"contiguity:{rival}")
+                for rival in (plain, *rivals)
+                if f"contiguity:{rival}" in known
+            ]
     return pairs
 
 

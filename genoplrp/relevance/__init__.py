@@ -12,6 +12,7 @@ from genoplrp.relevance.presets import PRESETS, Preset, RuleBook, register_prese
 from genoplrp.relevance.pruning import Pruning, register_policy
 from genoplrp.relevance.rules import AlphaBeta, Blend, Epsilon, Flat, Gamma, Part, Rule, WSquare, ZBox, ZPlus
 from genoplrp.relevance.tracing import register_operation
+from genoplrp.relevance.views import View, consensus, consensus_views
 
 __all__ = [
     "PRESETS",
@@ -32,9 +33,12 @@ __all__ = [
     "Pruning",
     "Rule",
     "RuleBook",
+    "View",
     "WSquare",
     "ZBox",
     "ZPlus",
+    "consensus",
+    "consensus_views",
     "coverage",
     "filter_windows",
     "lrp",
