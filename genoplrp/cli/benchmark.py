@@ -27,6 +27,7 @@ import click
 @click.option(
     "--n-explain", type=click.IntRange(1), help="Sequences to explain for each network.  [default: 300]"
 )
+@click.option("--random-labels", is_flag=True, help="Compare with networks trained on permuted labels, too.")
 @click.option("--epochs", type=click.IntRange(1), help="Most epochs of training.")
 @click.option("--task", help="Task to explain, by name or number.  [default: the first]")
 @click.option("--seed", type=int, help="Seed of the data sets.  [default: 0]")
@@ -43,6 +44,7 @@ def command(
     seeds: int | None,
     n_sequences: int | None,
     n_explain: int | None,
+    random_labels: bool,
     epochs: int | None,
     task: str | None,
     seed: int | None,
@@ -71,6 +73,7 @@ def command(
         "data_seed": seed,
         "task": int(task) if task is not None and task.isdigit() else task,
         "methods": method or None,
+        "random_labels": random_labels or None,
     }
     settings = {name: value for name, value in given.items() if value is not None}
     folders = {Path(name).name: Path(name) for name in dataset if Path(name).is_dir()}

@@ -10,6 +10,7 @@ from genoplrp.evaluation.fills import FILLS, draw_fill
 from genoplrp.evaluation.grammar import score_grammar, score_roles
 from genoplrp.evaluation.instances import score_instances, score_recovery
 from genoplrp.evaluation.job import Job, Method
+from genoplrp.evaluation.layers import layer_sparsity
 from genoplrp.evaluation.localization import (
     auroc,
     average_precision,
@@ -37,7 +38,7 @@ from genoplrp.evaluation.robustness import (
     substitutions,
 )
 from genoplrp.evaluation.runner import benchmark
-from genoplrp.evaluation.sanity import randomise_cascading, score_sanity
+from genoplrp.evaluation.sanity import randomise_cascading, score_sanity, train_on_random_labels
 from genoplrp.evaluation.scoring import score, score_dataset, summarise
 from genoplrp.evaluation.sparsity import effective_bases, entropy, gini, hoyer, zero_fraction
 from genoplrp.evaluation.statistics import Interval, bootstrap_mean, compare_methods, holm, summarise_methods
@@ -70,6 +71,7 @@ __all__ = [
     "holm",
     "hoyer",
     "infidelity",
+    "layer_sparsity",
     "output_function",
     "pointing_game",
     "quick_plan",
@@ -101,6 +103,7 @@ __all__ = [
     "sweep_methods",
     "threshold_at_gini",
     "top_k_intersection",
+    "train_on_random_labels",
     "weight_by_contiguity",
     "weighted_cosine",
     "zero_fraction",

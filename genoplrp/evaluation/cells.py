@@ -24,8 +24,8 @@ from genoplrp.evaluation.methods import explain_with, output_function
 from genoplrp.evaluation.plan import SLOW, Cell, Plan
 from genoplrp.evaluation.pointing import pointing_game, signal_contrast, top_k_intersection, weighted_cosine
 from genoplrp.evaluation.removals import Removals, infidelity, random_removals, sensitivity_n
-from genoplrp.evaluation.robustness import score_robustness
-from genoplrp.evaluation.sanity import score_sanity
+from genoplrp.evaluation.robustness import agreement, score_robustness
+from genoplrp.evaluation.sanity import score_sanity, train_on_random_labels
 from genoplrp.evaluation.scoring import score
 from genoplrp.evaluation.sparsity import effective_bases, entropy, gini, hoyer, zero_fraction
 from genoplrp.formats.table import write_csv
@@ -145,6 +145,18 @@ class CellRun:
         fit.save(path)
         return fit
 
+    def _random_label_network(self) -> TrainedModel:
+        from genoplrp.synthetic import Dataset
+        from genoplrp.training import load_model
+
+        path = self.folder / "random-labels"
+        if not path.exists():
+            data, options = Dataset.load(self.data_folder), {}
+            if self.plan.epochs is not None:
+                options["epochs"] = self.plan.epochs
+            train_on_random_labels(data, self.cell.architecture, self.cell.seed, **options).save(path)
+        return load_model(path)
+
     def _explain(self, name: str, ready: _Ready) -> Maps:
         path = self._path(name, "maps", "npz")
         if path.exists():
@@ -197,6 +209,8 @@ class CellRun:
         return table.reset_index(drop=True)
 
     def _score_sanity(self, name: str, ready: _Ready, maps: Maps) -> None:
+        import pandas as pd
+
         path = self._path(name, "sanity", "csv")
         if path.exists():
             return
@@ -206,6 +220,12 @@ class CellRun:
             return explain_with(name, Job(model, X, ready.target, self.cell.seed, ready.motifs))
 
         table = score_sanity(explain, ready.fit.model, ready.X[some], maps=maps[some])
+        if self.plan.random_labels:
+            other = np.abs(explain(self._random_label_network().model, ready.X[some]))
+            row = agreement(np.abs(maps[some]), other).reset_index()
+            row.insert(0, "layers", 0)
+            row.insert(1, "layer", "random labels")
+            table = pd.concat([table, row], ignore_index=True)
         for position, (key, value) in enumerate({**self.cell._asdict(), "method": name}.items()):
             table.insert(position, key, value)
         write_csv(table, path, overwrite=True)

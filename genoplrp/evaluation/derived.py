@@ -68,9 +68,44 @@ def _consensus(name: str, matched: re.Match[str]) -> Method:
 
         from genoplrp.relevance import Explainer, consensus
 
-        pruning = None if share is None else _pruning("lambda", float(share), False)
+        pruning = None if share is None else _pruning("total", float(share), False)
         explainer = Explainer(job.model, preset, pruning, batch_size=job.batch_size, diagnostics=False)
         return consensus(explainer, torch.as_tensor(job.X), job.target).relevance
+
+    return Method(name, "PLRP", explain)
+
+
+def pruned_method(name: str, share: str, base: str) -> Method:
+    """Make gradient times input, or DeepLIFT/SHAP, pruned on the way down as relevance is."""
+    if base not in ("gradient-x-input", "deeplift-shap"):
+        raise InputError(
+            f"{name!r}: gradient-x-input and deeplift-shap can be pruned; relevance is plrp-lambda-P"
+        )
+    try:
+        p = float(share)
+    except ValueError:
+        p = -1.0
+    if not 0 <= p < 1:
+        raise InputError(f"{name!r}: write p, from 0 to below 1, as in pruned-0.15:gradient-x-input")
+
+    def explain(job: Job) -> Any:
+        import torch
+
+        from genoplrp.evaluation import rivals
+        from genoplrp.relevance import DeepLift, GradientTimesInput
+
+        pruning, X = _pruning("lambda", p, False), torch.as_tensor(job.X)
+        if base == "gradient-x-input":
+            explainer = GradientTimesInput(job.model, pruning, batch_size=job.batch_size, diagnostics=False)
+            return explainer(X, job.target).relevance
+        deeplift = DeepLift(
+            job.model,
+            pruning,
+            references=lambda x: rivals.shuffles(x, job.seed),
+            batch_size=job.batch_size * 4,
+            diagnostics=False,
+        )
+        return deeplift(X, job.target).relevance
 
     return Method(name, "PLRP", explain)
 

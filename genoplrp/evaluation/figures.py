@@ -292,7 +292,7 @@ def _family(name: str) -> str:
         return "consensus"
     if name.startswith(("knockout:", "path:", "mean:")):
         return "partial sequences"
-    if name.startswith("plrp-"):
+    if name.startswith(("plrp-", "pruned-")):
         return "PLRP"
     if name.startswith("lrp@"):
         return "LRP"

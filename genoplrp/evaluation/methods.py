@@ -19,6 +19,7 @@ from genoplrp.evaluation.derived import (
     averaged_method,
     lrp_method,
     mean_of_shares,
+    pruned_method,
     viewed_method,
 )
 from genoplrp.evaluation.job import Job, Method, per_nucleotide
@@ -48,7 +49,8 @@ def get_method(name: str) -> Method:
           (mean over p up to 0.25), each with ``-input`` before the ``@`` to prune the input too; without ``@PRESET``
           the preset is gamma;
         - ``consensus@PRESET`` and ``consensus-P@PRESET``: `genoplrp.consensus`, eight views of each sequence, half of
-          them pruned (P = 0.15 unless given);
+          them pruned (P = 0.25 over the whole depth unless given);
+        - ``pruned-P:gradient-x-input`` and ``pruned-P:deeplift-shap``: these two, pruned on the way down;
         - ``threshold:NAME`` and ``sharpen:NAME``: the plain LRP map of NAME's preset, brought to the Gini index of the
           positive part of NAME's map; ``contiguity:NAME``: NAME's map weighted by its own running mean;
         - ``knockout:NAME``: NAME averaged over contexts in which random halves of the sequence are neutral (for
@@ -78,6 +80,8 @@ def get_method(name: str) -> Method:
     prefix, _, rest = name.partition(":")
     if rest and prefix in ("knockout", "path"):
         return averaged_method(name, prefix, get_method(rest))
+    if rest and prefix.startswith("pruned-"):
+        return pruned_method(name, prefix.removeprefix("pruned-"), rest)
     if rest and prefix == "views":
         return viewed_method(name, get_method(rest))
     if rest and prefix == "mean":
@@ -95,7 +99,7 @@ def get_method(name: str) -> Method:
         raise InputError(
             f"unknown method {name!r}; choose from {', '.join(_FIXED)}, lrp@PRESET, plrp-lambda-0.15@PRESET, "
             "plrp-M-0.15@PRESET, plrp-auto@PRESET, plrp-average@PRESET, consensus@PRESET, threshold:NAME, "
-            "sharpen:NAME, contiguity:NAME, knockout:NAME, path:NAME, views:NAME, mean:NAME+NAME"
+            "sharpen:NAME, contiguity:NAME, knockout:NAME, path:NAME, views:NAME, mean:NAME+NAME, pruned-P:NAME"
         )
     return lrp_method(name, matched)
 
@@ -333,6 +337,7 @@ def default_methods(*, quick: bool = False, p: Sequence[float] = (0.05, 0.15, 0.
     names += [f"contiguity:{name}" for name in ("lrp@gamma", "consensus@gamma", *rivals[-3:-1])]
     if not quick:
         names += [f"views:{name}" for name in rivals[-3:-1]]
+        names += [f"pruned-{middle:g}:{name}" for name in ("gradient-x-input", "deeplift-shap")]
         names += [f"plrp-lambda-{middle:g}@zplus-all", f"sharpen:plrp-lambda-{middle:g}@zplus-all"]
         names += [f"plrp-lambda-{middle:g}-input@gamma", "plrp-total-0.25@gamma", "plrp-effective@gamma"]
     return names

@@ -68,6 +68,9 @@ class Plan:
         So many of them are explained again under changes (0: robustness is left out, as it is for ``views:``).
     sanity : bool
         Compare with randomised networks, on at most 5 sequences (not for ``views:``).
+    random_labels : bool
+        Compare, on the same sequences, with a network that was trained on permuted labels as well; one more training
+        for each cell.
     epochs : int, optional
         Most epochs of training; None for the trainer's default.
     task : int or str
@@ -101,6 +104,7 @@ class Plan:
     n_faithful: int = 75
     n_robust: int = 6
     sanity: bool = True
+    random_labels: bool = False
     epochs: int | None = None
     task: int | str = 0
     fill: Fill = "dinucleotide"

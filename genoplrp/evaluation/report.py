@@ -120,6 +120,8 @@ def comparison_pairs(methods: Sequence[str]) -> list[tuple[str, str]]:
     rivals = [name for name in ("integrated-gradients", "deeplift-shap", "ism") if name in known]
     pairs = []
     for name in methods:
+        if name.startswith("pruned-") and name.partition(":")[2] in known:
+            pairs.append((name, name.partition(":")[2]))
         if not name.startswith(("plrp-", "knockout:plrp-", "path:", "mean:", "consensus", "views:lrp")):
             continue
         plain = f"lrp@{name.rpartition('@')[2]}"

@@ -124,6 +124,19 @@ def deeplift_shap(job: Job) -> Tensor:
     return attribution
 
 
+def shuffles(X: Tensor, seed: int) -> Tensor:
+    """Draw the ten dinucleotide shuffles that `deeplift_shap` takes as references, (N, 10, 4, L).
+
+    Each sequence's depend on the seed and on itself, not on its batch.
+    """
+    import torch
+
+    shuffle = _tangermeme("ersatz").dinucleotide_shuffle
+    x = X.detach().cpu()
+    drawn = [shuffle(x, n=1, random_state=[seed + k] * len(x))[:, 0] for k in range(SHUFFLES)]
+    return torch.stack(drawn, dim=1).to(X)
+
+
 def in_silico_mutagenesis(job: Job) -> Tensor:
     """In-silico saturation mutagenesis: output for the base minus the mean over the four bases, (N, 4, L).
 

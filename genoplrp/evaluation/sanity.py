@@ -1,6 +1,6 @@
-"""Whether an explanation depends on what the network learnt: layers are re-initialised, from the output downwards.
+"""Whether an explanation depends on what the network learnt: layers are re-initialised, or labels drawn by lot.
 
-A method whose maps survive that shows the input, not the model.
+A method whose maps survive that shows the input, not the model or the task.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from genoplrp.evaluation.robustness import agreement
 if TYPE_CHECKING:
     import pandas as pd
     from torch import nn
+
+    from genoplrp.synthetic import Dataset
+    from genoplrp.training import TrainedModel
 
 
 def randomise_cascading(model: nn.Module, *, seed: int = 0) -> Iterator[tuple[str, nn.Module]]:
@@ -131,3 +134,66 @@ def score_sanity(
         table.insert(1, "layer", name)
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
+
+
+def train_on_random_labels(
+    data: Dataset, architecture: str = "koo", seed: int = 0, *, n: int = 4000, epochs: int = 20
+) -> TrainedModel:
+    """Train a network on the same sequences with their labels permuted: it has nothing to learn but the noise.
+
+    Compare its maps with those of the network that was trained on the truth (`genoplrp.evaluation.agreement`): a
+    method that explains what was learnt gives other maps.
+
+    Parameters
+    ----------
+    data : Dataset
+        With a training part.
+    architecture : str
+        Reference architecture.
+    seed : int
+        Seed of the permutation and of the training.
+    n : int
+        At most so many training sequences, the first of them; fewer are memorised sooner.
+    epochs : int
+        Epochs of training. It stops for nothing, and is validated on its own training sequences.
+
+    Returns
+    -------
+    TrainedModel
+        Its ``metrics["valid"]`` say how far it has memorised.
+
+    Raises
+    ------
+    InputError
+        If there are no training sequences.
+
+    References
+    ----------
+    Adebayo et al., *Sanity checks for saliency maps*, NeurIPS 2018, section 4 (data randomisation); Zhang et al.,
+    *Understanding deep learning requires rethinking generalization*, ICLR 2017 (networks memorise random labels).
+
+    Examples
+    --------
+    >>> import genoplrp as gp
+    >>> train_on_random_labels(gp.simulate("koo2021", n=100), n=50, epochs=1).length
+    200
+    """
+    from genoplrp.training import train
+
+    rows = np.flatnonzero(np.asarray(data.split) == "train")[:n]
+    if len(rows) == 0:
+        raise InputError("the data set has no training part to permute the labels of")
+    order = np.random.default_rng(seed).permutation(len(rows))
+    X, y = data.subset(rows).one_hot(), np.asarray(data.labels)[rows][order]
+    split = np.repeat(["train", "valid"], len(rows))
+    return train(
+        (np.concatenate([X, X]), np.concatenate([y, y])),
+        architecture,
+        seed,
+        tasks=list(data.tasks),
+        split=split,
+        epochs=epochs,
+        patience=0,
+        bootstrap=0,
+        progress=False,
+    )

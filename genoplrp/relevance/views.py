@@ -23,13 +23,14 @@ from genoplrp.relevance.explanation import Explanation
 from genoplrp.relevance.pruning import Pruning
 
 PASSES = 8
-CONSENSUS_P = 0.15
+#: Share of the mass that is pruned over the whole depth, where a view is pruned.
+CONSENSUS_P = 0.25
 NEUTRAL = 0.25
 #: Shift in bases and strand of each view; the first is the sequence as it is. Small shifts of either sign, and one of
 #: more than a site's half width, half of them on the other strand.
 _PLACES = ((0, False), (1, True), (2, False), (3, True), (-3, False), (0, True), (-2, True), (5, False))
 #: How much of the sequence is there, the rest uniform; in turn.
-_SHARES = (1.0, 0.75)
+_SHARES = (1.0, 1.0, 1.0, 0.75)
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def consensus_views(
     Returns
     -------
     tuple of View
-        The shares of the sequence alternate between 1 and 0.75 from view to view, pruning every two views.
+        Every fourth view fades the sequence (share 0.75), every second pair of views is pruned.
 
     Raises
     ------
@@ -130,7 +131,7 @@ def consensus(
     ----------
     model
         Any `torch.nn.Module`, or an `Explainer` with rules, batch size and device of one's own; its pruning is used in
-        every second pair of views (None: ``Pruning(p=0.15)``).
+        every second pair of views (None: ``Pruning(p=0.25, total=True)``, a quarter of the mass over the whole depth).
     X
         (N, 4, L) one-hot DNA, channels A C G T; columns of zeros (N) are allowed.
     target
@@ -182,7 +183,7 @@ def consensus(
         raise InputError(f"a consensus needs one-hot DNA of shape (N, 4, L); got {tuple(x.shape)}")
     x = x.to(torch.get_default_dtype()) if not x.is_floating_point() else x
     explainer = model if isinstance(model, Explainer) else Explainer(model, diagnostics=False)
-    pruning = explainer.pruning or Pruning(p=CONSENSUS_P)
+    pruning = explainer.pruning or Pruning(p=CONSENSUS_P, total=True)
     plain, pruned = copy.copy(explainer), copy.copy(explainer)
     plain.pruning, pruned.pruning = None, pruning
     total = torch.zeros(len(x), x.shape[2], dtype=torch.float64)

@@ -219,3 +219,14 @@ def test_every_pruned_map_is_compared_with_its_plain_one_its_controls_and_the_ri
     assert ("plrp-auto@zplus", "ism") in pairs
     assert ("plrp-auto@gamma", "ism") in pairs
     assert len(pairs) == 4
+
+
+def test_networks_of_random_labels_are_compared_where_asked_for(tiny_data, tmp_path):
+    methods = ["pwm-scan", "gradient-x-input"]
+    settings = {**SETTINGS, "seeds": (0,), "random_labels": True, "figures": False}
+    benchmark({"tiny": tiny_data}, methods, out=tmp_path / "run", **settings)
+    table = pd.read_csv(tmp_path / "run" / "sanity.csv")
+    rows = table[table["layer"] == "random labels"].groupby("method")["cosine"].mean()
+    # The oracle looks at the sequence alone: no other network changes its map.
+    assert rows["pwm-scan"] == pytest.approx(1.0)
+    assert rows["gradient-x-input"] < 0.95

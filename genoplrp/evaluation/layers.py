@@ -1,0 +1,89 @@
+"""How sparse relevance is inside the network: the Gini index and the zeros at the input of every layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from genoplrp.errors import InputError
+from genoplrp.evaluation.sparsity import gini, zero_fraction
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from torch import nn
+
+
+def layer_sparsity(
+    model: nn.Module,
+    X: Any,
+    target: int = 0,
+    *,
+    p: Sequence[float] = (0.0, 0.05, 0.15, 0.25),
+    method: str = "lambda",
+    rules: Any = "gamma",
+    batch_size: int = 64,
+) -> pd.DataFrame:
+    """Measure how sparse the relevance at the input of each convolution and linear layer is, pruned or not.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        From (n, 4, L) to (n, T).
+    X : array or tensor, shape (N, 4, L)
+        One-hot sequences.
+    target : int
+        The output to explain.
+    p : sequence of float
+        Shares to prune; 0 is plain LRP.
+    method : {"lambda", "M"}
+        How the pruned mass goes back.
+    rules
+        As in `genoplrp.Explainer`.
+    batch_size : int
+        Sequences at a time.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per value of p and layer, in the order of the forward pass: ``p``, ``layer``, ``entries`` (of one
+        sequence), and means over sequences of ``gini`` (of the absolute relevance of all entries, 0 to 1) and
+        ``zero_fraction``.
+
+    Raises
+    ------
+    InputError
+        If there is no p, or the model or a setting cannot be used.
+
+    References
+    ----------
+    Yanez Sarmiento et al., ECML PKDD 2024 (sparsity of intermediate layers); Hurley and Rickard, IEEE Trans. Inf.
+    Theory 55 (2009), for the Gini index.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from torch import nn
+    >>> net = nn.Sequential(nn.Conv1d(4, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4, 1))
+    >>> X = np.eye(4, dtype=np.float32)[[[0, 1, 2, 3]]].transpose(0, 2, 1)
+    >>> layer_sparsity(net, X, p=[0, 0.2])["layer"].tolist()
+    ['0', '3', '0', '3']
+    """
+    import pandas as pd
+    import torch
+
+    from genoplrp.relevance import Explainer, Pruning
+
+    if not len(p):
+        raise InputError("p=[]: give at least one share to prune")
+    base = Pruning(p=0.0, method=method)  # type: ignore[arg-type]
+    explainer = Explainer(
+        model, rules, base, batch_size=batch_size, diagnostics=False, keep_intermediate=True
+    )
+    rows = []
+    for share, e in explainer.sweep(torch.as_tensor(X), target, list(p)):
+        for layer, relevance in e.intermediate.items():
+            flat = relevance.reshape(len(relevance), -1).double().numpy()
+            rows.append(
+                (share, layer, flat.shape[1], float(gini(flat).mean()), float(zero_fraction(flat).mean()))
+            )
+    return pd.DataFrame(rows, columns=["p", "layer", "entries", "gini", "zero_fraction"])
