@@ -29,12 +29,11 @@ from genoplrp.cli.genome_options import explain_genome, genome_options
 )
 @click.option("--positives", is_flag=True, help="Only sequences whose label for the task is positive.")
 @click.option("--limit", type=click.IntRange(min=1), help="Explain at most so many sequences.")
-@click.option("--rules", default="gamma", show_default=True, help="Preset of propagation rules.")
+@click.option("--rules", help="Preset of propagation rules.  [default: gamma]")
 @click.option(
     "--p",
-    default="0.25",
-    show_default=True,
-    help="Share of relevance to prune at each layer; 0 for plain LRP; auto, effective, gain or faithful to choose it.",
+    help="Share of relevance to prune at each layer; 0 for plain LRP; auto, effective, gain or faithful to choose it.  "
+    "[default: 0.25]",
 )
 @click.option("--p-neg", type=float, help="The same for negative relevance.  [default: p / 2]")
 @click.option(
@@ -44,6 +43,12 @@ from genoplrp.cli.genome_options import explain_genome, genome_options
     "--scope", type=click.Choice(["sample", "position", "filter"]), default="sample", show_default=True
 )
 @click.option("--total", is_flag=True, help="Read p as the share over the whole depth.")
+@click.option(
+    "--consensus",
+    is_flag=True,
+    help="Average over eight views of each sequence: shifted, on the other strand, by halves. Rules gamma-all and "
+    "p = 0.3 unless given, p over the whole depth.",
+)
 @click.option("--prune-input", is_flag=True, help="Prune the network's input too.")
 @click.option(
     "--batch-size",
@@ -62,12 +67,13 @@ def command(
     split: str,
     positives: bool,
     limit: int | None,
-    rules: str,
-    p: str,
+    rules: str | None,
+    p: str | None,
     p_neg: float | None,
     method: str,
     scope: str,
     total: bool,
+    consensus: bool,
     prune_input: bool,
     batch_size: int | None,
     device: str | None,
@@ -87,13 +93,21 @@ def command(
     from genoplrp.errors import InputError, OutputExistsError
     from genoplrp.pipeline.explain import explain_dataset, rows_to_explain, task_index
     from genoplrp.relevance import Pruning
+    from genoplrp.relevance.views import CONSENSUS_P, CONSENSUS_RULES
     from genoplrp.synthetic import Dataset
     from genoplrp.training import load_model
 
+    if consensus:
+        rules, p = rules or CONSENSUS_RULES, p or str(CONSENSUS_P)
+    rules, p = rules or "gamma", p or "0.25"
     share = _share(p)
     pruning = None
     if share != 0.0:
-        pruning = Pruning(share, p_neg, method, prune_input, scope=scope, total=total)  # type: ignore[arg-type]
+        pruning = Pruning(share, p_neg, method, prune_input, scope=scope, total=total or consensus)  # type: ignore[arg-type]
+    if consensus and isinstance(share, str):
+        raise InputError(f"--consensus prunes by a number; got --p {p}")
+    if consensus and dataset is None:
+        raise InputError("--consensus explains the sequences of a data set: pass --dataset, or leave it out")
     if genome["fasta"] is not None and dataset is None:
         explain_genome(
             model,
@@ -125,6 +139,7 @@ def command(
         pruning=pruning,
         batch_size=batch_size or 64,
         device=device,
+        consensus=consensus,
         progress=True,
     )
     file.save(out, overwrite=force)
@@ -132,7 +147,8 @@ def command(
     click.echo(
         f"{file.meta['method']}: {len(rows)} sequences, task {fit.tasks[task]!r}, {zeros:.0%} of bases exactly 0"
     )
-    click.echo(str(explanation.check()))
+    if not consensus:
+        click.echo(str(explanation.check()))
     for note in explanation.notes:
         click.echo(f"Note: {note}")
     click.echo(f"Wrote {out}", err=True)

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from genoplrp.errors import InputError
 from genoplrp.evaluation.maps import Maps
+from genoplrp.relevance.views import knockout_contexts
 
 PASSES = 8
 WIDTH = 10
@@ -120,34 +121,3 @@ def average_over_path(
         share = np.float32(step / steps)
         total += explain((neutral + share * (X - neutral)).astype(np.float32, copy=False))
     return total / steps
-
-
-def knockout_contexts(length: int, count: int, width: int, seed: int) -> Bool[np.ndarray, "count length"]:
-    """Draw which positions are kept: blocks at a random offset, each kept with probability one half.
-
-    Parameters
-    ----------
-    length : int
-        Length L of the sequences.
-    count : int
-        How many contexts.
-    width : int
-        Length of a block.
-    seed : int
-        Seed.
-
-    Returns
-    -------
-    numpy.ndarray, shape (count, L), bool
-
-    Examples
-    --------
-    >>> knockout_contexts(6, 2, 3, seed=0).shape
-    (2, 6)
-    """
-    rng = np.random.default_rng(seed)
-    offsets = rng.integers(0, width, size=(count, 1))
-    blocks = (np.arange(length) + offsets) // width
-    draws = rng.random((count, length // width + 2)) < 0.5
-    kept: np.ndarray = np.take_along_axis(draws, blocks, axis=1)
-    return kept

@@ -67,8 +67,9 @@ def _consensus(name: str, matched: re.Match[str]) -> Method:
         import torch
 
         from genoplrp.relevance import Explainer, consensus
+        from genoplrp.relevance.views import CONSENSUS_P
 
-        pruning = None if share is None else _pruning("total", float(share), False)
+        pruning = _pruning("total", CONSENSUS_P if share is None else float(share), False)
         explainer = Explainer(job.model, preset, pruning, batch_size=job.batch_size, diagnostics=False)
         return consensus(explainer, torch.as_tensor(job.X), job.target).relevance
 

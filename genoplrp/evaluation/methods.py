@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 
 DEFAULT_PRESET = "gamma"
+CONSENSUS_PRESET = "gamma-all"
 SWEEP_P = tuple(round(0.05 * i, 2) for i in range(20))
 
 
@@ -48,8 +49,8 @@ def get_method(name: str) -> Method:
           ``plrp-effective@PRESET``, ``plrp-total-P@PRESET`` (P stated over the whole depth), ``plrp-average@PRESET``
           (mean over p up to 0.25), each with ``-input`` before the ``@`` to prune the input too; without ``@PRESET``
           the preset is gamma;
-        - ``consensus@PRESET`` and ``consensus-P@PRESET``: `genoplrp.consensus`, eight views of each sequence, half of
-          them pruned (P = 0.25 over the whole depth unless given);
+        - ``consensus@PRESET`` and ``consensus-P@PRESET``: `genoplrp.consensus`, eight views of each sequence,
+          pruned by P over the whole depth (0.3 unless given; 0: not pruned), by default @gamma-all;
         - ``pruned-P:gradient-x-input`` and ``pruned-P:deeplift-shap``: these two, pruned on the way down;
         - ``threshold:NAME`` and ``sharpen:NAME``: the plain LRP map of NAME's preset, brought to the Gini index of the
           positive part of NAME's map; ``contiguity:NAME``: NAME's map weighted by its own running mean;
@@ -129,7 +130,9 @@ def full_name(name: str) -> str:
         return f"{prefix}:{full_name(rest)}"
     if name in _FIXED:
         return name
-    if (name == "lrp" or name.startswith(("plrp-", "consensus"))) and "@" not in name:
+    if name.startswith("consensus") and "@" not in name:
+        name = f"{name}@{CONSENSUS_PRESET}"
+    if (name == "lrp" or name.startswith("plrp-")) and "@" not in name:
         name = f"{name}@{DEFAULT_PRESET}"
     return re.sub(r"-(\d*\.\d+|\d+)(?=[-@])", lambda m: f"-{float(m.group(1)):g}", name)
 
@@ -329,12 +332,14 @@ def default_methods(*, quick: bool = False, p: Sequence[float] = (0.05, 0.15, 0.
             names += [pruned, f"threshold:{pruned}", f"sharpen:{pruned}"]
         names += [f"plrp-M-{middle:g}@{preset}", f"plrp-auto@{preset}"]
     names += ["plrp-average@gamma", "path:lrp@gamma", f"knockout:plrp-lambda-{middle:g}@gamma"]
+    names += [f"mean:path:lrp@gamma+knockout:plrp-lambda-{middle:g}@gamma", "views:lrp@gamma"]
     names += [
-        f"mean:path:lrp@gamma+knockout:plrp-lambda-{middle:g}@gamma",
-        "views:lrp@gamma",
-        "consensus@gamma",
+        "lrp@gamma-all",
+        f"plrp-lambda-{middle:g}@gamma-all",
+        f"sharpen:plrp-lambda-{middle:g}@gamma-all",
     ]
-    names += [f"contiguity:{name}" for name in ("lrp@gamma", "consensus@gamma", *rivals[-3:-1])]
+    names += ["consensus@gamma-all", "consensus@gamma", "consensus-0@gamma-all"]
+    names += [f"contiguity:{name}" for name in ("lrp@gamma", "consensus@gamma-all", *rivals[-3:-1])]
     if not quick:
         names += [f"views:{name}" for name in rivals[-3:-1]]
         names += [f"pruned-{middle:g}:{name}" for name in ("gradient-x-input", "deeplift-shap")]

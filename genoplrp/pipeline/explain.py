@@ -59,6 +59,7 @@ def explain_dataset(
     pruning: Pruning | None = None,
     batch_size: int = 64,
     device: str | None = None,
+    consensus: bool = False,
     progress: bool = False,
 ) -> tuple[AttributionFile, Explanation]:
     """Explain some sequences of a data set.
@@ -75,6 +76,8 @@ def explain_dataset(
         Index or name of the task that is explained.
     rules, pruning, batch_size, device, progress
         As in `genoplrp.Explainer`.
+    consensus
+        Average over eight views of each sequence (`genoplrp.consensus`), pruned as told.
 
     Returns
     -------
@@ -90,6 +93,7 @@ def explain_dataset(
 
     from genoplrp.formats.attribution import AttributionFile
     from genoplrp.relevance import Explainer
+    from genoplrp.relevance import consensus as over_views
 
     if data.length != fit.length:
         raise InputError(
@@ -99,10 +103,13 @@ def explain_dataset(
     index = task_index(fit, target)
     explainer = Explainer(fit.model, rules, pruning, batch_size=batch_size, device=device)
     X = torch.from_numpy(data.subset(rows).one_hot())
-    explanation = explainer(X, index, progress=progress)
+    if consensus:
+        explanation = over_views(explainer, X, index, progress=progress)
+    else:
+        explanation = explainer(X, index, progress=progress)
     meta = {
         "genoplrp": genoplrp.__version__,
-        "method": describe(rules, pruning),
+        "method": f"consensus, {describe(rules, pruning)}" if consensus else describe(rules, pruning),
         "rules": rules if isinstance(rules, str) else repr(rules),
         "pruning": None if pruning is None else {k: _plain(v) for k, v in vars(pruning).items()},
         "architecture": fit.architecture,

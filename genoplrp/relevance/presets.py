@@ -41,6 +41,8 @@ PRESETS: dict[str, Preset] = {
     "epsilon": Preset(Epsilon(), Epsilon(), Epsilon()),
     # The default: best ranking of the planted bases among the presets, see docs on rules.
     "gamma": Preset(Gamma(0.25, gauge=True), Gamma(0.25), Epsilon()),
+    # The same with gamma in the dense layers: a saturated head neither cancels nor explodes there.
+    "gamma-all": Preset(Gamma(0.25, gauge=True), Gamma(0.25), Gamma(0.25)),
     "zplus": Preset(Epsilon(gauge=True), ZPlus(), Epsilon()),
     "zplus-all": Preset(Epsilon(gauge=True), ZPlus(), ZPlus()),
     "alpha2beta1": Preset(Epsilon(gauge=True), AlphaBeta(2.0, 1.0), Epsilon()),

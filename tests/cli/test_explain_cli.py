@@ -51,9 +51,23 @@ def test_an_automatic_p_is_taken(folder, tmp_path):
     assert AttributionFile.load(out).meta["pruning"]["p"] == "auto"
 
 
+def test_a_consensus_is_that_of_the_library_and_says_so(folder, tmp_path):
+    out = tmp_path / "r.npz"
+    options = ["--consensus", "--limit", 3]
+    assert run("explain", folder / "model", "-d", folder / "data", "-o", out, *options) == 0
+    file, data = AttributionFile.load(out), gp.Dataset.load(folder / "data")
+    wanted = gp.consensus(
+        gp.load_model(folder / "model").model, data.subset(file.sequence).one_hot()
+    ).relevance
+    np.testing.assert_allclose(file.relevance, wanted.numpy(), rtol=1e-4, atol=1e-6)
+    assert file.meta["method"].startswith("consensus")
+    assert file.meta["pruning"]["total"] is True
+
+
 @pytest.mark.parametrize(
     ("extra", "said"),
     [
+        (["--consensus", "--p", "auto"], "by a number"),
         (["--p", "1.5"], "share"),
         (["--p", "often"], "often"),
         (["--target", "9"], "out of range"),

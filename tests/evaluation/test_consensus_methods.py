@@ -27,7 +27,9 @@ def test_the_consensus_method_is_the_consensus_function(job):
         Explainer(job.model, pruning=Pruning(p=0.1, total=True)), torch.as_tensor(job.X)
     ).per_nucleotide
     np.testing.assert_allclose(explain_with("consensus-0.1", job), expected.numpy(), atol=1e-6)
-    assert get_method("consensus").name == "consensus@gamma"
+    default = consensus(job.model, X).per_nucleotide
+    np.testing.assert_allclose(explain_with("consensus", job), default.numpy(), atol=1e-6)
+    assert get_method("consensus").name == "consensus@gamma-all"
 
 
 def test_views_of_a_map_are_the_mean_of_four_maps_brought_back_by_hand(job):

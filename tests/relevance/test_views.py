@@ -10,6 +10,7 @@ from torch import nn
 import genoplrp as gp
 from genoplrp.errors import InputError
 from genoplrp.relevance import Explainer, Pruning, View, consensus, consensus_views
+from genoplrp.relevance.views import knockout_contexts
 
 L = 40
 
@@ -27,34 +28,54 @@ def model() -> nn.Module:
     ).eval()
 
 
-def test_one_plain_view_is_plain_relevance(model):
+def test_one_view_is_pruned_relevance(model):
     X = one_hot(3)
-    got = consensus(model, X, 1, passes=1).relevance
-    expected = Explainer(model)(X, 1).per_nucleotide.unsqueeze(1) * X
-    torch.testing.assert_close(got, expected)
+    explainer = Explainer(model, pruning=Pruning(p=0.1))
+    got = consensus(explainer, X, 1, passes=1).relevance
+    torch.testing.assert_close(got, explainer(X, 1).per_nucleotide.unsqueeze(1) * X)
 
 
 def test_a_consensus_is_the_mean_of_its_views_one_by_one(model):
     """Brute force: every view made and undone base by base, bases out of sight left out of the mean."""
     X = one_hot(2)
-    views = (View(), View(3, True, 0.75, True), View(-2, False, 1.0, True))
+    views = (View(), View(3, True, 0), View(-2, False, 1), View(1, False))
+    kept = knockout_contexts(L, 1, 10, seed=4)[0]
     total, seen = np.zeros((2, L)), np.zeros(L)
     for view in views:
+        there = np.ones(L, bool) if view.half is None else (kept if view.half == 0 else ~kept)
         shown = np.full((2, 4, L), 0.25, dtype=np.float32)
         for i in range(L):
-            if 0 <= i + view.shift < L:
-                shown[:, :, i + view.shift] = 0.25 + view.share * (X[:, :, i].numpy() - 0.25)
+            if 0 <= i + view.shift < L and there[i]:
+                shown[:, :, i + view.shift] = X[:, :, i].numpy()
         if view.reverse:
             shown = shown[:, ::-1, ::-1].copy()
-        pruning = Pruning(p=0.1) if view.pruned else None
-        r = Explainer(model, pruning=pruning)(torch.as_tensor(shown)).relevance.sum(dim=1).numpy()
+        r = Explainer(model, pruning=Pruning(p=0.1))(torch.as_tensor(shown)).relevance.sum(dim=1).numpy()
+        weight = 1 if view.half is None else 2
         for i in range(L):
             at = i + view.shift
-            if 0 <= at < L:
-                total[:, i] += r[:, L - 1 - at if view.reverse else at]
-                seen[i] += 1
-    got = consensus(Explainer(model, pruning=Pruning(p=0.1)), X, views=views).per_nucleotide
+            if 0 <= at < L and there[i]:
+                total[:, i] += weight * r[:, L - 1 - at if view.reverse else at]
+                seen[i] += weight
+    got = consensus(Explainer(model, pruning=Pruning(p=0.1)), X, views=views, seed=4).per_nucleotide
     np.testing.assert_allclose(got.numpy(), total / seen, atol=1e-5)
+
+
+def test_every_base_is_in_exactly_one_of_two_complementary_halves(model):
+    X = one_hot(1)
+
+    class Seen(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner, self.shown = model, []
+
+        def forward(self, x):
+            self.shown.append(x.detach().clone())
+            return self.inner(x)
+
+    seen = Seen()
+    consensus(seen, X, views=[View(half=0), View(half=1)])
+    there = torch.stack([(x.max(dim=1).values == 1)[0] for x in seen.shown[:2]])
+    assert (there.sum(dim=0) == 1).all()
 
 
 @given(shift=st.integers(-50, 50), reverse=st.booleans())
@@ -110,11 +131,21 @@ def test_one_strand_and_no_shift_can_be_asked_for():
     assert max(abs(v.shift) for v in consensus_views(30, max_shift=2)) == 2
 
 
-def test_half_of_the_default_views_are_pruned_and_half_reversed():
+def test_half_of_the_default_views_are_reversed_and_half_show_halves_in_pairs():
     views = consensus_views()
-    assert sum(view.pruned for view in views) == sum(view.reverse for view in views) == len(views) / 2
+    assert (
+        sum(view.half is not None for view in views) == sum(view.reverse for view in views) == len(views) / 2
+    )
+    assert sorted(view.half for view in views if view.half is not None) == [0, 1, 2, 3]
     assert views[0] == View()
     assert len(set(views)) == len(views)
+
+
+def test_the_same_seed_gives_the_same_map_and_another_other_halves(model):
+    X = one_hot(2)
+    first, again, other = (consensus(model, X, seed=s).relevance for s in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
 
 
 @pytest.mark.parametrize("settings_", [{"passes": 0}, {"max_shift": -1}, {"views": []}])
