@@ -101,11 +101,11 @@ def command(
         rules, p = rules or CONSENSUS_RULES, p or str(CONSENSUS_P)
     rules, p = rules or "gamma", p or "0.25"
     share = _share(p)
+    if consensus and isinstance(share, str):
+        raise InputError(f"--consensus prunes by a number; got --p {p}")
     pruning = None
     if share != 0.0:
         pruning = Pruning(share, p_neg, method, prune_input, scope=scope, total=total or consensus)  # type: ignore[arg-type]
-    if consensus and isinstance(share, str):
-        raise InputError(f"--consensus prunes by a number; got --p {p}")
     if consensus and dataset is None:
         raise InputError("--consensus explains the sequences of a data set: pass --dataset, or leave it out")
     if genome["fasta"] is not None and dataset is None:

@@ -253,7 +253,8 @@ def plot_cost(summary: pd.DataFrame, timing: pd.DataFrame, *, metric: str = "ave
     _label_points(ax, {name: (float(seconds[name]), float(quality[name])) for name in names})
     ax.set_xlabel("milliseconds per sequence")
     ax.set_ylabel(metric.replace("_", " "))
-    figure.legend(frameon=False, fontsize=8, loc="outside upper left", ncols=5)
+    if shown:
+        figure.legend(frameon=False, fontsize=8, loc="outside upper left", ncols=6)
     _quiet(ax)
     return figure
 

@@ -23,9 +23,8 @@ def job() -> Job:
 
 
 def test_the_consensus_method_is_the_consensus_function(job):
-    expected = consensus(
-        Explainer(job.model, pruning=Pruning(p=0.1, total=True)), torch.as_tensor(job.X)
-    ).per_nucleotide
+    X = torch.as_tensor(job.X)
+    expected = consensus(Explainer(job.model, "gamma-all", Pruning(p=0.1, total=True)), X).per_nucleotide
     np.testing.assert_allclose(explain_with("consensus-0.1", job), expected.numpy(), atol=1e-6)
     default = consensus(job.model, X).per_nucleotide
     np.testing.assert_allclose(explain_with("consensus", job), default.numpy(), atol=1e-6)
