@@ -7,6 +7,7 @@ moves all of them. So seeds are resampled first, then sequences within each seed
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -81,15 +82,8 @@ def bootstrap_mean(
     kept = [values.astype(np.float64) for values in kept if len(values)]
     if not kept:
         return Interval(np.nan, np.nan, np.nan, np.full(n_draws, np.nan))
-    rng = np.random.default_rng(seed)
-    chosen = rng.integers(0, len(kept), size=(n_draws, len(kept)))
-    draws = np.zeros(n_draws)
-    for g, values in enumerate(kept):
-        times = (chosen == g).sum(axis=1)
-        for repeat in range(1, int(times.max()) + 1):
-            rows = times >= repeat
-            members = rng.integers(0, len(values), size=(int(rows.sum()), len(values)))
-            draws[rows] += values[members].mean(axis=1) / len(kept)
+    weights = _resampling(tuple(map(len, kept)), n_draws, seed)
+    draws = weights @ np.concatenate(kept)
     tail = (1 - level) / 2
     low, high = np.quantile(draws, [tail, 1 - tail])
     return Interval(float(np.mean([values.mean() for values in kept])), float(low), float(high), draws)
@@ -263,6 +257,24 @@ def holm(p_values: np.ndarray) -> np.ndarray:
     factors = np.arange(len(order), 0, -1)
     corrected[order] = np.minimum(np.maximum.accumulate(p_values[order] * factors), 1.0)
     return corrected
+
+
+@lru_cache(maxsize=8)
+def _resampling(sizes: tuple[int, ...], n_draws: int, seed: int) -> np.ndarray:
+    """Weight of every value in every bootstrap mean, (draws, values): the same for all metrics of the same size."""
+    rng = np.random.default_rng(seed)
+    chosen = rng.integers(0, len(sizes), size=(n_draws, len(sizes)))
+    blocks = []
+    for g, size in enumerate(sizes):
+        times = (chosen == g).sum(axis=1)
+        counts = np.zeros((n_draws, size))
+        for repeat in range(1, int(times.max()) + 1):
+            rows = np.flatnonzero(times >= repeat)
+            members = rng.integers(0, size, size=(len(rows), size))
+            cells = (rows[:, None] * size + members).ravel()
+            counts += np.bincount(cells, minlength=n_draws * size).reshape(n_draws, size)
+        blocks.append(counts / (size * len(sizes)))
+    return np.concatenate(blocks, axis=1)
 
 
 def _two_sided(draws: np.ndarray) -> float:
