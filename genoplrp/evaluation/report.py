@@ -127,8 +127,8 @@ def comparison_pairs(methods: Sequence[str]) -> list[tuple[str, str]]:
         plain = f"lrp@{name.rpartition('@')[2]}"
         candidates = [plain, f"threshold:{name}", f"sharpen:{name}", f"contiguity:{plain}", *rivals]
         if name.startswith("consensus"):
-            candidates += [f"views:{other}" for other in (plain, *rivals)]
-        pairs += [(name, reference) for reference in candidates if reference in known]
+            candidates += ["lrp@gamma", *(f"views:{other}" for other in (plain, *rivals))]
+        pairs += [(name, reference) for reference in dict.fromkeys(candidates) if reference in known]
         weighted = f"contiguity:{name}"
         if name.startswith("consensus") and weighted in known:
             pairs += [
