@@ -218,7 +218,10 @@ class Explanation:
         return frame.sort_values(["sequence", "share"], ascending=[True, False], ignore_index=True)
 
     def windows(self, layer: str, width: int, *, filters: int = 5, stride: int | None = None) -> pd.DataFrame:
-        """Return, for the strongest filters, the sequence windows that drove them.
+        """Return, for the strongest channels of a layer's input, windows of a given width around their strongest unit.
+
+        `genoplrp.relevance.filter_windows` finds the windows themselves, to the base, by sending the unit's relevance
+        down; this reads them off positions alone.
 
         Parameters
         ----------
