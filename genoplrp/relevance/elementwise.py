@@ -23,6 +23,8 @@ def signal(
     epsilon: float,
     outputs: Outputs = "all",
     coefficient: float = 1.0,
+    *,
+    spent: bool = False,
 ) -> tuple[Tensor, bool]:
     """Return ``c g_j z_j / stab(d_j)`` for the outputs of one sign, 0 for the others.
 
@@ -39,6 +41,8 @@ def signal(
         Which outputs count, by the sign of ``z`` (zero counts as positive).
     coefficient
         ``c``.
+    spent
+        Whether the memory of ``z`` may be used for the result.
 
     Returns
     -------
@@ -47,7 +51,7 @@ def signal(
     """
     compiled = _kernel()
     if compiled is not None and _is_plain(g, z, denominator):
-        return compiled(g, z, denominator, epsilon, _WHICH[outputs], coefficient)  # type: ignore[no-any-return]
+        return compiled(g, z, denominator, epsilon, _WHICH[outputs], coefficient, spent)  # type: ignore[no-any-return]
     return signal_reference(g, z, denominator, epsilon, outputs, coefficient)
 
 
@@ -96,6 +100,16 @@ def is_nonnegative(x: Tensor) -> bool:
     if compiled is not None and _is_plain(x, x, None):
         return not _scan()(_flat(x))
     return bool((x >= 0).all())
+
+
+def row_products(a: Tensor, b: Tensor) -> Tensor | None:
+    """Return the float64 sum of ``a b`` over all but the first axis, (N,); None where there is no compiled form."""
+    if _kernel() is None or not _is_plain(a, b, None) or a.dim() < 2:
+        return None
+    a = _laid_out_like(a.detach(), b)
+    out = torch.empty(len(b), dtype=torch.float64)
+    _products()(_flat(a).reshape(len(b), -1), _flat(b).reshape(len(b), -1), out.numpy())
+    return out
 
 
 def _is_plain(g: Tensor, z: Tensor, denominator: Tensor | None) -> bool:
@@ -147,23 +161,34 @@ def _kernel() -> Any:
 
     @compiled
     def damp(g, z, out, epsilon, which, coefficient):  # type: ignore[no-untyped-def]
+        # In blocks by way of memory of their own: out may be z, and loops over memory that overlaps are slow.
         others = 0
-        for i in range(len(g)):
-            positive = z[i] >= 0
-            chosen = (which == 0) | (positive == (which > 0))
-            size = abs(z[i])
-            ratio = size / (size + epsilon) if epsilon > 0 else 1
-            out[i] = coefficient * g[i] * ratio if chosen else 0
-            others |= (not chosen) & (g[i] != 0)
+        block = np.empty(2048, out.dtype)
+        for begin in range(0, len(g), 2048):
+            g_block, z_block = g[begin : begin + 2048], z[begin : begin + 2048]
+            for i in range(len(g_block)):
+                positive = z_block[i] >= 0
+                chosen = (which == 0) | (positive == (which > 0))
+                size = abs(z_block[i])
+                ratio = size / (size + epsilon) if epsilon > 0 else 1
+                block[i] = coefficient * g_block[i] * ratio if chosen else 0
+                others |= (not chosen) & (g_block[i] != 0)
+            out[begin : begin + 2048] = block[: len(g_block)]
         return others
 
     def run(
-        g: Tensor, z: Tensor, denominator: Tensor | None, epsilon: float, which: int, coefficient: float
+        g: Tensor,
+        z: Tensor,
+        denominator: Tensor | None,
+        epsilon: float,
+        which: int,
+        coefficient: float,
+        spent: bool,
     ) -> tuple[Tensor, bool]:
         kind = np.float32 if z.dtype == torch.float32 else np.float64
         g = _laid_out_like(g.detach(), z)
         if denominator is None:
-            out = torch.empty_like(z)
+            out = z if spent else torch.empty_like(z)
             others = damp(_flat(g), _flat(z), _flat(out), kind(epsilon), which, kind(coefficient))
         else:
             out = _laid_out_like(denominator, z)
@@ -202,3 +227,26 @@ def _scan() -> Any:
         return False
 
     return any_negative
+
+
+@functools.cache
+def _products() -> Any:
+    from genoplrp.relevance.compiling import compiled
+
+    @compiled
+    def products(a, b, out):  # type: ignore[no-untyped-def]
+        # Sixteen sums side by side: the order of a float64 sum is not for the compiler to change.
+        lanes = np.zeros(16)
+        for n in range(len(a)):
+            x, y = a[n], b[n]
+            lanes[:] = 0
+            whole = len(x) // 16 * 16
+            for i in range(0, whole, 16):
+                for j in range(16):
+                    lanes[j] += np.float64(x[i + j]) * np.float64(y[i + j])
+            total = lanes.sum()
+            for i in range(whole, len(x)):
+                total += np.float64(x[i]) * np.float64(y[i])
+            out[n] = total
+
+    return products

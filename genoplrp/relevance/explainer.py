@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,8 +19,9 @@ from torch import Tensor, nn
 
 from genoplrp.errors import GenoplrpError, InputError, NonFiniteError, UnsupportedOperationError
 from genoplrp.relevance import operations  # noqa: F401  (registers the handlers)
+from genoplrp.relevance.chain import Chains
 from genoplrp.relevance.explanation import Explanation, join
-from genoplrp.relevance.guards import HOOKS, autograd_on, check_model, evaluation_mode
+from genoplrp.relevance.guards import HOOKS, autograd_on, check_model, evaluation_mode, is_out_of_memory
 from genoplrp.relevance.inputs import check_input, check_target, select_target
 from genoplrp.relevance.ledger import Ledger
 from genoplrp.relevance.presets import DEFAULT_PRESET, is_named, rule_book
@@ -100,6 +102,7 @@ class Explainer:
             self.keep = "all" if names is True else set(names)
         self.keep_multiplier = keep_multiplier
         self._runner = self._on_device(device)
+        self._chains = Chains()
 
     def __call__(
         self,
@@ -236,7 +239,7 @@ class Explainer:
                 except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                     if HOOKS in str(error):
                         raise UnsupportedOperationError(HOOKS) from None
-                    if not _is_out_of_memory(error) or stop - start == 1:
+                    if not is_out_of_memory(error) or stop - start == 1:
                         raise
                     size = max(1, (stop - start) // 2)
                     warnings.warn(
@@ -260,7 +263,8 @@ class Explainer:
             run = Run(batch=len(x), keep=self.keep)
             if self.diagnostics:
                 run.ledger = Ledger()
-            leaf, shadow, output, tracer = self._forward(x, extra, target, run)
+            forward = self._by_hand(x, extra, target, run) or self._by_autograd(x, extra, target, run)
+            output, tracer = forward.output, forward.tracer
             results = []
             for i, pruning in enumerate(prunings):
                 run.pruning = {} if pruning is None else pruning.plan(run.layers)
@@ -268,7 +272,7 @@ class Explainer:
                     run.ledger = Ledger(operations=run.ledger.operations)
                 run.intermediate = {}
                 last = i == len(prunings) - 1
-                relevance, multiplier = self._backward(output, leaf, shadow, run, retain=not last)
+                relevance, multiplier = forward.backward(last)
                 _check_finite(relevance, "relevance")
                 results.append(
                     Explanation(
@@ -280,7 +284,7 @@ class Explainer:
                         else None,
                         intermediate={k: v.cpu() for k, v in self._in_order(run).items()},
                         notes=list(tracer.notes),
-                        settings=self._settings(pruning, tracer),
+                        settings=self._settings(pruning, tracer) | {"pass": forward.kind},
                         ledgers=[] if run.ledger is None else [(0, run.ledger)],
                     )
                 )
@@ -306,10 +310,40 @@ class Explainer:
                 raise
         y = tracer.latest(y)
         y = _at_logits(y, tracer)
+        output = self._explained(y, tracer, target, len(x))
+        if not run.layers:
+            tracer.note("the model has no convolution or linear layer: nothing can be pruned")
+        return leaf, shadow, output, tracer
+
+    def _by_autograd(self, x: Tensor, extra: list[Tensor], target: Any, run: Run) -> _Forward:
+        leaf, shadow, output, tracer = self._forward(x, extra, target, run)
+
+        def back(last: bool) -> tuple[Tensor, Tensor | None]:
+            return self._backward(output, leaf, shadow, run, retain=not last)
+
+        return _Forward(output, tracer, back, "autograd")
+
+    def _by_hand(self, x: Tensor, extra: list[Tensor], target: Any, run: Run) -> _Forward | None:
+        """Compute a model that is a plain chain of layers without autograd; None for any other."""
+        kind = type(self)
+        as_here = kind._tracer is Explainer._tracer and kind._backward is Explainer._backward
+        if extra or not as_here or run.outputs is not None or run.reference is not None:
+            return None
+        tracer = self._tracer(run)
+        chain = self._chains.start(self._runner, x, run, tracer)
+        if chain is None:
+            return None
+        for leaf in chain.leaves:
+            tracer.leaf(leaf, is_input=False)
+        output = self._explained(chain.output, tracer, target, len(x))
+        return _Forward(output, tracer, lambda last: chain.backward(output, last=last), "by hand")
+
+    def _explained(self, y: Any, tracer: Tracer, target: Any, n: int) -> Tensor:
+        """Return the explained numbers, (N,), from the model's output at its logits."""
         tracer.in_target = True
         with tracer:
-            output = select_target(y, target, len(x))
-        output = tracer.latest(output)
+            chosen = select_target(y, target, n)
+        output: Tensor = tracer.latest(chosen)
         if not tracer.is_traced(output):
             raise InputError("the explained output does not depend on the model's input")
         if not tracer.known(output):
@@ -317,10 +351,8 @@ class Explainer:
                 type(output.grad_fn).__name__, "the output was made by code that cannot be seen"
             )
         _check_finite(output, "the model's output")
-        _resolve_kept(run)
-        if not run.layers:
-            tracer.note("the model has no convolution or linear layer: nothing can be pruned")
-        return leaf, shadow, output, tracer
+        _resolve_kept(tracer.run)
+        return output
 
     def _tracer(self, run: Run) -> Tracer:
         return Tracer(run, self.rules, *self._names())
@@ -366,6 +398,16 @@ class Explainer:
         present = next((t.device for t in [*self.model.parameters(), *self.model.buffers()]), wanted)
         same = present.type == wanted.type and (wanted.index is None or wanted.index == present.index)
         return self.model if same else copy.deepcopy(self.model).to(wanted)
+
+
+@dataclass(frozen=True, eq=False)
+class _Forward:
+    """A computed batch: the explained numbers, and how to go back from them (for the last time, or not)."""
+
+    output: Tensor
+    tracer: Tracer
+    backward: Callable[[bool], tuple[Tensor, Tensor | None]]
+    kind: str
 
 
 def _unit(relevance: Tensor) -> Tensor:
@@ -416,16 +458,6 @@ def _check_finite(values: Tensor, what: str) -> None:
             f"{what} of sequence {index} of its batch ({int(bad.sum())} of {len(values)}) is not finite: check the "
             "model's weights and the input for NaN, infinity or very large values"
         )
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    text = str(error).lower()
-    return (
-        isinstance(error, torch.OutOfMemoryError | MemoryError)
-        or "out of memory" in text
-        or "can't allocate memory" in text
-        or "not enough memory" in text
-    )
 
 
 def _target_value(target: Any) -> Any:

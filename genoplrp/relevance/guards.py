@@ -108,3 +108,14 @@ def check_model(model: object) -> nn.Module:
                 "threads or processes; hand in the wrapped model (model.module)"
             )
     return model
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an exception says that memory ran out."""
+    text = str(error).lower()
+    return (
+        isinstance(error, torch.OutOfMemoryError | MemoryError)
+        or "out of memory" in text
+        or "can't allocate memory" in text
+        or "not enough memory" in text
+    )

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -41,6 +43,16 @@ class Compiled(Reference):
         torch.ne(kept, 0, out=out)
 
 
+def over_rows(rows: int, entries: int, block: Callable[[int, int], Any]) -> None:
+    """Call ``block(start, stop)`` for all rows, in as many threads as torch uses where the entries are worth it."""
+    workers = max(1, min(torch.get_num_threads(), rows, entries // ENTRIES_PER_THREAD))
+    edges = [rows * i // workers for i in range(workers + 1)]
+    others = [_threads().submit(block, edges[i], edges[i + 1]) for i in range(1, workers)]
+    block(edges[0], edges[1])
+    for other in others:
+        other.result()
+
+
 def _over_samples(
     a: Tensor, g: Tensor, out: Tensor, p_pos: Tensor, p_neg: Tensor, policy: str, mode: int
 ) -> PruneStats:
@@ -56,12 +68,7 @@ def _over_samples(
         memory = workspace(entries, arrays[0].dtype)
         prune_rows(*(array[start:stop] for array in arrays), chosen, mode, memory)
 
-    workers = max(1, min(torch.get_num_threads(), rows, rows * entries // ENTRIES_PER_THREAD))
-    edges = [rows * i // workers for i in range(workers + 1)]
-    others = [_threads().submit(block, edges[i], edges[i + 1]) for i in range(1, workers)]
-    block(edges[0], edges[1])
-    for other in others:
-        other.result()
+    over_rows(rows, rows * entries, block)
     stats = PruneStats(*masses.unbind(1), *counts.unbind(1))
     check_finite(stats)
     return stats

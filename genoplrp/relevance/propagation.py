@@ -16,7 +16,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from genoplrp.relevance.elementwise import is_nonnegative, signal
+from genoplrp.relevance.elementwise import is_nonnegative, row_products, signal
 from genoplrp.relevance.ledger import Ledger
 from genoplrp.relevance.maps import LinearMap
 from genoplrp.relevance.pruning import LayerPruning
@@ -88,13 +88,22 @@ class Layer:
         if convention == "ignore":
             return None
         if self.is_gauge_fixed:
-            # What the gauge moved into the bias depends on the bases that are there (padding, N): read it off z.
-            moved = self.z - self.map.forward(self.x, self.weights(IDENTITY))
+            # What the gauge moved into the bias depends on the bases that are there (padding, N).
+            moved = self._moved_by_gauge()
             return moved if convention == "raw" else blend(moved)
         if self.bias is None:
             return None
         bias = self.bias if convention == "raw" else blend(self.bias)
         return bias.reshape(1, -1, *[1] * (self.z.dim() - 2)) if self.map.kind == "convolution" else bias
+
+    def _moved_by_gauge(self) -> Tensor:
+        """Return bias plus mean weight times number of bases, (N or 1, F, ...): z less what the fixed weights make."""
+        axis = self.gauge_axis
+        assert axis is not None
+        present = self.x.sum(dim=axis, keepdim=True)
+        if bool((present == present[:1]).all()):  # as good as always: no sequence is padded in its own way
+            present = present[:1]
+        return self.map.forward(present, self.weight.mean(dim=axis, keepdim=True), self.bias)
 
     def bias_squared(self) -> Tensor | None:
         """Return the bias as the w-square rule wants it."""
@@ -240,15 +249,14 @@ class RelevanceNode(torch.autograd.Function):
 
 def _close(run: Run, layer: Layer, g: Tensor, x: Tensor | None, g_x: Tensor) -> Tensor:
     """Prune what the layer hands to its input, enter it in the books, keep it if asked to."""
-    rows = run.per_sample
     pruning = run.pruning.get(layer.name)
     stats = None
-    incoming = None if run.ledger is None else sum_of(rows(g), rows(layer.z))
-    handed = None if run.ledger is None else (sum_of(rows(g_x), None if x is None else rows(x)))
+    incoming = None if run.ledger is None else _relevance(run, g, layer.z)
+    handed = None if run.ledger is None else _relevance(run, g_x, x)
     if pruning is not None:
         g_x, stats = pruning.apply(layer, g, x, g_x, run.batch, with_stats=run.ledger is not None)
     if run.ledger is not None:
-        after = handed if pruning is None else sum_of(rows(g_x), None if x is None else rows(x))
+        after = handed if pruning is None else _relevance(run, g_x, x)
         assert incoming is not None and handed is not None and after is not None
         run.ledger.enter_layer(
             layer, incoming, handed, after, stats, None if stats is not None else (x, g_x), run.batch
@@ -261,10 +269,19 @@ def _close(run: Run, layer: Layer, g: Tensor, x: Tensor | None, g_x: Tensor) -> 
     return g_x
 
 
+def _relevance(run: Run, g: Tensor, x: Tensor | None) -> Tensor:
+    """Return the relevance ``g x`` (``g`` where there is no ``x``) of each sequence, in one pass over memory."""
+    if x is not None and len(g) == run.batch:
+        total = row_products(g, x)
+        if total is not None:
+            return total
+    return sum_of(run.per_sample(g), None if x is None else run.per_sample(x))
+
+
 def sum_of(a: Tensor, b: Tensor | None) -> Tensor:
     """Return the float64 sum of ``a`` (times ``b``) over each row."""
     if b is None:
-        return a.to(torch.float64).sum(dim=1)
+        return a.sum(dim=1, dtype=torch.float64)
     return (a.to(torch.float64) * b.to(torch.float64)).sum(dim=1)
 
 
