@@ -43,6 +43,7 @@ Maker = Callable[[nn.Module], Callable[[Tensor], object]]
 def main() -> None:
     options = parser(__doc__ or "", "engine.json")
     options.add_argument("--network", choices=list(NETWORKS), help="one network only")
+    options.add_argument("--ours", action="store_true", help="leave the peers out")
     options.add_argument("--no-memory", action="store_true", help="leave peak memory out")
     options.add_argument("--memory-of", help="print one method's peak memory in MiB, nothing else")
     given = options.parse_args()
@@ -53,6 +54,8 @@ def main() -> None:
         print_peak(_cases(names[0], [given.memory_of])[given.memory_of])
         return
     methods = [name for name in METHODS if not given.quick or name not in SLOW]
+    if given.ours:
+        methods = [name for name in METHODS if name == UNIT or "LRP, " in name or "PLRP" in name]
     rounds = given.rounds or (5 if given.quick else 15)
     results: dict[str, Any] = {"machine": machine(), "unit": UNIT, "networks": {}}
     for name in names:
@@ -124,6 +127,7 @@ METHODS: dict[str, Maker] = {
     "PLRP-lambda, z-plus, p = 0.25": _ours("zplus", 0.25),
     "PLRP-M, epsilon, p = 0.25": _ours("epsilon", 0.25, "M"),
     "PLRP-M, gamma, p = 0.25": _ours("gamma", 0.25, "M"),
+    "PLRP-M as a whole, epsilon, p = 0.25": _ours("epsilon", 0.25, "M-literal"),
     "PLRP-lambda, epsilon, with diagnostics": _with_diagnostics,
     "PLRP-lambda, epsilon, sweep of 20 p": _sweep,
     "captum LRP epsilon": _peer(peers.captum_lrp),

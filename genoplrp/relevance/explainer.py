@@ -37,6 +37,10 @@ SWEEP = tuple(round(0.05 * i, 2) for i in range(20))
 class Explainer:
     """Explains a model's outputs by LRP or PLRP; reusable, thread-safe, and without effect on the model.
 
+    On the CPU a model that is a plain chain of convolutions, batch norms, ReLU, pooling, sums and linear layers is
+    explained by a pass without autograd, any other through autograd; both give the same to rounding.
+    ``settings["pass"]`` of the explanation says which it was.
+
     Parameters
     ----------
     model

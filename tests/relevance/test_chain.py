@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from genoplrp.relevance import PRESETS, Explainer, Gamma, Pruning
+from genoplrp.relevance import PRESETS, Explainer, Gamma, Pruning, tracing
 from genoplrp.relevance.chain.pooling import rectified_pool, unpool
 from genoplrp.training import build_architecture
 from tests.relevance.test_zoo import randomised
@@ -240,6 +240,30 @@ def test_nothing_of_the_models_is_written_to():
         assert torch.equal(v, state[k][0])
         assert v._version == state[k][1]
         assert v.grad is None
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_the_number_of_threads_stays_the_users(count):
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        model, target = _model("koo", torch.float32)
+        Explainer(model, "gamma", Pruning(p=0.1))(_data(torch.float32), target)
+        assert torch.get_num_threads() == count
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_operations_handled_in_the_users_own_way_are_left_to_the_other_pass(monkeypatch):
+    model = Base().double().eval()
+
+    def doubled(tracer, func, args, kwargs):
+        return 2 * func(*args)
+
+    monkeypatch.setitem(tracing.HANDLERS, "relu", doubled)
+    e = Explainer(model)(_data())
+    assert e.settings["pass"] == "autograd"
+    assert not torch.allclose(e.prediction, model(_data())[:, 0])
 
 
 # -- where it cannot be sure, autograd ----------------------------------------------------------------------------
