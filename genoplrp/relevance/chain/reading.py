@@ -6,6 +6,7 @@ the answer could depend on a value, or where anything is done that is not one of
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -354,7 +355,20 @@ def _neutral(reader: Reader, func: Any, args: tuple[Any, ...], kwargs: dict[str,
         raise reader.refuse("an index that is not made of numbers and slices")
     inputs: list[int] = []
     template = _with_slots(reader, (args, kwargs), inputs)
+    node = _by_hand(name, args, kwargs, inputs, reader) or _by_torch(name, func, template, inputs, reader)
+    reader.tracer.count("neutral", getattr(func, "__name__", name))
+    out = reader.stand_in(node)
+    if name in VIEWS or name == "getitem":
+        reader._viewed.update((id(args[0]), id(out)))
+    return out
+
+
+def _by_torch(name: str, func: Any, template: Any, inputs: list[int], reader: Reader) -> Node:
+    """Return the node of an operation that torch does, its shape by a run without memory."""
     shapes = [reader.nodes[i].shape for i in inputs]
+    if name == "flatten" and template in (((Slot(0), 1), {}), ((Slot(0), 1, -1), {})):
+        shape = (shapes[0][0], math.prod(shapes[0][1:]))  # the first run without memory costs half a second
+        return Node("neutral", tuple(inputs), shape, (func, template))
     meta = _filled(template, [torch.empty(s, dtype=reader.dtype, device="meta") for s in shapes])
     try:
         with torch.no_grad():
@@ -363,25 +377,20 @@ def _neutral(reader: Reader, func: Any, args: tuple[Any, ...], kwargs: dict[str,
         raise reader.refuse(f"{name}: {error}") from None
     if not isinstance(result, Tensor) or result.dim() == 0 or result.shape[0] != reader.nodes[0].shape[0]:
         raise reader.refuse(f"{name} that moves the batch off its first axis")
-    reader.tracer.count("neutral", getattr(func, "__name__", name))
-    node = Node("neutral", tuple(inputs), tuple(result.shape), (func, template))
-    special = _special(name, args, kwargs, shapes[0], node)
-    out = reader.stand_in(special or node)
-    if name in VIEWS or name == "getitem":
-        reader._viewed.update((id(args[0]), id(out)))
-    return out
+    return Node("neutral", tuple(inputs), tuple(result.shape), (func, template))
 
 
-def _special(
-    name: str, args: tuple[Any, ...], kwargs: dict[str, Any], shape: tuple[int, ...], node: Node
+def _by_hand(
+    name: str, args: tuple[Any, ...], kwargs: dict[str, Any], inputs: list[int], reader: Reader
 ) -> Node | None:
     """Return the node of an operation that is done by hand, or None."""
+    shape = reader.nodes[inputs[0]].shape
     if name == "mean" and len(shape) == 3:
         call = _bind(args, kwargs, "input dim keepdim dtype")
         axes = call.get("dim", call.get("axis"))
         axes = axes[0] if isinstance(axes, list | tuple) and len(axes) == 1 else axes
         if axes in (2, -1) and not call.get("keepdim") and call.get("dtype") is None and len(call) <= 3:
-            return Node("mean", node.inputs, node.shape)
+            return Node("mean", tuple(inputs), shape[:2])
     if name == "max_pool1d" and len(shape) == 3:
         call = _bind(args, kwargs, "input kernel_size stride padding dilation ceil_mode return_indices")
         width = per_dimension(call["kernel_size"], 1)[0]
@@ -389,8 +398,8 @@ def _special(
         padding = per_dimension(call.get("padding", 0), 1)[0]
         dilation = per_dimension(call.get("dilation", 1), 1)[0]
         plain = not (padding or call.get("ceil_mode") or call.get("return_indices")) and dilation == 1
-        if plain and stride == width < 256:
-            return Node("pool", node.inputs, node.shape, width)
+        if plain and stride == width < 256 and width <= shape[2]:
+            return Node("pool", tuple(inputs), (*shape[:2], shape[2] // width), width)
     return None
 
 
