@@ -32,6 +32,21 @@ _PATH = click.Path(path_type=Path)
     help="Shuffle between the strongest sites, or whole sequences (fewer sites, no more errors).",
 )
 @click.option(
+    "--caller",
+    type=click.Choice(["null", "tangermeme"]),
+    default="null",
+    show_default=True,
+    help="Sites at a false-discovery rate against shuffled sequences, or tangermeme's recursive_seqlets.",
+)
+@click.option(
+    "--threshold",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=0.01,
+    show_default=True,
+    help="Largest p-value of tangermeme's seqlets (a ranking, not an error rate).",
+)
+@click.option("--no-filters", is_flag=True, help="Leave the first-layer filters out.")
+@click.option(
     "--sign", type=click.Choice(["both", "positive", "negative"]), default="both", show_default=True
 )
 @click.option(
@@ -51,6 +66,9 @@ def command(
     no_match: bool,
     fdr: float,
     null: str,
+    caller: str,
+    threshold: float,
+    no_filters: bool,
     sign: str,
     limit: int,
     device: str | None,
@@ -59,11 +77,12 @@ def command(
 ) -> None:
     """Call sites in SOURCE (a relevance file, or a store of scanned regions), and cluster them into motifs.
 
-    Sites are held against the same model's relevance on shuffled sequences. Writes tables, MEME, BED, logos and a page
-    (index.html); needs the extra modisco.
+    Sites are held against the same model's relevance on shuffled sequences. Writes tables, MEME, BED, and pages to read
+    (index.html, one for each motif, one for the first-layer filters); needs the extra modisco.
     """
+    from genoplrp.errors import InputError
     from genoplrp.scan import load_any_model, open_explained, output_target
-    from genoplrp.sites import discover_motifs, explain_alike, jaspar_vertebrates
+    from genoplrp.sites import discover_motifs, explain_alike, filters_alike, jaspar_vertebrates
     from genoplrp.synthetic import read_motifs
 
     explained = open_explained(source, dataset)
@@ -72,10 +91,20 @@ def command(
     database = None
     if not no_match:
         database = read_motifs(known) if known is not None else jaspar_vertebrates()
+    explain = explain_alike(loaded.model, explained, target, device=device)
+    view = None
+    if not no_filters:
+        try:
+            view = filters_alike(loaded.model, explained, target, device=device)
+        except InputError as error:
+            click.echo(f"Note: no view of the filters: {error}")
     discover_motifs(
         explained,
-        explain_alike(loaded.model, explained, target, device=device),
+        explain,
         out,
+        caller=caller,
+        threshold=threshold,
+        filters=view,
         fdr=fdr,
         null=null,
         sign=sign,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import html
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,14 +16,21 @@ from genoplrp.errors import InputError
 from genoplrp.formats.tracks import write_bed
 from genoplrp.formats.writing import written_folder
 from genoplrp.sequence import codes_to_one_hot, one_hot_to_codes
-from genoplrp.sites.calling import Explain, find_sites, locate_sites
+from genoplrp.sites.calling import Explain, find_sites, locate_sites, recursive_seqlets
+from genoplrp.sites.filters import FilterView, filter_view
+from genoplrp.sites.merging import merge_alike
 from genoplrp.sites.motifs import FoundMotif, cluster_sites, match_motifs, motif_table
+from genoplrp.sites.pages import write_filters, write_pages
 
 if TYPE_CHECKING:
     from torch import nn
 
     from genoplrp.formats.explained import Explained
+    from genoplrp.relevance import Pruning
     from genoplrp.synthetic import Motif
+
+
+CALLERS = ("null", "tangermeme")
 
 
 def discover_motifs(
@@ -37,6 +43,10 @@ def discover_motifs(
     sign: str = "both",
     database: Sequence[Motif] | None = None,
     limit: int = 5000,
+    caller: str = "null",
+    threshold: float = 0.01,
+    filters: FilterView | None = None,
+    leiden_runs: int = 16,
     seed: int = 0,
     overwrite: bool = False,
     log: Callable[[str], None] | None = None,
@@ -51,13 +61,23 @@ def discover_motifs(
         Base numbers (n, L) -> relevance (n, L), as it was made; see `explain_alike`.
     out : path
         Folder to make: ``sites.tsv``, ``sites.bed``, ``motifs.tsv``, ``motifs.meme``, ``instances.tsv``,
-        ``instances.bed``, ``matches.tsv``, ``figures/``, ``index.html``.
+        ``instances.bed``, ``matches.tsv``, ``index.html`` and a page for each motif, ``figures/``.
     fdr, null, sign, seed
         As in `find_sites`.
     database : sequence of Motif, optional
         Known motifs to match to.
     limit : int
         Use at most so many sequences, the first ones: they are held in memory.
+    caller : {"null", "tangermeme"}
+        `find_sites`, or `recursive_seqlets`, which asks for no false-discovery rate but for p-values of at most
+        `threshold`, and needs no null.
+    threshold : float
+        Largest p-value of tangermeme's seqlets.
+    filters : FilterView, optional
+        The network's first-layer filters, to write beside the motifs (``filters.tsv``, ``filters.meme``,
+        ``filters.html``).
+    leiden_runs : int
+        As in `cluster_sites`.
     overwrite : bool
         Replace a folder that this function made.
     log : callable, optional
@@ -74,26 +94,38 @@ def discover_motifs(
         If there are no sites or no motifs; nothing is written then.
     """
     say = log or (lambda line: None)
+    if caller not in CALLERS:
+        raise InputError(f"caller={caller!r}: choose one of {', '.join(CALLERS)}")
     X, scores = _held(explained, limit)
     regions = explained.regions.iloc[: len(X)].reset_index(drop=True)
     with written_folder(out, overwrite=overwrite) as part:
         relevance = scores.sum(axis=1)
-        sites = find_sites(explain, one_hot_to_codes(X), relevance, fdr=fdr, null=null, sign=sign, seed=seed)
+        if caller == "tangermeme":
+            sites = _seqlets(relevance, sign, threshold)
+        else:
+            sites = find_sites(
+                explain, one_hot_to_codes(X), relevance, fdr=fdr, null=null, sign=sign, seed=seed
+            )
         if len(sites) == 0:
             raise InputError(
                 f"no site stands out from shuffled sequences at a false-discovery rate of {fdr:g} in {len(X)} "
-                "sequences: try more sequences, a larger --fdr, less pruning; or the model may not use motifs here"
+                "sequences: try more sequences, a larger --fdr, less pruning, or --caller tangermeme, which ranks "
+                "seqlets without a null; or the model may not use motifs here"
             )
         counts = ", ".join(
             f"{count:,} of relevance {key}" for key, count in sites["sign"].value_counts().items()
         )
         say(f"{len(sites):,} sites in {sites['sequence'].nunique():,} of {len(X):,} sequences ({counts})")
-        motifs = cluster_sites(X, scores, sites)
+        motifs = merge_alike(cluster_sites(X, scores, sites, leiden_runs=leiden_runs), X, scores)
         matches = match_motifs(motifs, database) if database else None
         table = motif_table(motifs, matches)
         say(table.to_string(index=False))
         _write(part, sites, motifs, matches, table, regions)
-        settings = {"fdr": fdr, "null": null, "sign": sign, "seed": seed, "sequences": len(X)}
+        write_pages(part, motifs, table, matches, database or (), len(X), explained.length)
+        if filters is not None:
+            write_filters(part, filters, database or ())
+        settings: dict[str, Any] = {"caller": caller, "sign": sign, "seed": seed, "sequences": len(X)}
+        settings |= {"fdr": fdr, "null": null} if caller == "null" else {"threshold": threshold}
         manifest = {"genoplrp": genoplrp.__version__, "settings": settings, "explained": explained.meta}
         (part / "manifest.json").write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
     return Path(out)
@@ -122,12 +154,10 @@ def explain_alike(
     """
     import torch
 
-    from genoplrp.relevance import Explainer, Pruning
+    from genoplrp.relevance import Explainer
 
-    meta = explained.meta
-    pruning = meta.get("pruning")
-    made = None if pruning is None else Pruning(**{key: _literal(value) for key, value in pruning.items()})
-    explainer = Explainer(model, meta["rules"], made, device=device, batch_size=batch_size, diagnostics=False)
+    rules, made = _settings(explained)
+    explainer = Explainer(model, rules, made, device=device, batch_size=batch_size, diagnostics=False)
 
     def explain(codes: np.ndarray) -> np.ndarray:
         X = torch.from_numpy(codes_to_one_hot(codes))
@@ -144,6 +174,32 @@ def explain_alike(
             "were explained"
         )
     return explain
+
+
+def filters_alike(
+    model: nn.Module, explained: Explained, target: Any, *, device: str | None = None, limit: int = 1000
+) -> FilterView:
+    """Return `filter_view` of the first sequences, explained as those at hand were.
+
+    Raises
+    ------
+    InputError
+        As `filter_view`.
+    """
+    import torch
+
+    rules, made = _settings(explained)
+    X, _ = _held(explained, limit)
+    return filter_view(model, torch.from_numpy(X), target, rules=rules, pruning=made, device=device)
+
+
+def _settings(explained: Explained) -> tuple[Any, Pruning | None]:
+    """Rules and pruning as the manifest holds them."""
+    from genoplrp.relevance import Pruning
+
+    pruning = explained.meta.get("pruning")
+    made = None if pruning is None else Pruning(**{key: _literal(value) for key, value in pruning.items()})
+    return explained.meta["rules"], made
 
 
 def _held(explained: Explained, limit: int) -> tuple[np.ndarray, np.ndarray]:
@@ -184,44 +240,16 @@ def _write(
     write_meme(folder / "motifs.meme", [one.motif() for one in motifs])
     if matches is not None:
         matches.to_csv(folder / "matches.tsv", sep="\t", index=False, lineterminator="\n")
-    (folder / "figures").mkdir()
-    length = int(regions["end"].iloc[0] - regions["start"].iloc[0])
-    for one in motifs:
-        _draw(one, length, folder / "figures" / f"{one.name}.png")
-    (folder / "index.html").write_text(_page(motifs, matches, table), encoding="utf-8")
 
 
-def _draw(one: FoundMotif, length: int, path: Path) -> None:
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
-
-    from genoplrp.plotting import plot_logo, plot_motif
-
-    figure = Figure(figsize=(max(4.0, 0.42 * one.width + 1.2), 5.6), layout="constrained")
-    axes = figure.subplots(3)
-    plot_motif(one.pwm, ax=axes[0])
-    axes[0].set_title(f"{one.name}: {len(one.instances)} sites")
-    plot_logo(one.contribution, ax=axes[1], title="mean relevance")
-    middle = (one.instances["start"] + one.instances["end"]) / 2
-    axes[2].hist(middle, bins=np.linspace(0, length, 41), color="0.4")
-    axes[2].set_xlim(0, length)
-    axes[2].yaxis.set_major_locator(MaxNLocator(integer=True, nbins=4))
-    axes[2].spines[["top", "right"]].set_visible(False)
-    axes[2].set_xlabel("position in the sequence (bp)")
-    axes[2].set_ylabel("sites")
-    figure.savefig(path, dpi=110)
-
-
-def _page(motifs: list[FoundMotif], matches: pd.DataFrame | None, table: pd.DataFrame) -> str:
-    style = "body{font:15px/1.4 sans-serif;margin:2em auto;max-width:60em}td,th{padding:.2em .8em;text-align:left}"
-    parts = [table.to_html(index=False, border=0, float_format="{:.3g}".format)]
-    for one in motifs:
-        parts.append(f"<h2>{html.escape(one.name)}</h2><img src='figures/{one.name}.png' alt='logo'>")
-        if matches is not None:
-            rows = matches[matches["motif"] == one.name].drop(columns="motif")
-            parts.append(rows.to_html(index=False, border=0, float_format="{:.3g}".format))
-    body = "\n".join(parts)
-    return f"<!doctype html><meta charset='utf-8'><title>Motifs</title><style>{style}</style><h1>Motifs</h1>\n{body}\n"
+def _seqlets(relevance: np.ndarray, sign: str, threshold: float) -> pd.DataFrame:
+    """Tangermeme's seqlets of both signs; it knows positive ones only."""
+    parts = []
+    for label, name, factor in (("+", "positive", 1), ("-", "negative", -1)):
+        if sign in ("both", name):
+            found = recursive_seqlets(factor * relevance, threshold=threshold)
+            parts.append(found.assign(sign=label, score=factor * found["score"]))
+    return pd.concat(parts, ignore_index=True)
 
 
 def _literal(value: Any) -> Any:

@@ -70,6 +70,7 @@ def cluster_sites(
     sites: pd.DataFrame,
     *,
     minimum: int = MINIMUM,
+    leiden_runs: int = 16,
 ) -> list[FoundMotif]:
     """Cluster sites into motifs, each sign on its own.
 
@@ -84,6 +85,8 @@ def cluster_sites(
         sequence there are unknown bases without relevance.
     minimum : int
         Fewest sites of one sign.
+    leiden_runs : int
+        Random starts of each clustering; the best one is taken.
 
     Returns
     -------
@@ -119,7 +122,9 @@ def cluster_sites(
         seqlets = tracks.create_seqlets(
             [core.Seqlet(int(i), int(m) - half, int(m) + half + 1, False) for i, m in places]
         )
-        found += _motifs(_patterns(tfmodisco, seqlets, tracks, factor), label, factor, X.shape[-1])
+        found += _motifs(
+            _patterns(tfmodisco, seqlets, tracks, factor, leiden_runs), label, factor, X.shape[-1]
+        )
     if not found:
         raise InputError(
             f"no motif was found among {' and '.join(said)} sites; at least {minimum} of one sign are needed. Try more "
@@ -234,7 +239,7 @@ def _padded(values: Float[np.ndarray, "n 4 length"], filler: float) -> Float[np.
     return np.ascontiguousarray(wide.transpose(0, 2, 1))
 
 
-def _patterns(tfmodisco: Any, seqlets: list[Any], tracks: Any, factor: int) -> list[Any]:
+def _patterns(tfmodisco: Any, seqlets: list[Any], tracks: Any, factor: int, runs: int) -> list[Any]:
     """Run the engine with the settings of its own command."""
     made = tfmodisco.seqlets_to_patterns(
         seqlets=seqlets,
@@ -242,7 +247,7 @@ def _patterns(tfmodisco: Any, seqlets: list[Any], tracks: Any, factor: int) -> l
         track_signs=factor,
         trim_to_window_size=30,
         initial_flank_to_add=_FLANK,
-        n_leiden_runs=16,
+        n_leiden_runs=runs,
     )
     return list(made or [])
 

@@ -19,6 +19,7 @@ from genoplrp.sites import (
     q_values,
     recursive_seqlets,
     shuffle_between,
+    strongest,
 )
 from genoplrp.sites.candidates import TRIM
 
@@ -91,6 +92,23 @@ def test_shuffling_between_keeps_what_is_kept_and_every_stretch_its_bases():
     assert (shuffled != codes).any()
 
 
+def test_the_strongest_windows_hold_the_share_asked_for_and_no_window_more():
+    r = np.random.default_rng(3).normal(size=(20, 60))
+    for share in (0.2, 0.5):
+        mask = strongest(r, 6, share)
+        for i in range(20):
+            found = candidate_sites(r[i : i + 1], 6)
+            order = np.argsort(-found.score)
+            held = np.cumsum(found.score[order])
+            number = int(np.searchsorted(held, share * np.maximum(r[i], 0).sum())) + 1
+            expected = np.zeros(60, bool)
+            for k in order[:number]:
+                if expected.mean() >= 0.3:
+                    break
+                expected[max(0, found.start[k] - 2) : found.end[k] + 2] = True
+            np.testing.assert_array_equal(mask[i], expected)
+
+
 def motif_network(motif="GATAAGCT", sign=1.0, noise=0.0, seed=0):
     """A network that answers to a motif, its half matches, and a little to anything."""
     generator = torch.Generator().manual_seed(seed)
@@ -160,8 +178,9 @@ def test_a_repressing_motif_is_found_as_negative_sites():
 
 def test_sequences_without_motif_have_hardly_any_sites():
     codes = np.random.default_rng(5).integers(4, size=(300, 80), dtype=np.uint8)
-    sites = find_sites(explaining(motif_network(noise=0.15)), codes, fdr=0.05, null="shuffled")
-    assert len(sites) <= 15
+    for null in ("shuffled", "background"):
+        sites = find_sites(explaining(motif_network(noise=0.15)), codes, fdr=0.05, null=null)
+        assert len(sites) <= 15
 
 
 def test_same_seed_same_sites():
