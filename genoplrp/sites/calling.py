@@ -176,7 +176,7 @@ def call_sites(
     _check(fdr, "shuffled", sign, 1)
     if len(null) == 0 or len(relevance) == 0:
         raise InputError("relevance and null need at least one sequence each")
-    # The null is counted per window that could be one, and then for all windows: conservative, none is known to be true.
+    # The null is counted per window that could be one, and then for all windows: conservative, none is known to be one.
     free = 1.0 if blocked is None else _free_windows(blocked, width)
     ratio = len(relevance) / len(null) / free
     parts = []
@@ -315,7 +315,7 @@ def _free_windows(blocked: Bool[np.ndarray, "m length"], width: int) -> float:
     """Share of the windows that touch no blocked position; stretches shorter than a window have none."""
     before = np.pad(np.cumsum(blocked, axis=1), ((0, 0), (1, 0)))
     free = before[:, width:] == before[:, :-width]
-    return max(float(free.mean()), 1 / free.size)
+    return max(float(np.mean(free)), 1.0 / int(free.size))
 
 
 def _explained(explain: Explain, codes: np.ndarray) -> Float[np.ndarray, "n length"]:
