@@ -114,7 +114,7 @@ def same_bytes(folder: Path, genome: Path, windows: int, p: float, ray: bool) ->
             stderr=subprocess.DEVNULL,
         )
         try:
-            child.wait(rng.uniform(0.3, 1.0) * whole)
+            child.wait(rng.uniform(0.2, 0.6) * whole)
             break
         except subprocess.TimeoutExpired:
             child.send_signal(signal.SIGKILL)
