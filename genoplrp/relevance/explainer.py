@@ -303,21 +303,25 @@ class Explainer:
         shadow = torch.zeros_like(leaf).requires_grad_(True) if direct else None
         tracer.leaf(leaf, is_input=True, shadow=shadow)
         with tracer:
-            try:
-                y = self._runner(leaf, *extra)
-            except Exception as error:
-                if not isinstance(error, GenoplrpError) and not hasattr(error, "__notes__"):
-                    shapes = ", ".join(str(tuple(a.shape)) for a in (leaf, *extra))
-                    error.add_note(
-                        f"Raised by the model's own forward pass, given {shapes}: does it take this shape?"
-                    )
-                raise
+            y = self._called(leaf, *extra)
         y = tracer.latest(y)
         y = _at_logits(y, tracer)
         output = self._explained(y, tracer, target, len(x))
         if not run.layers:
             tracer.note("the model has no convolution or linear layer: nothing can be pruned")
         return leaf, shadow, output, tracer
+
+    def _called(self, x: Tensor, *extra: Tensor) -> Any:
+        """Call the model; an error of its own says what shapes it was given."""
+        try:
+            return self._runner(x, *extra)
+        except Exception as error:
+            if not isinstance(error, GenoplrpError) and not hasattr(error, "__notes__"):
+                shapes = ", ".join(str(tuple(a.shape)) for a in (x, *extra))
+                error.add_note(
+                    f"Raised by the model's own forward pass, given {shapes}: does it take this shape?"
+                )
+            raise
 
     def _by_autograd(self, x: Tensor, extra: list[Tensor], target: Any, run: Run) -> _Forward:
         leaf, shadow, output, tracer = self._forward(x, extra, target, run)
@@ -334,7 +338,7 @@ class Explainer:
         if extra or not as_here or run.outputs is not None or run.reference is not None:
             return None
         tracer = self._tracer(run)
-        chain = self._chains.start(self._runner, x, run, tracer)
+        chain = self._chains.start(self._runner, self._called, x, run, tracer)
         if chain is None:
             return None
         for leaf in chain.leaves:

@@ -211,5 +211,8 @@ def _by_value(ray: Any, model: torch.nn.Module) -> None:
 
 
 def _first(error: BaseException) -> str:
+    cause = getattr(error, "cause", None)
+    if isinstance(cause, Exception):  # not the last line of its traceback, which may be a note
+        return f"{type(cause).__name__}: {cause}"
     text = str(error).strip()
     return text.splitlines()[-1] if text else type(error).__name__

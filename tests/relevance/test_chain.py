@@ -395,6 +395,19 @@ def test_a_function_that_cannot_be_seen_is_refused_as_ever():
         Explainer(Custom().double().eval())(_data())
 
 
+def test_an_error_of_the_models_own_is_raised_at_its_first_call():
+    class Fails(Base):
+        def forward(self, x):
+            self.calls += 1
+            raise ValueError("no such bases")
+
+    model = Fails().double().eval()
+    with pytest.raises(ValueError, match="no such bases") as caught:
+        Explainer(model)(_data())
+    assert model.calls == 1
+    assert "(4, 4, 60)" in caught.value.__notes__[0]
+
+
 @pytest.mark.parametrize("register", ["forward_hook", "forward_pre_hook", "full_backward_hook"])
 def test_a_module_with_hooks_is_not_read(register):
     model, calls = Base().double().eval(), []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,6 @@ from genoplrp.relevance.chain.reading import (
 )
 from genoplrp.relevance.chain.steps import Gradients, LayerStep, Step, steps_of
 from genoplrp.relevance.chain.weights import PreparedLayers
-from genoplrp.relevance.guards import is_out_of_memory
 from genoplrp.relevance.layout import prefers_channels_last, widen
 from genoplrp.relevance.propagation import Run
 from genoplrp.relevance.tracing import Tracer
@@ -39,13 +38,17 @@ class Chains:
     prepared: PreparedLayers = field(default_factory=PreparedLayers)
     refused: str = ""
 
-    def start(self, model: nn.Module, x: Tensor, run: Run, tracer: Tracer) -> ChainPass | None:
+    def start(
+        self, model: nn.Module, call: Callable[[Tensor], Any], x: Tensor, run: Run, tracer: Tracer
+    ) -> ChainPass | None:
         """Read the model on a batch and compute it; None where autograd is to do it (``run`` is untouched then).
 
         Parameters
         ----------
         model
             In evaluation mode.
+        call
+            Calls it; what it raises there is the model's own.
         x
             (N, 4, L) or as the model takes it; not changed.
         run, tracer
@@ -57,7 +60,7 @@ class Chains:
             return None
         reader = Reader(tracer, constants_of(model), x.dtype)
         try:
-            structure = _read(reader, model, x)
+            structure = _read(reader, call, x)
             outputs = _flat(structure)
             gates = {i for i in outputs if reader.nodes[i].kind == "gate"}
             if gates:
@@ -69,10 +72,6 @@ class Chains:
         except NotAChain as refusal:
             self.refused = reader.refused or str(refusal)
             return None
-        except Exception as error:
-            if is_out_of_memory(error):
-                raise
-            return None  # the other pass will say what is wrong
         if not any(isinstance(step, LayerStep) for step in steps):
             self.refused = "no convolution or linear layer"
             return None
@@ -161,10 +160,10 @@ class ChainPass:
             return relevance.contiguous(), None
 
 
-def _read(reader: Reader, model: nn.Module, x: Tensor) -> Any:
+def _read(reader: Reader, call: Callable[[Tensor], Any], x: Tensor) -> Any:
     """Run the model's forward on a stand-in and return the structure of its output."""
     with reader:
-        y = model(reader.stand_in(Node("input", (), tuple(x.shape))))
+        y = call(reader.stand_in(Node("input", (), tuple(x.shape))))
     structure = reader.structure(y)
     del y
     if reader.refused:  # the model caught the refusal
