@@ -43,7 +43,7 @@ def time_cases(
     cases: Mapping[str, Case],
     unit: str,
     *,
-    rounds: int = 15,
+    rounds: int | None = None,
     seconds: float = 60.0,
     clock: str = "wall",
     seed: int = 0,
@@ -58,7 +58,7 @@ def time_cases(
         Name of the case that the others are compared with; it runs before and after every case of a round, so that
         both are timed under the same load.
     rounds
-        Rounds at most; slow cases get fewer, at least three.
+        Rounds at most (15 if None); slow cases get fewer, at least three.
     seconds
         Time that one case may take in all.
     clock
@@ -67,6 +67,7 @@ def time_cases(
         Of the orders.
     """
     order = random.Random(seed)
+    rounds = rounds or 15
     quick = {}
     for name, case in tqdm(cases.items(), desc="warm-up", leave=False, disable=None):
         case()
