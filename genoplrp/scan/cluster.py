@@ -151,8 +151,8 @@ class _Pool:
                 attempts[number] = attempts.get(number, 0) + 1
                 if attempts[number] >= ATTEMPTS:
                     raise GenoplrpError(
-                        f"block {number} failed {ATTEMPTS} times on the Ray cluster, at last with: {_first(error)}. "
-                        "What was finished is kept: run the same command again to go on"
+                        f"block {number} failed {ATTEMPTS} times on the Ray cluster, at last with: "
+                        f"{_first(cause or error)}. What was finished is kept: run the same command again to go on"
                     ) from error
                 if isinstance(error, self._ray.exceptions.RayActorError):
                     todo.extendleft(self._replace(worker))
