@@ -60,8 +60,9 @@ def cells_of(folder: Path) -> Iterator[CellRun]:
 
 def has_learnt(run: CellRun) -> bool:
     """Whether the network tells the explained task's classes apart; what did not learn has nothing to explain."""
-    fit = run._network(None)  # type: ignore[arg-type]
-    tasks = fit.metrics["test"]["tasks"]
+    from genoplrp.training import load_model
+
+    tasks = load_model(run.folder / "model").metrics["test"]["tasks"]
     value = float(next(iter(tasks.values()))["auroc"])
     print(f"{run.cell.folder}: AUROC {value:.3f}, {len(run.plan.methods)} methods")
     return value >= LEARNT
