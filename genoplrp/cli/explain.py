@@ -46,8 +46,8 @@ from genoplrp.cli.genome_options import explain_genome, genome_options
 @click.option(
     "--consensus",
     is_flag=True,
-    help="Average over eight views of each sequence: shifted, on the other strand, by halves. Rules gamma-all and "
-    "p = 0.3 unless given, p over the whole depth.",
+    help="Average over twelve views of each sequence: shifted, on the other strand, without a quarter, by DeepLIFT. "
+    "Rules gamma-all and p = 0.15 unless given, p over the whole depth.",
 )
 @click.option("--prune-input", is_flag=True, help="Prune the network's input too.")
 @click.option(

@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from genoplrp.errors import InputError
 from genoplrp.evaluation.maps import Maps
-from genoplrp.relevance.views import knockout_contexts
+from genoplrp.relevance.knockouts import knockout_contexts
 
 PASSES = 8
 WIDTH = 10

@@ -49,8 +49,8 @@ def get_method(name: str) -> Method:
           ``plrp-effective@PRESET``, ``plrp-total-P@PRESET`` (P stated over the whole depth), ``plrp-average@PRESET``
           (mean over p up to 0.25), each with ``-input`` before the ``@`` to prune the input too; without ``@PRESET``
           the preset is gamma;
-        - ``consensus@PRESET`` and ``consensus-P@PRESET``: `genoplrp.consensus`, eight views of each sequence,
-          pruned by P over the whole depth (0.3 unless given; 0: not pruned), by default @gamma-all;
+        - ``consensus@PRESET`` and ``consensus-P@PRESET``: `genoplrp.consensus`, twelve views of each sequence,
+          pruned by P over the whole depth (0.15 unless given; 0: not pruned), by default @gamma-all;
         - ``pruned-P:gradient-x-input`` and ``pruned-P:deeplift-shap``: these two, pruned on the way down;
         - ``threshold:NAME`` and ``sharpen:NAME``: the plain LRP map of NAME's preset, brought to the Gini index of the
           positive part of NAME's map; ``contiguity:NAME``: NAME's map weighted by its own running mean;

@@ -77,7 +77,7 @@ def explain_dataset(
     rules, pruning, batch_size, device, progress
         As in `genoplrp.Explainer`.
     consensus
-        Average over eight views of each sequence (`genoplrp.consensus`), pruned as told.
+        Average over twelve views of each sequence (`genoplrp.consensus`), pruned as told.
 
     Returns
     -------

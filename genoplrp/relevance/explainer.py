@@ -190,13 +190,13 @@ class Explainer:
         total: Tensor | None = None
         first: Explanation | None = None
         for _, e in self.sweep(X, target, p, args=args, progress=progress):
-            share = e.relevance / _unit(e.relevance)
+            share = e.relevance / unit_of(e.relevance)
             total = share if total is None else total + share
             first = e if first is None else first
         if first is None or total is None:
             raise InputError("average(p=[]): give at least one p")
         return Explanation(
-            relevance=total * _unit(first.relevance) / len(p),
+            relevance=total * unit_of(first.relevance) / len(p),
             prediction=first.prediction,
             target=first.target,
             notes=[*first.notes, f"average over p = {', '.join(f'{v:g}' for v in p)}"],
@@ -418,7 +418,7 @@ class _Forward:
     kind: str
 
 
-def _unit(relevance: Tensor) -> Tensor:
+def unit_of(relevance: Tensor) -> Tensor:
     """Return the positive mass of each map; where there is none, the negative one; 1 for an empty map."""
     flat = relevance.flatten(1)
     positive, negative = flat.clamp(min=0).sum(dim=1), flat.clamp(max=0).abs().sum(dim=1)

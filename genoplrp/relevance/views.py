@@ -1,37 +1,42 @@
-"""A map that several views of a sequence agree on: shifted, on the other strand, with random halves knocked out.
+"""A map that several views of a sequence agree on: shifted, on the other strand, by two mechanisms, with parts missing.
 
 What one pass of relevance propagation says about a base depends on where the sequence lies in the pooling grid, on the
-strand, and on what else is there: a saturated network pays a site only where a stronger one is missing. So a few passes
-are spread over such views, and their maps are averaged in the sequence's own coordinates. Not here: how one map is made
-(`explainer`).
+strand, and on what else is there: a saturated network pays a site only where a stronger one is missing. What it says of
+noise depends on the mechanism: relevance shares out an output, DeepLIFT a difference from a shuffled sequence. So a few
+passes are spread over such views, and their maps are averaged in the sequence's own coordinates. Not here: how one map
+is made (`explainer`, `deeplift`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from genoplrp.errors import InputError
-from genoplrp.relevance.explainer import Explainer, Target
+from genoplrp.errors import InputError, UnsupportedOperationError
+from genoplrp.relevance.deeplift import DeepLift
+from genoplrp.relevance.explainer import Explainer, Target, unit_of
 from genoplrp.relevance.explanation import Explanation
+from genoplrp.relevance.gradients import GradientTimesInput
+from genoplrp.relevance.knockouts import PARTS, knockout_parts, shuffled
 from genoplrp.relevance.pruning import Pruning
 
-PASSES = 8
+PASSES = 12
 #: Share of the mass that is pruned over the whole depth.
-CONSENSUS_P = 0.3
+CONSENSUS_P = 0.15
 CONSENSUS_RULES = "gamma-all"
 #: Length of the blocks that are knocked out, in bases: about that of a motif.
 WIDTH = 10
 NEUTRAL = 0.25
 #: Shift in bases and strand of each view; the first is the sequence as it is.
 _WHOLE = ((0, False), (1, True), (2, False), (-2, True))
-_HALVES = ((0, False), (1, True), (-3, False), (0, True))
+_PARTLY = ((0, False), (1, True), (-3, False), (0, True))
+
+Mechanism = Literal["relevance", "difference"]
 
 
 @dataclass(frozen=True)
@@ -44,14 +49,18 @@ class View:
         Bases that it is moved to the right (negative: to the left); columns of 0.25 enter at the free end.
     reverse : bool
         Whether the reverse complement is explained (after the shift).
-    half : int, optional
-        Number of the random half of the sequence that is there, columns of 0.25 in place of the rest: 0 and 1 are each
-        the complement of the other, and so are 2 and 3, ...; None for the whole sequence.
+    without : int, optional
+        Number of the random quarter of the sequence that is not there, columns of 0.25 in its place: quarters 0 to 3
+        together are the whole sequence, and so are 4 to 7, ...; None where nothing is missing.
+    by : {"relevance", "difference"}
+        Whether the output's relevance is asked for, or by DeepLIFT the contributions to its difference from the output
+        of a dinucleotide shuffle of the sequence (another one in each such view).
     """
 
     shift: int = 0
     reverse: bool = False
-    half: int | None = None
+    without: int | None = None
+    by: Mechanism = "relevance"
 
     def apply(
         self, x: Float[Tensor, "n 4 length"], kept: Bool[Tensor, " length"] | None = None
@@ -67,25 +76,32 @@ class View:
 
 
 def consensus_views(
-    passes: int = PASSES, *, max_shift: int = 3, both_strands: bool = True, halves: bool = True
+    passes: int = PASSES,
+    *,
+    max_shift: int = 3,
+    both_strands: bool = True,
+    knockouts: bool = True,
+    differences: bool = True,
 ) -> tuple[View, ...]:
     """Choose the views of `consensus`.
 
     Parameters
     ----------
     passes
-        How many, at least 1; a multiple of 4 uses both complements of every half.
+        How many, at least 1; with a multiple of 12 (of 6 without differences) every base is knocked out equally often.
     max_shift
         Largest shift in bases, 0 or more. 0 where the output belongs to a position of the sequence.
     both_strands
         Half of the views on the reverse complement. False for models of one strand (RNA, stranded output).
-    halves
-        Half of the views with one half of the sequence knocked out.
+    knockouts
+        Two of three views by relevance without a quarter of the sequence.
+    differences
+        Every second view by DeepLIFT against a shuffle.
 
     Returns
     -------
     tuple of View
-        Two views of the whole sequence, the first of them as it is, then two complementary halves, and so on.
+        In turn one by relevance and one by DeepLIFT; the first is the sequence as it is.
 
     Raises
     ------
@@ -94,23 +110,37 @@ def consensus_views(
 
     Examples
     --------
-    >>> [view.half for view in consensus_views(8)]
-    [None, None, 0, 1, None, None, 2, 3]
+    >>> [view.without for view in consensus_views(6)]
+    [None, None, 0, None, 1, None]
+    >>> [view.by[:3] for view in consensus_views(6)]
+    ['rel', 'dif', 'rel', 'dif', 'rel', 'dif']
     """
     if isinstance(passes, bool) or not isinstance(passes, int) or passes < 1:
         raise InputError(f"passes={passes!r}: must be a whole number of at least 1")
     if isinstance(max_shift, bool) or not isinstance(max_shift, int) or max_shift < 0:
         raise InputError(f"max_shift={max_shift!r}: must be a whole number of bases, 0 or more")
+    kinds = ["whole", "partly", "partly"] if knockouts else ["whole"]
+    if differences:
+        kinds = [kind for by_relevance in kinds for kind in (by_relevance, "difference")]
+    made = dict.fromkeys(kinds, 0)
     views: list[View] = []
     for k in range(passes):
-        knocked = halves and (k // 2) % 2 == 1
-        count = sum((view.half is not None) == knocked for view in views)
-        places = _HALVES if knocked else _WHOLE
+        kind = kinds[k % len(kinds)]
+        count = made[kind]
+        made[kind] += 1
+        places = _PARTLY if kind == "partly" else _WHOLE
         shift, reverse = places[count % len(places)]
         # A second round starts further out, or it would see what the first has seen.
         beyond = count // len(places)
         shift = max(-max_shift, min(max_shift, shift + (beyond if shift >= 0 else -beyond)))
-        views.append(View(shift, reverse and both_strands, count if knocked else None))
+        views.append(
+            View(
+                shift,
+                reverse and both_strands,
+                count if kind == "partly" else None,
+                "difference" if kind == "difference" else "relevance",
+            )
+        )
     return tuple(views)
 
 
@@ -123,33 +153,37 @@ def consensus(
     passes: int = PASSES,
     max_shift: int = 3,
     both_strands: bool = True,
-    halves: bool = True,
+    knockouts: bool = True,
+    differences: bool = True,
     seed: int = 0,
     args: Sequence[Tensor] | None = None,
     progress: bool = False,
 ) -> Explanation:
-    """Average the pruned relevance of a few views of each sequence: shifted, reversed, by halves.
+    """Average pruned maps of a few views of each sequence: shifted, reversed, with parts missing, by two mechanisms.
 
     It explains the model's answers to the same question asked in several ways: for a model of regulatory DNA, sites do
-    not depend on a shift by a few bases or on the strand, and a site that the network needs only where a stronger one
-    is missing is paid in the half without it. It costs ``passes`` forward and backward passes.
+    not depend on a shift by a few bases or on the strand, a site that the network needs only where a stronger one is
+    missing is paid in the view without that, and two mechanisms agree on sites, but not on noise. It costs ``passes``
+    forward and backward passes, and another forward pass for each view by DeepLIFT.
 
     Parameters
     ----------
     model
-        Any `torch.nn.Module`, explained with the rules ``"gamma-all"`` and ``Pruning(p=0.3, total=True)``, 30 % of the
-        mass over the whole depth; or an `Explainer` with rules, pruning, batch size and device of one's own.
+        Any `torch.nn.Module`, explained with the rules ``"gamma-all"`` and ``Pruning(p=0.15, total=True)``, 15 % of the
+        mass over the whole depth; or an `Explainer` with rules, pruning, batch size and device of one's own (a
+        `DeepLift` or `GradientTimesInput` makes all views itself).
     X
         (N, 4, L) one-hot DNA, channels A C G T; columns of zeros (N) are allowed.
     target
         As in a call of the explainer: an index, one index per sequence, or a function of the output. It should not
         belong to a position or a strand of the sequence; else pass ``max_shift=0`` and ``both_strands=False``.
     views
-        The views, for full control; else `consensus_views` chooses them from the next four.
-    passes, max_shift, both_strands, halves
-        See `consensus_views`.
+        The views, for full control; else `consensus_views` chooses them from the next five.
+    passes, max_shift, both_strands, knockouts, differences
+        See `consensus_views`. A model with an operation that DeepLIFT has no rule for is explained without those views,
+        which the notes say.
     seed
-        Seed of the halves (blocks of ten bases, each kept or knocked out), which are the same for every sequence: a
+        Seed of the quarters (of blocks of ten bases), which are the same for every sequence, and of the shuffles: a
         sequence's map does not depend on its batch.
     args
         Further inputs of the model, the same in every view.
@@ -159,20 +193,24 @@ def consensus(
     Returns
     -------
     Explanation
-        ``relevance`` (N, 4, L), in units of the explained output, at the base that is there (0 for N): for every base
-        the mean over the views that show it, those that show half of the sequence counting twice. It does not add up
-        to the output. ``prediction`` is that of the sequences as they are.
+        ``relevance`` (N, 4, L), in units of the explained output, at the base that is there (0 for N). For every base
+        the mean over the views that show it, of relevance and of differences apart, those without a quarter counting
+        4/3; both means in units of their positive mass, weighted by their numbers of views, scaled to the positive mass
+        of the differences. It does not add up to the output. ``prediction`` is that of the sequences as they are.
 
     Raises
     ------
     InputError
         If the sequences are not (N, 4, L), or there is no view.
+    UnsupportedOperationError
+        If the model has an operation without a rule (for DeepLIFT: if there is no other view).
 
     References
     ----------
-    Yanez Sarmiento et al. 2024 (pruning); Banzhaf, Rutgers Law Review 19 (1965) (the value of a player over random
-    halves of the others); Smilkov et al., arXiv 1706.03825 (averaging over copies). That they share the same few passes
-    is ours; what each contributes is measured in docs/results.md.
+    Yanez Sarmiento et al. 2024 (pruning); Shrikumar, Greenside and Kundaje 2017, ICML (DeepLIFT); Castro, Gomez and
+    Tejada, Computers and Operations Research 36 (2009) (a player's value without some of the others); Smilkov et al.,
+    arXiv 1706.03825 (averaging over copies). That they share the same few passes is ours; what each contributes is
+    measured in docs/results.md.
 
     Examples
     --------
@@ -183,7 +221,13 @@ def consensus(
     torch.Size([2, 4, 10])
     """
     if views is None:
-        views = consensus_views(passes, max_shift=max_shift, both_strands=both_strands, halves=halves)
+        views = consensus_views(
+            passes,
+            max_shift=max_shift,
+            both_strands=both_strands,
+            knockouts=knockouts,
+            differences=differences,
+        )
     chosen = tuple(views)
     if not chosen:
         raise InputError("views=(): give at least one view")
@@ -196,68 +240,105 @@ def consensus(
     else:
         pruning = Pruning(p=CONSENSUS_P, total=True)
         explainer = Explainer(model, CONSENSUS_RULES, pruning, diagnostics=False)
-    contexts = _contexts(x.shape[2], chosen, seed)
-    total = torch.zeros(len(x), x.shape[2], dtype=torch.float64)
-    weight = torch.zeros(x.shape[2], dtype=torch.float64)
+    means = {kind: _Mean(len(x), x.shape[2]) for kind in ("relevance", "difference")}
+    kept = _kept(x.shape[2], chosen, seed)
+    made: dict[str, Explanation] = {}
     prediction: Tensor | None = None
-    for view in _progress(chosen, progress):
-        kept = None if view.half is None else contexts[view.half]
-        e = explainer(view.apply(x, kept), target, args=args)
-        once = torch.ones(x.shape[2], dtype=torch.float64) if kept is None else 2.0 * kept.double()
-        once = once * View(view.shift).undo(torch.ones(1, x.shape[2], dtype=torch.float64))[0]
-        total += once * view.undo(e.per_nucleotide.to(torch.float64))
-        weight += once
+    refused: UnsupportedOperationError | None = None
+    for number, view in enumerate(_progress(chosen, progress)):
+        if view.by == "difference" and refused is not None:
+            continue
+        try:
+            explain = (
+                explainer
+                if view.by == "relevance"
+                else _differences(explainer, view, x, kept[number], (seed, number))
+            )
+            e = explain(view.apply(x, kept[number]), target, args=args)
+        except UnsupportedOperationError as error:
+            if view.by == "relevance":
+                raise
+            refused = error
+            continue
+        means[view.by].add(view, e.per_nucleotide, kept[number])
+        made.setdefault(view.by, e)
         if view == View():
             prediction = e.prediction
+    if not made:
+        assert refused is not None
+        raise refused
     if prediction is None:
         prediction = explainer(x, target, args=args).prediction
-    mean = (total / torch.where(weight > 0, weight, 1.0)).to(e.relevance.dtype)
+    first = next(iter(made.values()))
+    count = sum(mean.views for mean in means.values())
+    notes = [*first.notes, f"mean over {count} views of each sequence"]
+    if refused is not None:
+        notes.append(f"no view by DeepLIFT: {refused}")
     return Explanation(
-        relevance=mean.unsqueeze(1) * x.cpu(),
+        relevance=_together(**means).to(first.relevance.dtype).unsqueeze(1) * x.cpu(),
         prediction=prediction,
-        target=e.target,
-        notes=[*e.notes, f"mean over {len(chosen)} views of each sequence"],
-        settings=e.settings | {"views": chosen, "seed": seed},
+        target=first.target,
+        notes=notes,
+        settings=first.settings | {"views": chosen, "seed": seed},
     )
 
 
-def knockout_contexts(length: int, count: int, width: int, seed: int) -> Bool[np.ndarray, "count length"]:
-    """Draw which positions are kept: blocks at a random offset, each kept with probability one half.
+class _Mean:
+    """The running mean of maps over the views of one mechanism, (N, L), float64."""
 
-    Parameters
-    ----------
-    length
-        Length L of the sequences.
-    count
-        How many contexts.
-    width
-        Length of a block.
-    seed
-        Seed.
+    def __init__(self, n: int, length: int) -> None:
+        self.total = torch.zeros(n, length, dtype=torch.float64)
+        self.weight = torch.zeros(length, dtype=torch.float64)
+        self.views = 0
 
-    Returns
-    -------
-    numpy.ndarray, shape (count, L), bool
+    def add(self, view: View, maps: Tensor, kept: Tensor | None) -> None:
+        """Add a view's maps; what it does not show counts nothing, what it shows instead counts more."""
+        length = self.weight.shape[0]
+        once = View(view.shift).undo(torch.ones(1, length, dtype=torch.float64))[0]
+        if kept is not None:
+            once = once * kept.double() * PARTS / (PARTS - 1)
+        self.total += once * view.undo(maps.to(torch.float64))
+        self.weight += once
+        self.views += 1
 
-    Examples
-    --------
-    >>> knockout_contexts(6, 2, 3, seed=0).shape
-    (2, 6)
-    """
-    rng = np.random.default_rng(seed)
-    offsets = rng.integers(0, width, size=(count, 1))
-    blocks = (np.arange(length) + offsets) // width
-    draws = rng.random((count, length // width + 2)) < 0.5
-    kept: np.ndarray = np.take_along_axis(draws, blocks, axis=1)
-    return kept
+    @property
+    def value(self) -> Tensor:
+        return self.total / torch.where(self.weight > 0, self.weight, 1.0)
 
 
-def _contexts(length: int, views: Sequence[View], seed: int) -> dict[int, Tensor]:
-    numbers = sorted({view.half for view in views if view.half is not None})
-    if not numbers:
-        return {}
-    drawn = torch.as_tensor(knockout_contexts(length, max(numbers) // 2 + 1, WIDTH, seed))
-    return {k: drawn[k // 2] if k % 2 == 0 else ~drawn[k // 2] for k in numbers}
+def _together(relevance: _Mean, difference: _Mean) -> Tensor:
+    """Return both means as one, in units of the second: relevance has no unit of its own to hold on to."""
+    if not difference.views or not relevance.views:
+        return (difference if difference.views else relevance).value
+    contributions = difference.value
+    shares = relevance.views * relevance.value / unit_of(relevance.value)
+    shares = shares + difference.views * contributions / unit_of(contributions)
+    return shares * unit_of(contributions) / (relevance.views + difference.views)
+
+
+def _differences(
+    explainer: Explainer, view: View, x: Tensor, kept: Tensor | None, seed: tuple[int, int]
+) -> Explainer:
+    """Return what explains a view's difference from a shuffle, in the explainer's way."""
+    if isinstance(explainer, DeepLift | GradientTimesInput):
+        return explainer
+    return DeepLift(
+        explainer._runner,
+        explainer.pruning,
+        references=view.apply(shuffled(x, *seed), kept)[:, None],
+        batch_size=explainer.batch_size,
+        diagnostics=False,
+    )
+
+
+def _kept(length: int, views: Sequence[View], seed: int) -> list[Tensor | None]:
+    """Return for each view the positions that are there; None for all."""
+    rounds = 1 + max((view.without for view in views if view.without is not None), default=-1) // PARTS
+    parts = torch.from_numpy(knockout_parts(length, rounds, WIDTH, seed))
+    return [
+        None if view.without is None else parts[view.without // PARTS] != view.without % PARTS
+        for view in views
+    ]
 
 
 def _moved(values: Tensor, shift: int, fill: float) -> Tensor:

@@ -8,9 +8,18 @@ from hypothesis import strategies as st
 from torch import nn
 
 import genoplrp as gp
-from genoplrp.errors import InputError
-from genoplrp.relevance import Explainer, Pruning, View, consensus, consensus_views
-from genoplrp.relevance.views import knockout_contexts
+from genoplrp.errors import InputError, UnsupportedOperationError
+from genoplrp.relevance import (
+    DeepLift,
+    Explainer,
+    GradientTimesInput,
+    Pruning,
+    View,
+    consensus,
+    consensus_views,
+)
+from genoplrp.relevance.knockouts import knockout_parts, shuffled
+from genoplrp.sequence import decode_codes
 
 L = 40
 
@@ -35,32 +44,56 @@ def test_one_view_is_pruned_relevance(model):
     torch.testing.assert_close(got, explainer(X, 1).per_nucleotide.unsqueeze(1) * X)
 
 
+def mass(maps: np.ndarray) -> np.ndarray:
+    return np.maximum(maps, 0).sum(axis=1, keepdims=True)
+
+
 def test_a_consensus_is_the_mean_of_its_views_one_by_one(model):
-    """Brute force: every view made and undone base by base, bases out of sight left out of the mean."""
+    """Brute force: every view made and undone base by base, bases out of sight left out, each mechanism in its unit."""
     X = one_hot(2)
-    views = (View(), View(3, True, 0), View(-2, False, 1), View(1, False))
-    kept = knockout_contexts(L, 1, 10, seed=4)[0]
-    total, seen = np.zeros((2, L)), np.zeros(L)
-    for view in views:
-        there = np.ones(L, bool) if view.half is None else (kept if view.half == 0 else ~kept)
-        shown = np.full((2, 4, L), 0.25, dtype=np.float32)
-        for i in range(L):
-            if 0 <= i + view.shift < L and there[i]:
-                shown[:, :, i + view.shift] = X[:, :, i].numpy()
-        if view.reverse:
-            shown = shown[:, ::-1, ::-1].copy()
-        r = Explainer(model, pruning=Pruning(p=0.1))(torch.as_tensor(shown)).relevance.sum(dim=1).numpy()
-        weight = 1 if view.half is None else 2
+    views = (View(), View(3, True, 0), View(-2, False, by="difference"), View(-2, False, 5), View(1, False),
+             View(2, True, 1, "difference"))  # fmt: skip
+    parts = knockout_parts(L, 2, 10, seed=4)
+    total = {"relevance": np.zeros((2, L)), "difference": np.zeros((2, L))}
+    seen = {"relevance": np.zeros(L), "difference": np.zeros(L)}
+    for number, view in enumerate(views):
+        there = np.ones(L, bool) if view.without is None else parts[view.without // 4] != view.without % 4
+
+        def show(sequences, view=view, there=there):
+            shown = np.full((2, 4, L), 0.25, dtype=np.float32)
+            for i in range(L):
+                if 0 <= i + view.shift < L and there[i]:
+                    shown[:, :, i + view.shift] = sequences[:, :, i].numpy()
+            return torch.as_tensor(shown[:, ::-1, ::-1].copy() if view.reverse else shown)
+
+        explainer = Explainer(model, pruning=Pruning(p=0.1))
+        if view.by == "difference":
+            references = show(shuffled(X, 4, number))[:, None]
+            explainer = DeepLift(model, Pruning(p=0.1), references=references)
+        r = explainer(show(X)).relevance.sum(dim=1).numpy()
+        weight = 1 if view.without is None else 4 / 3
         for i in range(L):
             at = i + view.shift
             if 0 <= at < L and there[i]:
-                total[:, i] += weight * r[:, L - 1 - at if view.reverse else at]
-                seen[i] += weight
+                total[view.by][:, i] += weight * r[:, L - 1 - at if view.reverse else at]
+                seen[view.by][i] += weight
+    relevance, difference = (
+        np.divide(total[by], seen[by], out=np.zeros((2, L)), where=seen[by] > 0) for by in total
+    )
+    expected = (4 * relevance / mass(relevance) + 2 * difference / mass(difference)) / 6 * mass(difference)
     got = consensus(Explainer(model, pruning=Pruning(p=0.1)), X, views=views, seed=4).per_nucleotide
-    np.testing.assert_allclose(got.numpy(), total / seen, atol=1e-5)
+    np.testing.assert_allclose(got.numpy(), expected, atol=1e-5)
 
 
-def test_every_base_is_in_exactly_one_of_two_complementary_halves(model):
+def test_views_of_one_mechanism_are_averaged_as_they_are(model):
+    X = one_hot(2)
+    explainer = Explainer(model, pruning=Pruning(p=0.1))
+    got = consensus(explainer, X, views=[View(), View(reverse=True)]).per_nucleotide
+    backward = explainer(X.flip(1, 2)).per_nucleotide.flip(1)
+    torch.testing.assert_close(got, (explainer(X).per_nucleotide + backward) / 2, atol=1e-6, rtol=1e-5)
+
+
+def test_every_base_is_missing_from_exactly_one_of_four_quarters(model):
     X = one_hot(1)
 
     class Seen(nn.Module):
@@ -73,9 +106,67 @@ def test_every_base_is_in_exactly_one_of_two_complementary_halves(model):
             return self.inner(x)
 
     seen = Seen()
-    consensus(seen, X, views=[View(half=0), View(half=1)])
-    there = torch.stack([(x.max(dim=1).values == 1)[0] for x in seen.shown[:2]])
-    assert (there.sum(dim=0) == 1).all()
+    consensus(seen, X, views=[View(without=k) for k in range(4, 8)])
+    there = torch.stack([(x.max(dim=1).values == 1)[0] for x in seen.shown[:4]])
+    assert (there.sum(dim=0) == 3).all()
+    parts = knockout_parts(400, 3, 10, seed=0)
+    for row in parts:
+        starts = np.flatnonzero(np.diff(row)) + 1
+        # Four neighbouring blocks are four parts, so a block and its like are at most six blocks apart.
+        assert (np.bincount(row, minlength=4) >= 400 / 4 - 20).all()
+        assert np.diff(starts).min() == 10 and np.diff(starts).max() <= 20
+
+
+def test_a_model_without_rules_for_differences_is_explained_without_them():
+    torch.manual_seed(0)
+
+    class Recurrent(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.convolution, self.lstm, self.out = (
+                nn.Conv1d(4, 5, 3),
+                nn.LSTM(5, 4, batch_first=True),
+                nn.Linear(4, 1),
+            )
+
+        def forward(self, x):
+            return self.out(self.lstm(self.convolution(x).relu().mT)[0][:, -1])
+
+    model, X = Recurrent().eval(), one_hot(2)
+    e = consensus(model, X, passes=6)
+    assert any("no view by DeepLIFT" in note for note in e.notes)
+    assert "mean over 3 views of each sequence" in e.notes
+    torch.testing.assert_close(
+        e.relevance,
+        consensus(model, X, views=[v for v in consensus_views(6) if v.by == "relevance"]).relevance,
+    )
+    with pytest.raises(UnsupportedOperationError):
+        consensus(model, X, views=[View(by="difference")])
+
+
+@pytest.mark.parametrize("kind", [DeepLift, GradientTimesInput])
+def test_an_explainer_of_another_kind_makes_all_views_itself(model, kind):
+    X = one_hot(2)
+    explainer = kind(model, Pruning(p=0.1))
+    both = consensus(explainer, X, views=[View(), View(by="difference")]).per_nucleotide
+    torch.testing.assert_close(both, explainer(X).per_nucleotide, atol=1e-6, rtol=1e-5)
+
+
+def test_a_shuffle_keeps_dinucleotides_and_does_not_depend_on_the_batch():
+    X = one_hot(3)
+    X[1, :, 5] = 0
+    shuffles = shuffled(X, 0, 7)
+
+    def pairs(x):
+        codes = torch.where(x.sum(dim=0) > 0, x.argmax(dim=0), 4).numpy().astype(np.uint8)
+        letters = decode_codes(codes[None])[0]
+        return sorted(letters[i : i + 2] for i in range(L - 1))
+
+    for x, shuffle in zip(X, shuffles, strict=True):
+        assert pairs(x) == pairs(shuffle)
+        assert not torch.equal(x, shuffle)
+    torch.testing.assert_close(shuffled(X[2:], 0, 7)[0], shuffles[2])
+    assert not torch.equal(shuffled(X, 0, 8), shuffles)
 
 
 @given(shift=st.integers(-50, 50), reverse=st.booleans())
@@ -128,20 +219,21 @@ def test_one_strand_and_no_shift_can_be_asked_for():
     views = consensus_views(10, max_shift=0, both_strands=False)
     assert len(views) == 10
     assert {(view.shift, view.reverse) for view in views} == {(0, False)}
-    assert max(abs(v.shift) for v in consensus_views(30, max_shift=2)) == 2
+    assert max(abs(v.shift) for v in consensus_views(40, max_shift=2)) == 2
 
 
-def test_half_of_the_default_views_are_reversed_and_half_show_halves_in_pairs():
+def test_the_default_views_are_by_relevance_and_by_difference_in_turn():
     views = consensus_views()
-    assert (
-        sum(view.half is not None for view in views) == sum(view.reverse for view in views) == len(views) / 2
-    )
-    assert sorted(view.half for view in views if view.half is not None) == [0, 1, 2, 3]
+    assert [view.without for view in views[::2]] == [None, 0, 1, None, 2, 3]
+    assert [view.by for view in views] == ["relevance", "difference"] * 6
+    assert [sum(view.reverse for view in views[start::2]) for start in (0, 1)] == [3, 3]
     assert views[0] == View()
     assert len(set(views)) == len(views)
+    assert {v.by for v in consensus_views(8, differences=False)} == {"relevance"}
+    assert {v.without for v in consensus_views(8, knockouts=False)} == {None}
 
 
-def test_the_same_seed_gives_the_same_map_and_another_other_halves(model):
+def test_the_same_seed_gives_the_same_map_and_another_other_quarters(model):
     X = one_hot(2)
     first, again, other = (consensus(model, X, seed=s).relevance for s in (0, 0, 1))
     assert torch.equal(first, again)
