@@ -37,6 +37,8 @@ def score_instances(per_nucleotide: Any, instances: pd.DataFrame) -> pd.DataFram
         - ``mass``: positive relevance in the site, in units of the map;
         - ``share``: its part of the positive mass in all sites of the sequence (NaN where there is no such
         mass);
+        - ``background``: mean positive relevance of the windows of the same width that touch no site, what a site gets
+        that the map says nothing about; NaN where no window fits between the sites;
         - ``percentile``: share of the background windows of the same width (windows of the sequence that
         touch no
           site) whose signed relevance is lower, ties counting half: 0 to 1, chance, and a constant map, is
@@ -62,7 +64,7 @@ def score_instances(per_nucleotide: Any, instances: pd.DataFrame) -> pd.DataFram
     table["mass"] = _window_sums(np.maximum(maps, 0.0), rows, starts, ends)
     total = np.bincount(rows, weights=table["mass"], minlength=len(maps))[rows]
     table["share"] = np.divide(table["mass"], total, out=np.full(len(rows), np.nan), where=total > 0)
-    table["percentile"] = _percentiles(maps, rows, starts, ends)
+    table["percentile"], table["background"] = _against_windows(maps, rows, starts, ends)
     recovered = (table["percentile"] >= RECOVERED_AT).astype(float)
     table["recovered"] = recovered.where(table["percentile"].notna())
     return table
@@ -82,10 +84,12 @@ def score_recovery(per_nucleotide: Any, instances: pd.DataFrame) -> pd.DataFrame
     -------
     pandas.DataFrame
         One row per sequence (index ``sequence``): ``instances`` (their number), ``instance_recall`` (share of
-        them recovered; chance .05 to .08), ``instance_percentile`` (mean percentile; chance .5) and
+        them recovered; chance .05 to .08), ``instance_percentile`` (mean percentile; chance .5),
         ``weakest_share`` (the smallest share of the in-site mass, times the number of sites: 1 if all get the
-        same, 0 if one gets nothing or none gets anything). ``weakest_share`` is NaN with fewer than two
-        sites, the others with none.
+        same, 0 if one gets nothing or none gets anything) and ``weakest_chance`` (what that would be if the weakest
+        site held only the map's background: a noisy map gives every window something, so a share is to be read
+        against this). The last two are NaN with fewer than two sites, the others with none; ``weakest_chance`` also
+        where no window fits between the sites.
 
     Raises
     ------
@@ -107,12 +111,20 @@ def score_recovery(per_nucleotide: Any, instances: pd.DataFrame) -> pd.DataFrame
     index = pd.RangeIndex(len(maps), name="sequence")
     count = groups.size().reindex(index, fill_value=0)
     weakest = groups["share"].min().fillna(0.0) * groups.size()
+    least = table.loc[groups["mass"].idxmin()].set_index("sequence")
+    others = groups["mass"].sum() - least["mass"]
+    with_background = others + least["background"]
+    chance = (least["background"] / with_background.where(with_background > 0)).where(
+        with_background != 0, 0.0
+    )
+    chance *= groups.size()
     return pd.DataFrame(
         {
             "instances": count,
             "instance_recall": groups["recovered"].mean(),
             "instance_percentile": groups["percentile"].mean(),
             "weakest_share": weakest.where(groups.size() > 1),
+            "weakest_chance": chance.where(groups.size() > 1),
         },
         index=index,
     )
@@ -148,23 +160,29 @@ def _window_sums(values: Maps, rows: np.ndarray, starts: np.ndarray, ends: np.nd
     return window.clip(min=0.0)
 
 
-def _percentiles(maps: Maps, rows: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """Rank each site's relevance among the windows of its width that touch no site of its sequence."""
+def _against_windows(
+    maps: Maps, rows: np.ndarray, starts: np.ndarray, ends: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rank each site among the windows of its width that touch no site, and give their mean positive mass."""
     n, length = maps.shape
     inside = np.zeros((n, length + 1), dtype=np.int64)
     np.add.at(inside, (rows, starts), 1)
     np.add.at(inside, (rows, ends), -1)
     is_site = (np.cumsum(inside, axis=1)[:, :length] > 0).astype(float)
-    percentiles = np.full(len(rows), np.nan)
+    percentiles, means = np.full(len(rows), np.nan), np.full(len(rows), np.nan)
     widths = ends - starts
     for width in np.unique(widths):
         chosen = np.flatnonzero(widths == width)
         # Every window is summed in the same order, so that equal windows tie exactly.
-        sums = np.lib.stride_tricks.sliding_window_view(maps, width, axis=1).sum(axis=-1)
-        touched = np.lib.stride_tricks.sliding_window_view(is_site, width, axis=1).sum(axis=-1)
+        sums, touched, masses = (
+            np.lib.stride_tricks.sliding_window_view(values, width, axis=1).sum(axis=-1)
+            for values in (maps, is_site, np.maximum(maps, 0.0))
+        )
         free = (touched == 0)[rows[chosen]]
         background, own = sums[rows[chosen]], sums[rows[chosen], starts[chosen]][:, None]
         lower = ((background < own) & free).sum(axis=1) + ((background == own) & free).sum(axis=1) / 2
         count = free.sum(axis=1)
         percentiles[chosen] = np.divide(lower, count, out=np.full(len(chosen), np.nan), where=count > 0)
-    return percentiles
+        mass = np.where(free, masses[rows[chosen]], 0.0).sum(axis=1)
+        means[chosen] = np.divide(mass, count, out=np.full(len(chosen), np.nan), where=count > 0)
+    return percentiles, means

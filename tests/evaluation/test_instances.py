@@ -53,6 +53,45 @@ def test_the_weakest_share_is_one_for_equal_sites_and_zero_when_one_is_lost():
     assert table["weakest_share"].tolist() == pytest.approx([1.0, 0.0, 0.0])
 
 
+def test_the_weakest_share_s_chance_is_that_of_a_site_with_the_background_in_its_place():
+    """By a loop over the windows that touch no site, on maps that are noise and on one that is 0 outside."""
+    rng = np.random.default_rng(3)
+    maps = rng.normal(size=(6, 60))
+    maps[5] = 0.0
+    maps[5, 5:9] = 1.0
+    places = [(5, 9), (20, 31), (40, 45)]
+    table = score_recovery(maps, sites(*[(row, *place) for row in range(6) for place in places]))
+    positive = np.maximum(maps, 0.0)
+    for row in range(6):
+        masses = [positive[row, start:end].sum() for start, end in places]
+        start, end = places[int(np.argmin(masses))]
+        width = end - start
+        free = [
+            positive[row, i : i + width].sum()
+            for i in range(60 - width + 1)
+            if all(i >= e or i + width <= s for s, e in places)
+        ]
+        background = np.mean(free)
+        expected = 3 * background / (sum(masses) - min(masses) + background)
+        assert table["weakest_chance"][row] == pytest.approx(expected)
+    assert table["weakest_chance"][5] == 0.0
+
+
+def test_a_random_map_gives_its_sites_what_chance_gives():
+    """With equal sites the masses of one drawn site and of the background agree."""
+    maps = np.random.default_rng(0).normal(size=(2000, 120))
+    table = score_instances(maps, sites(*[(row, 40, 48) for row in range(2000)]))
+    assert table["mass"].mean() == pytest.approx(table["background"].mean(), rel=0.02)
+
+
+def test_an_empty_map_has_no_chance_and_a_full_sequence_no_background():
+    table = score_recovery(np.zeros((1, 20)), sites((0, 0, 4), (0, 10, 14)))
+    assert table["weakest_chance"].tolist() == [0.0]
+    table = score_recovery(np.ones((1, 20)), sites((0, 0, 10), (0, 10, 20)))
+    assert table["weakest_chance"].isna().all()
+    assert score_recovery(np.ones((2, 20)), sites()).shape == (2, 5)
+
+
 def test_one_site_has_no_weakest_and_no_site_has_no_score():
     table = score_recovery(np.ones((2, 10)), sites((0, 2, 4)))
     assert table["instances"].tolist() == [1, 0]
