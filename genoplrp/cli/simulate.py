@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from genoplrp.synthetic.spec import Spec
 
 
 @click.command(
@@ -21,6 +25,9 @@ import click
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same bytes."
 )
 @click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes.")
+@click.option(
+    "--motif-tasks", is_flag=True, help="Add the presence of each motif of the rules as a task of its own."
+)
 @click.option("--bgzip", is_flag=True, help="Compress the sequences with bgzip.")
 @click.option("--parquet", is_flag=True, help="Write the tables as Parquet, too.")
 @click.option("--force", is_flag=True, help="Replace a data set that stands there already.")
@@ -39,6 +46,7 @@ def command(
     out: Path | None,
     seed: int,
     workers: int,
+    motif_tasks: bool,
     bgzip: bool,
     parquet: bool,
     force: bool,
@@ -60,8 +68,11 @@ def command(
         )
     if figure is not None and not describe_it:
         raise click.UsageError("--figure draws a description; give --describe, too.")
+    from genoplrp.synthetic.spec_toml import load_spec
+
+    source = load_spec(spec).with_motif_tasks() if motif_tasks else spec
     if describe_it:
-        _describe(spec, n or 2000, seed, figure, force)
+        _describe(source, n or 2000, seed, figure, force)
         return
     if out is None:
         raise click.UsageError("Say where to write the data set: -o FOLDER.")
@@ -69,7 +80,7 @@ def command(
 
     simulate_to(
         out,
-        spec,
+        source,
         n or 10_000,
         seed,
         workers=workers,
@@ -81,7 +92,7 @@ def command(
     click.echo(f"{out}: {n or 10_000} sequences of {spec}, seed {seed}")
 
 
-def _describe(spec: str, n: int, seed: int, figure: Path | None, force: bool) -> None:
+def _describe(spec: Spec | str, n: int, seed: int, figure: Path | None, force: bool) -> None:
     from genoplrp.plotting.saving import check_figure_path, save_figure
     from genoplrp.synthetic.describe import describe
 

@@ -186,7 +186,8 @@ def command(
         fits.append(fit)
         best = f"best epoch {fit.provenance['best_epoch']} of {len(fit.history)}"
         click.echo(f"{fit.architecture}, seed {fit.seed}: {best}; {folder}")
-    table = fits[0].metrics_table() if seeds == 1 else seed_table(fits)
+    # Without --bootstrap there are no intervals to show.
+    table = (fits[0].metrics_table() if seeds == 1 else seed_table(fits)).dropna(axis="columns", how="all")
     click.echo(table.to_string(index=False, float_format=lambda value: f"{value:.4f}"))
     if figure is not None:
         _draw(figure, {f"seed {fit.seed}": fit.history for fit in fits}, force or resume)

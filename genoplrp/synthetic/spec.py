@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
@@ -259,6 +259,23 @@ class Spec:
         """Go through the motifs that several names stand for."""
         for name in names:
             yield from self.members(name)
+
+    def with_motif_tasks(self) -> Spec:
+        """The same sequences with more labels: the presence of each motif of the rules as a task of its own.
+
+        Helps a network with a rule of which no motif alone tells anything, such as ``TAL1 xor GATA1``: learning the
+        presence of each on the way, it finds the motifs.
+
+        Examples
+        --------
+        >>> from genoplrp.synthetic import load_spec
+        >>> [(task.name, task.rule) for task in load_spec("xor").with_motif_tasks().tasks]
+        [('label', 'TAL1 xor GATA1'), ('TAL1', "'TAL1'"), ('GATA1', "'GATA1'")]
+        """
+        named = (name for task in self.tasks for name in self.all_members(task.names))
+        taken = {task.name for task in self.tasks}
+        new = [name for name in dict.fromkeys(named) if name in self.motifs and name not in taken]
+        return replace(self, tasks=(*self.tasks, *(Task(name=name, rule=f"'{name}'") for name in new)))
 
 
 def _check_probability(value: float, key: str) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
-from genoplrp.errors import InputError, OutputExistsError
+from genoplrp.errors import CheckpointError, InputError, OutputExistsError
 from genoplrp.sequence import read_fasta
 from genoplrp.training.checkpoint import load_model
 from genoplrp.training.data import DataLike, TrainingData, read_training_data
@@ -97,7 +97,7 @@ def train_to_folder(
     out
         Checkpoint folder to make. While training, its state is kept beside it (:func:`state_path`).
     resume
-        Take up the interrupted training; a finished one is loaded and not repeated.
+        Take up the interrupted training; a finished one is loaded and not repeated, if it is the one asked for.
     overwrite
         Replace the checkpoint that stands there, and start an interrupted training anew.
 
@@ -109,10 +109,14 @@ def train_to_folder(
     ------
     OutputExistsError
         If there is a checkpoint or an interrupted training, and neither ``resume`` nor ``overwrite``.
+    CheckpointError
+        If what is to be resumed is another training: other data, architecture, seed or settings.
     """
     out, state = Path(out), state_path(out)
     if resume and (out / "model.json").is_file() and not state.exists():
-        return load_model(out, model=_own_module(architecture, seed))
+        fit = load_model(out, model=_own_module(architecture, seed))
+        _check_same_training(out, fit, data, architecture, seed, options)
+        return fit
     if out.exists() and not overwrite:
         raise OutputExistsError(
             f"{out} exists already; choose another name or pass --force (overwrite=True)."
@@ -140,6 +144,40 @@ def state_path(out: str | Path) -> Path:
     """
     out = Path(out)
     return out.with_name(f"{out.name}.unfinished.safetensors")
+
+
+def _check_same_training(
+    out: Path,
+    fit: TrainedModel,
+    data: DataLike,
+    architecture: Architecture,
+    seed: int,
+    options: dict[str, Any],
+) -> None:
+    """Refuse to hand back a finished training for one that was asked for with other settings or data."""
+    # A module of the user's own has no settings to compare; weights of another shape were refused on loading.
+    name = architecture if isinstance(architecture, str) else fit.architecture
+    found = fit.provenance["options"] | fit.parameters
+    asked = {key: value for key, value in options.items() if key in found} | (options.get("parameters") or {})
+    pairs = [("architecture", fit.architecture, name), ("seed", fit.seed, seed)]
+    pairs += [(key, found.get(key), value) for key, value in asked.items()]
+    for key, was, now in pairs:
+        if _plain(was) != _plain(now):
+            raise CheckpointError(
+                f"{out} holds a finished training with another setting: {key} was {was!r}, now {now!r}. "
+                "Choose another folder, or pass --force (overwrite=True) to train anew."
+            )
+    read = read_training_data(data, tasks=options.get("tasks"), split=options.get("split"), seed=seed)
+    if read.checksum != fit.provenance["data_sha256"]:
+        raise CheckpointError(
+            f"{out} holds a finished training on other data: sequences, labels or their split have changed. "
+            "Choose another folder, or pass --force (overwrite=True) to train anew."
+        )
+
+
+def _plain(value: Any) -> Any:
+    """Lists for tuples, as JSON gives them back."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _own_module(architecture: Architecture, seed: int) -> nn.Module | None:

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from genoplrp.cli.main import main
-from genoplrp.synthetic import Dataset, list_presets, simulate
+from genoplrp.synthetic import Dataset, list_presets, load_spec, simulate
 
 
 def run(*args: str) -> int:
@@ -18,6 +18,21 @@ def test_it_writes_the_data_set_that_the_library_makes(
     assert run("tal_gata", "-n", "50", "--seed", "3", "-o", str(tmp_path / "x")) == 0
     assert Dataset.load(tmp_path / "x").checksum() == simulate("tal_gata", 50, 3).checksum()
     assert "50 sequences of tal_gata, seed 3" in capsys.readouterr().out
+
+
+def test_motifs_become_tasks_of_the_same_sequences(tmp_path: Path) -> None:
+    assert run("xor", "-n", "400", "--seed", "3", "--motif-tasks", "-o", str(tmp_path / "x")) == 0
+    found, plain = Dataset.load(tmp_path / "x"), simulate("xor", 400, 3)
+    assert found.sequences == plain.sequences and (found.split == plain.split).all()
+    assert found.tasks == ["label", "TAL1", "GATA1"]
+    label, tal1, gata1 = found.labels.T
+    assert (label == plain.labels[:, 0]).all() and (label == (tal1 != gata1)).all()
+    assert [int(((tal1 == a) & (gata1 == b)).sum()) for a in (0, 1) for b in (0, 1)] == [100] * 4
+    # A task that is there already is not added twice, and a set stands for its motifs.
+    assert run("tal_gata", "-n", "40", "--motif-tasks", "-o", str(tmp_path / "y")) == 0
+    assert Dataset.load(tmp_path / "y").tasks == ["TAL1", "GATA1", "both"]
+    core = load_spec("koo2021_fixed")
+    assert [task.name for task in core.with_motif_tasks().tasks] == ["label", *core.members("core")]
 
 
 def test_it_lists_the_presets(capsys: pytest.CaptureFixture[str]) -> None:

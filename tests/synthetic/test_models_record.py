@@ -21,7 +21,7 @@ def test_the_figures_are_those_of_the_data_that_the_preset_makes_today(preset: s
 def test_the_documented_table_is_the_one_that_the_record_gives(tmp_path: Path) -> None:
     copy = tmp_path / "README.md"
     copy.write_text(models.README.read_text(encoding="utf-8"), encoding="utf-8")
-    models.write_table(RECORD, copy)
+    models.write_tables(RECORD, copy)
     assert copy.read_text(encoding="utf-8") == models.README.read_text(encoding="utf-8")
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from genoplrp.errors import InputError, OutputExistsError
+from genoplrp.errors import CheckpointError, InputError, OutputExistsError
 from genoplrp.sequence import write_fasta
 from genoplrp.training import load_model, read_labelled_fasta, read_training_data, train_to_folder
 from genoplrp.training.folder import state_path
@@ -93,6 +93,27 @@ def test_interrupted_training_is_taken_up_and_a_finished_one_is_not_repeated(tas
     again = train_to_folder(task, out, resume=True, **QUICK)
     assert epochs == [2]
     assert (again.logits(task[0]) == fit.logits(task[0])).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"lr": 0.5}, "lr was 0.01, now 0.5"),
+        ({"seed": 4}, "seed was 0, now 4"),
+        ({"architecture": "deepbind", "parameters": None}, "architecture was 'koo', now 'deepbind'"),
+        ({"parameters": QUICK["parameters"] | {"filters": (4, 8)}}, r"filters was \[4, 4\], now \(4, 8\)"),
+        ({"reverse_complement": True}, "reverse_complement was False, now True"),
+    ],
+)
+def test_finished_training_with_other_settings_is_not_taken_for_the_one_asked_for(
+    task, tmp_path, change, message
+):
+    out = tmp_path / "model"
+    train_to_folder(task, out, **QUICK | {"epochs": 1})
+    with pytest.raises(CheckpointError, match=message):
+        train_to_folder(task, out, resume=True, **QUICK | {"epochs": 1} | change)
+    with pytest.raises(CheckpointError, match="on other data"):
+        train_to_folder((task[0], 1 - task[1]), out, resume=True, **QUICK | {"epochs": 1})
 
 
 def test_folder_that_exists_is_kept_unless_overwriting(task, tmp_path):

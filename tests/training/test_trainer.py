@@ -1,5 +1,9 @@
 """Training as a user calls it: what it learns, what it leaves alone, what it refuses."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -234,6 +238,43 @@ def test_progress_bar_is_on_standard_error_and_can_be_left_out(task, capsys):
     assert "train" in shown.err
     train(task, parameters=SMALL, **QUICK)
     assert not capsys.readouterr().err
+
+
+MIXED = """
+import sys
+import numpy as np
+import torch
+from genoplrp.training import train
+from genoplrp.training.options import Options
+
+if not torch.cuda.is_available():  # on a CPU it does not pay, but the loop is the same
+    Options.check_precision = lambda self, device: None
+rng = np.random.default_rng(0)
+letters, labels = np.array(list("ACGT"))[rng.integers(0, 4, (600, 40))], np.arange(600) % 2
+letters[labels == 1, 15:21] = list("GATAAG")
+data = ["".join(row) for row in letters], labels
+chosen = {"parameters": {"filters": (8, 8), "dense": 16}, "epochs": 4, "batch_size": 32, "bootstrap": 0}
+fits = [train(data, precision=precision, progress=False, **chosen) for precision in ("float32", sys.argv[1])]
+assert all(weight.dtype == torch.float32 for weight in fits[1].model.parameters())
+assert any((a != b).any() for a, b in zip(*(fit.model.parameters() for fit in fits)))
+gaps = np.abs(fits[0].history["valid_loss"] - fits[1].history["valid_loss"])
+assert gaps.max() < 0.03, gaps
+assert fits[1].metrics["test"]["auroc"] > 0.95
+"""
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_mixed_precision_learns_what_single_precision_learns(precision):
+    # In a process of its own: some CPUs lack instructions that half precision is compiled to.
+    child = subprocess.run(
+        [sys.executable, "-c", MIXED, precision],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    if child.returncode < 0:
+        pytest.skip(f"half precision ends in signal {-child.returncode} on this processor")
+    assert child.returncode == 0, child.stderr
 
 
 def test_loss_that_explodes_is_an_error_that_says_what_to_do(task):
