@@ -75,7 +75,7 @@ def signal_reference(
 
 
 def renormalised(h: Tensor, before: Tensor, after: Tensor, cap: float) -> Tensor:
-    """Return ``h * min(before / after, cap)``, 0 where ``after`` is 0.
+    """Return ``h * ratio``, where ``ratio = before / after`` is held between 1 and ``cap``, and 0 where ``after`` is 0.
 
     Parameters
     ----------
@@ -90,8 +90,88 @@ def renormalised(h: Tensor, before: Tensor, after: Tensor, cap: float) -> Tensor
         h, after = _laid_out_like(h, before), _laid_out_like(after, before)
         _rescale()(_flat(h), _flat(before), _flat(after), _flat(before).dtype.type(cap))
         return after
+    return h * _ratio(before, after, cap)
+
+
+def renormalised_sides(
+    h: Tensor,
+    total: Tensor,
+    bias: Tensor | None,
+    before: Tensor,
+    after: tuple[Tensor, Tensor],
+    scale: tuple[float, float],
+    cap: float,
+) -> tuple[Tensor, Tensor]:
+    """Return what `renormalised` does for both sides of a column, the negative one's sum by difference.
+
+    Parameters
+    ----------
+    h
+        What is sent back, 0 wherever ``total`` is not the column's true sum.
+    total, bias
+        Pre-activation, and the bias in it (C,): ``total - bias = positive sum + negative sum`` of the plain weights.
+    before
+        Sum of the positive side.
+    after
+        Sums of both sides over the kept inputs; their memory is used for the results.
+    scale
+        What the sides' weights are multiplied by.
+    cap
+        Largest ratio.
+
+    Notes
+    -----
+    The difference is exact to rounding in the column's largest sum, which is what the result is added to.
+    """
+    positive, negative = after
+    runs = _channel_runs(total)
+    if _kernel() is not None and _is_plain(h, total, before) and runs is not None:
+        h, before = _laid_out_like(h, total), _laid_out_like(before, total)
+        positive, negative = _laid_out_like(positive, total), _laid_out_like(negative, total)
+        kind = _flat(total).dtype.type
+        constant = torch.zeros(total.shape[1], dtype=total.dtype) if bias is None else bias.contiguous()
+        arrays = [_flat(t) for t in (h, total, constant, before, positive, negative)]
+        _rescale_sides()(*arrays, runs, kind(scale[0]), kind(scale[1]), kind(cap))
+        return positive, negative
+    if bias is not None:
+        total = total - bias.reshape(-1, *[1] * (total.dim() - 2))
+    difference = (scale[1] * (total - before / scale[0])).clamp(max=0)
+    return h * _ratio(before, positive, cap), h * _ratio(difference, negative, cap)
+
+
+def sum_where_kept(a: Tensor, b: Tensor | None, kept: Tensor, x: Tensor) -> Tensor:
+    """Return ``a + b`` where the input ``x`` is kept, else 0, in the memory of ``a``.
+
+    Parameters
+    ----------
+    a, b
+        Multipliers; ``b`` may be missing.
+    kept
+        The inputs, 0 where they are pruned.
+    x
+        The inputs. Those that are 0 are never pruned.
+    """
+    second = a if b is None else b
+    if _kernel() is not None and _is_plain(a, x, kept) and _is_plain(second, x, None):
+        a, second, kept = (_laid_out_like(t, x) for t in (a, second, kept))
+        _add_kept()(_flat(a), _flat(second), _flat(kept), _flat(x), b is not None)
+        return a
+    total = a if b is None else a.add_(b)
+    return total.masked_fill_((kept == 0) & (x != 0), 0)
+
+
+def _ratio(before: Tensor, after: Tensor, cap: float) -> Tensor:
     ratio = before / torch.where(after == 0, 1, after)
-    return h * torch.where(after == 0, torch.zeros_like(ratio), ratio.clamp(max=cap))
+    return torch.where(after == 0, torch.zeros_like(ratio), ratio.clamp(min=1, max=cap))
+
+
+def _channel_runs(x: Tensor) -> int | None:
+    """Return how many entries of one channel lie side by side in a dense tensor's memory."""
+    if x.dim() == 2 and x.is_contiguous():
+        return 1
+    if x.dim() == 3:
+        return x.shape[2] if x.is_contiguous() else 1
+    return None
 
 
 def is_nonnegative(x: Tensor) -> bool:
@@ -206,10 +286,51 @@ def _rescale() -> Any:
     @compiled
     def rescale(h, before, after, cap):  # type: ignore[no-untyped-def]
         for i in range(len(h)):
-            ratio = min(before[i] / after[i], cap)
+            ratio = max(min(before[i] / after[i], cap), 1)
             after[i] = h[i] * ratio if after[i] != 0 else 0
 
     return rescale
+
+
+@functools.cache
+def _rescale_sides() -> Any:
+    from genoplrp.relevance.compiling import compiled
+
+    @compiled
+    def rescale_sides(h, total, bias, before, positive, negative, runs, up, down, cap):  # type: ignore[no-untyped-def]
+        # Rows of one channel each, or of all channels side by side.
+        length = len(bias) if runs == 1 else runs
+        constant = bias.copy() if runs == 1 else np.empty(length, bias.dtype)
+        one, zero = bias.dtype.type(1), bias.dtype.type(0)
+        for row in range(len(h) // length):
+            begin = row * length
+            if runs > 1:
+                constant[:] = bias[row % len(bias)]
+            h_row, total_row = h[begin : begin + length], total[begin : begin + length]
+            before_row = before[begin : begin + length]
+            positive_row, negative_row = positive[begin : begin + length], negative[begin : begin + length]
+            for i in range(length):
+                ratio = max(min(before_row[i] / positive_row[i], cap), one)
+                positive_row[i] = h_row[i] * ratio if positive_row[i] != 0 else zero
+            for i in range(length):
+                difference = down * (total_row[i] - constant[i] - before_row[i] / up)
+                ratio = max(min(difference / negative_row[i], cap), one)
+                negative_row[i] = h_row[i] * ratio if negative_row[i] != 0 else zero
+
+    return rescale_sides
+
+
+@functools.cache
+def _add_kept() -> Any:
+    from genoplrp.relevance.compiling import compiled
+
+    @compiled
+    def add_kept(a, b, kept, x, has_second):  # type: ignore[no-untyped-def]
+        for i in range(len(a)):
+            total = a[i] + (b[i] if has_second else 0)
+            a[i] = total if (kept[i] != 0) | (x[i] == 0) else 0
+
+    return add_kept
 
 
 @functools.cache

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genoplrp.relevance.radix import KEEP, MASK, RESCALE, prune_rows, workspace
+from genoplrp.relevance.radix import INPUTS, KEEP, MASK, RESCALE, prune_rows, workspace
 from genoplrp.relevance.thresholds import POLICIES, PruneStats, Reference, check_finite
 
 ENTRIES_PER_THREAD = 100_000
@@ -41,6 +41,11 @@ class Compiled(Reference):
         kept = torch.empty_like(r)
         _over_samples(r, r, kept, p_pos, p_neg, policy, MASK)
         torch.ne(kept, 0, out=out)
+
+    @staticmethod
+    def inputs(a: Tensor, g: Tensor, p_pos: Tensor, p_neg: Tensor, policy: str, out: Tensor) -> PruneStats:
+        """Write the activations whose relevance is kept into ``out``, 0 for the others; (N, M) rows."""
+        return _over_samples(a, g, out, p_pos, p_neg, policy, INPUTS)
 
 
 def over_rows(rows: int, entries: int, block: Callable[[int, int], Any]) -> None:

@@ -8,7 +8,7 @@ rules are (`rules`), which entries are pruned (`pruning`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -61,7 +61,8 @@ class Layer:
     bias: Tensor | None
     z: Tensor
     gauge_axis: int | None = None
-    _blended: dict[Blend, Tensor] = field(default_factory=dict)
+    _blended: dict[Any, Any] = field(default_factory=dict)
+    _signals: tuple[Tensor, list[tuple[Part, Tensor]]] | None = None
 
     def weights(self, blend: Blend) -> Tensor:
         """Return the blended (and, where asked for, gauge-fixed) weight, made once a trace."""
@@ -70,7 +71,22 @@ class Layer:
             if self.is_gauge_fixed:
                 w = w - w.mean(dim=self.gauge_axis, keepdim=True)
             self._blended[blend] = blend(w)
-        return self._blended[blend]
+        found: Tensor = self._blended[blend]
+        return found
+
+    def side(self, part: Part, sign: int) -> tuple[Tensor, Tensor] | None:
+        """Return the weights of one sign of a part's columns, for positive and for negative inputs; None if all 0."""
+        key = part.positive, part.negative, sign
+        if key not in self._blended:
+            on_positive, on_negative = self.weights(part.positive), self.weights(part.negative)
+            pair = (
+                (on_positive.clamp(min=0), on_negative.clamp(max=0))
+                if sign > 0
+                else (on_positive.clamp(max=0), on_negative.clamp(min=0))
+            )
+            self._blended[key] = pair if any(bool(w.any()) for w in pair) else None
+        found: tuple[Tensor, Tensor] | None = self._blended[key]
+        return found
 
     @property
     def is_gauge_fixed(self) -> bool:
@@ -110,10 +126,20 @@ class Layer:
         return None if self.bias is None else self.bias.square()
 
 
-def multiplier_of(layer: Layer, g: Tensor) -> Tensor:
-    """Return the input's multiplier from the output's, by the layer's rule (not for direct rules)."""
+def multiplier_of(layer: Layer, g: Tensor, *, again: bool = False) -> Tensor:
+    """Return the input's multiplier from the output's, by the layer's rule (not for direct rules).
+
+    Parameters
+    ----------
+    layer, g
+        The layer and the multiplier at its output.
+    again
+        Whether `signals_of` will be asked for the same.
+    """
     total: Tensor | None = None
-    for part, h in part_signals(layer, g):
+    if again:
+        layer._signals = g, list(part_signals(layer, g))
+    for part, h in part_signals(layer, g) if layer._signals is None else layer._signals[1]:
         term = layer.map.transpose(h, layer.weights(part.positive), layer.x)
         if part.negative != part.positive and not layer.has_nonnegative_input:
             other = layer.map.transpose(h, layer.weights(part.negative), layer.x)
@@ -122,6 +148,12 @@ def multiplier_of(layer: Layer, g: Tensor) -> Tensor:
             term = term + _shared_bias(layer, part, h)
         total = term if total is None else total + term
     return torch.zeros_like(layer.x) if total is None else total
+
+
+def signals_of(layer: Layer, g: Tensor) -> Iterable[tuple[Part, Tensor]]:
+    """Return `part_signals`, from the layer's memory if they are there; they are forgotten then."""
+    known, layer._signals = layer._signals, None
+    return known[1] if known is not None and known[0] is g else part_signals(layer, g)
 
 
 def part_signals(layer: Layer, g: Tensor) -> Iterator[tuple[Part, Tensor]]:
@@ -208,6 +240,11 @@ class Run:
     outputs: dict[str, list[Tensor]] | None = None
     reference: Any = None
 
+    def goes_twice(self, name: str) -> bool:
+        """Return whether pruning will ask once more for what a layer sends back (PLRP-M)."""
+        pruning = self.pruning.get(name)
+        return pruning is not None and pruning.method != "lambda"
+
     def per_sample(self, tensor: Tensor) -> Tensor:
         """Return the tensor as (N, entries): one row a sequence."""
         if self.batch == 1:
@@ -243,7 +280,7 @@ class RelevanceNode(torch.autograd.Function):
             relevance = layer.rule.relevance(layer, g * layer.z)
             relevance = _close(run, layer, g, None, relevance)
             return torch.zeros_like(layer.x), relevance, None, None, None
-        g_x = _close(run, layer, g, layer.x, multiplier_of(layer, g))
+        g_x = _close(run, layer, g, layer.x, multiplier_of(layer, g, again=run.goes_twice(layer.name)))
         return g_x, None, None, None, None
 
 
@@ -254,7 +291,7 @@ def _close(run: Run, layer: Layer, g: Tensor, x: Tensor | None, g_x: Tensor) -> 
     incoming = None if run.ledger is None else _relevance(run, g, layer.z)
     handed = None if run.ledger is None else _relevance(run, g_x, x)
     if pruning is not None:
-        g_x, stats = pruning.apply(layer, g, x, g_x, run.batch, with_stats=run.ledger is not None)
+        g_x, stats = pruning.apply(layer, g, x, g_x, run.batch)
     if run.ledger is not None:
         after = handed if pruning is None else _relevance(run, g_x, x)
         assert incoming is not None and handed is not None and after is not None

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from genoplrp.errors import InputError
 from genoplrp.relevance.presets import is_named
-from genoplrp.relevance.thresholds import PruneStats, keep_mask, prune_multipliers
+from genoplrp.relevance.thresholds import PruneStats, kept_inputs, prune_multipliers
 
 if TYPE_CHECKING:
     from genoplrp.relevance.propagation import Layer
@@ -195,9 +195,9 @@ class LayerPruning:
     policy: str = "mass"
 
     def apply(
-        self, layer: Layer, g: Tensor, x: Tensor | None, g_x: Tensor, batch: int, *, with_stats: bool = False
-    ) -> tuple[Tensor, PruneStats | None]:
-        """Return the pruned multiplier and the masses (PLRP-M: only if asked for, they cost extra passes).
+        self, layer: Layer, g: Tensor, x: Tensor | None, g_x: Tensor, batch: int
+    ) -> tuple[Tensor, PruneStats]:
+        """Return the pruned multiplier and the masses.
 
         Parameters
         ----------
@@ -214,18 +214,22 @@ class LayerPruning:
         grouped = _Groups(g_x, batch, self.scope)
         a, m = grouped.split(activation), grouped.split(g_x)
         p_pos, p_neg, policy = self._shares(a, m)
-        stats: PruneStats | None
         if self.method == "lambda" or x is None:
             pruned, stats = prune_multipliers(a, m, p_pos, p_neg, policy=policy, out=m)
             return grouped.join(pruned), grouped.per_sample(stats)
-        keep = grouped.join(keep_mask(a * m, p_pos, p_neg, policy=policy))
-        stats = masses_of(activation * g_x, keep, batch) if with_stats else None
-        if bool(keep.all()):
-            return g_x, stats
+        kept, stats = kept_inputs(a, m, p_pos, p_neg, policy=policy)
+        if torch.equal(stats.n_positive_kept, stats.n_positive) and torch.equal(
+            stats.n_negative_kept, stats.n_negative
+        ):
+            layer._signals = None
+            return g_x, grouped.per_sample(stats)
         # Imported here: propagation, which it needs, needs this module for its types.
         from genoplrp.relevance.renormalisation import renormalise_columns
 
-        return renormalise_columns(layer, g, keep, whole=self.method == "M-literal"), stats
+        rows = grouped.join(kept)
+        return renormalise_columns(layer, g, rows, whole=self.method == "M-literal"), grouped.per_sample(
+            stats
+        )
 
     def _shares(self, a: Tensor, m: Tensor) -> tuple[float | Tensor, float | Tensor, str]:
         if self.policy == "mass":
@@ -295,21 +299,6 @@ def sparsity_gain(relevance: Tensor) -> tuple[Tensor, Tensor]:
     best = (ginis - ginis[:, :1] - grid).argmax(dim=1)
     p_pos = grid[best.cpu()].to(relevance.device)
     return p_pos, p_pos / 2
-
-
-def masses_of(relevance: Tensor, keep: Tensor, batch: int) -> PruneStats:
-    """Return the masses and counts of each sign, before pruning and of the kept entries, by plain sums."""
-    r, kept = relevance.reshape(batch, -1), keep.reshape(batch, -1)
-    positive, negative = r > 0, r < 0
-    mass = r.to(torch.float64)
-
-    def total(chosen: Tensor) -> Tensor:
-        return torch.where(chosen, mass.abs(), 0.0).sum(dim=1)
-
-    return PruneStats(
-        total(positive), total(negative), total(positive & kept), total(negative & kept),
-        positive.sum(dim=1), negative.sum(dim=1), (positive & kept).sum(dim=1), (negative & kept).sum(dim=1),
-    )  # fmt: skip
 
 
 class _Groups:

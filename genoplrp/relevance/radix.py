@@ -21,8 +21,8 @@ import numpy as np
 
 from genoplrp.relevance.compiling import compiled
 
-KEEP, RESCALE, MASK = range(3)
-"""What is to be written: the kept multipliers, the same rescaled, or which are kept."""
+KEEP, RESCALE, MASK, INPUTS = range(4)
+"""What is to be written: the kept multipliers, the same rescaled, which are kept, or the activations of the kept."""
 
 # Bits of a float: sign, exponent, F bits of fraction (F = 23 or 52). A bucket is the 11 bits after the sign: eight
 # buckets make a binade in float32, one in float64. A sum of significands is two integers, high and low, in units of
@@ -69,7 +69,8 @@ def workspace(entries: int, dtype: Any) -> Workspace:
 def prune_rows(a, g, out, p, masses, counts, policy, mode, work):  # type: ignore[no-untyped-def]
     """Write the pruned multipliers of (N, M) rows, their masses (N, 4) and counts (N, 4) as in `PruneStats`.
 
-    Modes: `KEEP` and `RESCALE` the kept ones; `MASK`: ``g`` is relevance, and 1 is written where it is kept, else 0.
+    Modes: `KEEP` and `RESCALE` the kept ones; `MASK`: ``g`` is relevance, and 1 is written where it is kept, else 0;
+    `INPUTS`: ``a`` is written where the relevance is kept, else 0.
     (One function, as a second one would take as long again to compile.)
     """
     r = work.relevance
@@ -97,7 +98,7 @@ def prune_rows(a, g, out, p, masses, counts, policy, mode, work):  # type: ignor
                 v = a_block[i] * g_block[i]
                 factor = scale if v > 0 else scale_negative
                 factor = 1.0 if v == 0 else factor
-                new = np.float64(g_block[i]) * factor
+                new = np.float64(a_block[i] if mode == INPUTS else g_block[i]) * factor
                 r[i] = new if (v >= above) | (v <= below) | (v == 0) else 0.0
             out_row[begin : begin + _BLOCK] = r[: len(g_block)]
 

@@ -9,28 +9,26 @@ Yanez Sarmiento et al. 2024, ECML PKDD: PLRP-M.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from genoplrp.relevance.elementwise import renormalised
-from genoplrp.relevance.propagation import Layer, part_signals, part_sum
-from genoplrp.relevance.rules import stabilize
+from genoplrp.relevance.elementwise import renormalised, renormalised_sides, sum_where_kept
+from genoplrp.relevance.propagation import Layer, part_sum, signals_of
+from genoplrp.relevance.rules import Part, stabilize
 
 CAP = 10.0
 """No column's part is raised by more than this factor."""
 
 
-def renormalise_columns(layer: Layer, g: Tensor, keep: Tensor, *, whole: bool) -> Tensor:
+def renormalise_columns(layer: Layer, g: Tensor, kept: Tensor, *, whole: bool) -> Tensor:
     """Propagate again with the rows of pruned inputs struck out and every column given back its sum.
 
     Parameters
     ----------
     layer, g
         The layer and the multiplier at its output.
-    keep
-        Bool, like the layer's input.
+    kept
+        The layer's input, 0 where it is pruned.
     whole
         True: the column as a whole, ``z_ij (sum_i z_ij) / (sum_{i in K} z_ij)``, the paper's form (with the bias's
         share as it was, so that p = 0 is LRP). False: the same for the positive and the negative part of each column
@@ -42,26 +40,46 @@ def renormalise_columns(layer: Layer, g: Tensor, keep: Tensor, *, whole: bool) -
         The multiplier of the layer's input, 0 where it is pruned. A column (part) with no kept input absorbs its
         relevance.
     """
-    x, kept = layer.x, layer.x * keep
-    total: Tensor | None = None
-    for part, h in part_signals(layer, g):
+    terms = []
+    for part, h in signals_of(layer, g):
         if whole:
-            ratio = part_sum(layer, part, x) / stabilize(part_sum(layer, part, kept), 1e-6)
-            term = _transpose_part(
-                layer, h * ratio, layer.weights(part.positive), layer.weights(part.negative)
+            ratio = part_sum(layer, part, layer.x) / stabilize(part_sum(layer, part, kept), 1e-6)
+            terms.append(
+                _transpose_part(layer, h * ratio, layer.weights(part.positive), layer.weights(part.negative))
             )
-            total = term if total is None else total + term
             continue
-        for sign in (1, -1):
-            on_positive = layer.weights(part.positive).clamp(**_side(sign))
-            on_negative = layer.weights(part.negative).clamp(**_side(-sign))
-            if not (bool(on_positive.any()) or bool(on_negative.any())):
-                continue  # z-plus and its like have one side only
-            before = _sum_of_sides(layer, x, on_positive, on_negative)
-            after = _sum_of_sides(layer, kept, on_positive, on_negative)
-            term = _transpose_part(layer, renormalised(h, before, after, CAP), on_positive, on_negative)
-            total = term if total is None else total.add_(term)
-    return torch.zeros_like(x) if total is None else total.mul_(keep)
+        for weights, signal in _by_sides(layer, part, h, kept):
+            terms.append(_transpose_part(layer, signal, *weights))
+            if len(terms) > 2:
+                terms[-2:] = [terms[-2].add_(terms[-1])]
+    if not terms:
+        return torch.zeros_like(layer.x)
+    return sum_where_kept(terms[0], terms[1] if len(terms) > 1 else None, kept, layer.x)
+
+
+def _by_sides(
+    layer: Layer, part: Part, h: Tensor, kept: Tensor
+) -> list[tuple[tuple[Tensor, Tensor], Tensor]]:
+    """Return the weights of each sign of the columns, and what is sent back through them."""
+    up, down = layer.side(part, 1), layer.side(part, -1)
+    sides = [side for side in (up, down) if side is not None]
+    if up is not None and down is not None and _difference_is_sum(layer, part):
+        before = _sum_of_side(layer, layer.x, up)
+        after = _sum_of_side(layer, kept, up), _sum_of_side(layer, kept, down)
+        scale = 1 + part.positive.plus, 1 + part.positive.minus
+        signals = renormalised_sides(h, layer.z, layer.bias, before, after, scale, CAP)
+        return list(zip(sides, signals, strict=True))
+    out = []
+    for side in sides:
+        before, after_side = _sum_of_side(layer, layer.x, side), _sum_of_side(layer, kept, side)
+        out.append((side, renormalised(h, before, after_side, CAP)))
+    return out
+
+
+def _difference_is_sum(layer: Layer, part: Part) -> bool:
+    """Return whether the negative side's sum is what the pre-activation lacks to the positive side's."""
+    is_batch = layer.z.dim() == (2 if layer.map.kind == "dense" else layer.weight.dim())
+    return is_batch and layer.has_nonnegative_input and not layer.is_gauge_fixed and part.positive.raw == 1
 
 
 def _transpose_part(layer: Layer, h: Tensor, on_positive: Tensor, on_negative: Tensor) -> Tensor:
@@ -71,11 +89,8 @@ def _transpose_part(layer: Layer, h: Tensor, on_positive: Tensor, on_negative: T
     return torch.where(layer.x < 0, layer.map.transpose(h, on_negative, layer.x), term)
 
 
-def _sum_of_sides(layer: Layer, x: Tensor, on_positive: Tensor, on_negative: Tensor) -> Tensor:
+def _sum_of_side(layer: Layer, x: Tensor, side: tuple[Tensor, Tensor]) -> Tensor:
+    on_positive, on_negative = side
     if layer.has_nonnegative_input:  # then the kept inputs are not negative either
         return layer.map.forward(x, on_positive)
     return layer.map.forward(x.clamp(min=0), on_positive) + layer.map.forward(x.clamp(max=0), on_negative)
-
-
-def _side(sign: int) -> dict[str, Any]:
-    return {"min": 0} if sign > 0 else {"max": 0}

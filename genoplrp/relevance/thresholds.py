@@ -159,6 +159,40 @@ def keep_mask(
     return keep
 
 
+def kept_inputs(
+    activation: Tensor, multiplier: Tensor, p_pos: float | Tensor, p_neg: float | Tensor, policy: str = "mass"
+) -> tuple[Tensor, PruneStats]:
+    """Return the activations whose relevance is kept, 0 for the others, and the masses.
+
+    Parameters
+    ----------
+    activation, multiplier, p_pos, p_neg, policy
+        As in `prune_multipliers`.
+
+    Raises
+    ------
+    InputError, NonFiniteError
+        As `prune_multipliers`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> a = torch.tensor([[1.0, 2.0, 3.0, 4.0]])
+    >>> kept_inputs(a, torch.ones(1, 4), 0.3, 0.15)[0]
+    tensor([[0., 0., 3., 4.]])
+    """
+    _check(activation, multiplier, policy)
+    shares = _shares(p_pos, multiplier, "p_pos"), _shares(p_neg, multiplier, "p_neg")
+    if multiplier.numel() == 0:
+        return activation.clone(), _no_stats(multiplier)
+    work = _working_dtype(multiplier)
+    a = _dense(activation.detach().to(work))
+    g = _laid_out_like(multiplier.detach().to(work), a)
+    out = torch.empty_like(a)
+    stats = _implementation(a).inputs(_rows(a), _rows(g), *shares, policy, _rows(out))
+    return out.to(activation.dtype), stats
+
+
 def check_finite(stats: PruneStats) -> None:
     """Raise if the relevance of a sample is not finite.
 
@@ -205,6 +239,17 @@ class Reference:
         if r.device.type == "cpu":
             check_finite(_stats(positive, negative))
         out.copy_((r >= positive.bound) | (r <= -negative.bound) | (r == 0))
+
+    @staticmethod
+    def inputs(a: Tensor, g: Tensor, p_pos: Tensor, p_neg: Tensor, policy: str, out: Tensor) -> PruneStats:
+        """Write the activations whose relevance is kept into ``out``, 0 for the others; (N, M) rows."""
+        r = a * g
+        positive, negative = _Sign(r, p_pos, policy), _Sign(-r, p_neg, policy)
+        stats = _stats(positive, negative)
+        if r.device.type == "cpu":
+            check_finite(stats)
+        out.copy_(torch.where((r >= positive.bound) | (r <= -negative.bound) | (r == 0), a, 0))
+        return stats
 
 
 def cumulated_mass(ascending: Tensor) -> Tensor:

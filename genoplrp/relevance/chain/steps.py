@@ -105,7 +105,11 @@ class LayerStep:
         layer, g = self._unpooled(g)
         if rule.direct:
             return _close(run, layer, g, None, rule.relevance(layer, g * layer.z))
-        grads.add(self.source, _close(run, layer, g, layer.x, multiplier_of(layer, g)), owned=True)
+        grads.add(
+            self.source,
+            _close(run, layer, g, layer.x, multiplier_of(layer, g, again=self._needs_whole(run))),
+            owned=True,
+        )
         return None
 
     def release(self) -> None:
@@ -115,8 +119,7 @@ class LayerStep:
 
     def _needs_whole(self, run: Run) -> bool:
         """Return whether pruning will ask for the layer's full-size output again."""
-        pruning = run.pruning.get(self.layer.name)
-        return pruning is not None and pruning.method != "lambda"
+        return run.goes_twice(self.layer.name)
 
     def _merged_part(self, run: Run) -> Part | None:
         """Return the one part of gamma or z-plus that counts behind ReLU and pooling, where its fast form applies."""
