@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
 from genoplrp.relevance import operations, tracing  # noqa: F401  (operations: registers the handlers)
@@ -33,6 +32,7 @@ NEUTRAL = VIEWS | frozenset(
 )
 
 HOOKS = ("forward_hooks", "forward_pre_hooks", "backward_hooks", "backward_pre_hooks")
+_OWN_HOOKS = tuple(f"_{kind}" for kind in HOOKS)
 
 
 class NotAChain(BaseException):
@@ -113,9 +113,11 @@ class Reader(TorchFunctionMode):
     _symbols: dict[int, tuple[Tensor, int]] = field(default_factory=dict)
     _viewed: set[int] = field(default_factory=set)
     _depth: int = 0
+    _nothing: Tensor = field(init=False)
 
     def __post_init__(self) -> None:
         super().__init__()
+        self._nothing = torch.full((), torch.nan, dtype=self.dtype)
         self._depth = tracing._depth.value
 
     # -- what the explainer calls ---------------------------------------------------------------------------------
@@ -124,7 +126,7 @@ class Reader(TorchFunctionMode):
         """Return a tensor of the node's shape that holds nothing but NaN, in one number's memory."""
         number = len(self.nodes)
         self.nodes.append(node)
-        out = torch.full((), torch.nan, dtype=self.dtype).expand(node.shape)
+        out = self._nothing.expand(node.shape)
         self._symbols[id(out)] = (out, number)
         return out
 
@@ -432,30 +434,22 @@ def _filled(value: Any, tensors: list[Tensor]) -> Any:
     return value
 
 
-def can_be_read(model: nn.Module) -> bool:
-    """Return whether nothing about the modules themselves speaks against a reading.
+def readable_constants(model: nn.Module) -> frozenset[int] | None:
+    """Return the identities of a model's parameters and buffers; None where its modules speak against a reading.
 
     Hooks do: what they see and do with it is the user's, and a stand-in is nothing to be seen.
     """
-    for module in model.modules():
-        if module.training or any(getattr(module, f"_{kind}") for kind in HOOKS):
-            return False
     if any(getattr(torch.nn.modules.module, f"_global_{kind}") for kind in HOOKS):
-        return False
-    tensors = [*model.parameters(), *model.buffers()]
-    return all(type(t) in (nn.Parameter, Tensor) and not is_lazy(t) for t in tensors) and all(
-        t.device.type == "cpu" for t in tensors
-    )
-
-
-def constants_of(model: nn.Module) -> frozenset[int]:
-    """Return the identities of a model's parameters and buffers."""
-    return frozenset(id(t) for t in (*model.parameters(), *model.buffers()))
-
-
-def names_of(model: nn.Module) -> tuple[Mapping[nn.Module, str], Mapping[int, str]]:
-    """Return module -> path and identity of a parameter -> path."""
-    return (
-        {module: path for path, module in model.named_modules()},
-        {id(p): path for path, p in model.named_parameters()},
-    )
+        return None
+    constants = []
+    for module in model.modules():
+        state = module.__dict__
+        if module.training or any(state.get(kind) for kind in _OWN_HOOKS):
+            return None
+        for tensor in (*state["_parameters"].values(), *state["_buffers"].values()):
+            if tensor is None:
+                continue
+            if type(tensor) not in (nn.Parameter, Tensor) or tensor.device.type != "cpu":
+                return None
+            constants.append(id(tensor))
+    return frozenset(constants)

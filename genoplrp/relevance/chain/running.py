@@ -13,8 +13,7 @@ from genoplrp.relevance.chain.reading import (
     Node,
     NotAChain,
     Reader,
-    can_be_read,
-    constants_of,
+    readable_constants,
 )
 from genoplrp.relevance.chain.steps import Gradients, LayerStep, Step, steps_of
 from genoplrp.relevance.chain.weights import PreparedLayers
@@ -56,9 +55,10 @@ class Chains:
         """
         if self.refused or x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64):
             return None
-        if not can_be_read(model):
+        constants = readable_constants(model)
+        if constants is None:
             return None
-        reader = Reader(tracer, constants_of(model), x.dtype)
+        reader = Reader(tracer, constants, x.dtype)
         try:
             structure = _read(reader, call, x)
             outputs = _flat(structure)
