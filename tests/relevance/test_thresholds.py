@@ -14,7 +14,13 @@ from torch import Tensor
 
 from genoplrp.errors import InputError, NonFiniteError
 from genoplrp.relevance import thresholds
-from genoplrp.relevance.thresholds import Reference, cumulated_mass, keep_mask, prune_multipliers
+from genoplrp.relevance.thresholds import (
+    Reference,
+    cumulated_mass,
+    keep_mask,
+    kept_inputs,
+    prune_multipliers,
+)
 from tests.oracles.oracle_pruning import kept_indices
 
 SHARES = st.integers(0, 16).map(lambda k: Fraction(k, 16))
@@ -48,6 +54,25 @@ def test_kept_set_is_the_definitions(
     assert set(out[0].nonzero()[:, 0].tolist()) == expected
     compiled = keep_mask(relevance, float(p_pos), float(p_neg))
     assert set(compiled[0].nonzero()[:, 0].tolist()) == expected
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "channels-last"])
+@pytest.mark.parametrize("policy", ["mass", "mean", "effective"])
+def test_kept_inputs_are_those_whose_relevance_is_kept(implementation: str, policy: str, layout: str) -> None:
+    random = torch.Generator().manual_seed(3)
+    x = torch.randn(3, 5, 7, generator=random).relu()
+    g = torch.randn(3, 5, 7, generator=random)
+    if layout == "channels-last":
+        x = x.transpose(1, 2).contiguous().transpose(1, 2)
+    before = x.clone()
+    kept, stats = kept_inputs(x, g, 0.3, 0.2, policy)
+    expected = keep_mask(x * g, 0.3, 0.2, policy)
+    assert not expected.all()
+    assert torch.equal(kept, torch.where(expected, x, 0))
+    assert torch.equal(x, before)
+    relevance = (x * g).flatten(1)
+    assert torch.equal(stats.n_positive, (relevance > 0).sum(dim=1))
+    assert torch.equal(stats.n_negative_kept, ((relevance < 0) & expected.flatten(1)).sum(dim=1))
 
 
 def test_ties_are_pruned_together_only_if_all_fit(implementation: str) -> None:
