@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genoplrp.relevance.elementwise import is_nonnegative, signal, signal_reference
-from genoplrp.relevance.layout import conv1d, conv1d_input, is_channels_last, keep_layout, widen
+from genoplrp.relevance.layout import (
+    conv1d,
+    conv1d_input,
+    has_far_taps,
+    is_channels_last,
+    keep_layout,
+    widen,
+)
 from genoplrp.relevance.maps import convolution_map
 
 
@@ -26,6 +33,30 @@ def test_channels_last_convolution_and_its_transpose_equal_torch(stride, dilatio
     wanted = torch.nn.grad.conv1d_input(x.shape, w, g, stride, padding, dilation)
     got = conv1d_input(g, w, 40, stride, padding, dilation)
     torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kernel", [3, 5])
+@pytest.mark.parametrize("length", [401, 900])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_convolution_with_far_taps_and_its_transpose_equal_torch(kernel, length, bias):
+    random = torch.Generator().manual_seed(kernel)
+    dilation, channels = 200, 64
+    padding = dilation * (kernel - 1) // 2
+    x = torch.randn(2, channels, length, generator=random)
+    assert has_far_taps(x, kernel, 1, padding, dilation) == (padding < length)
+    w = torch.randn(48, channels, kernel, generator=random) / 10
+    b = torch.randn(48, generator=random) if bias else None
+    exact = torch.nn.functional.conv1d(
+        x.double(), w.double(), None if b is None else b.double(), 1, padding, dilation
+    )
+    got = conv1d(x, w, b, 1, padding, dilation)
+    torch.testing.assert_close(got.double(), exact, rtol=1e-5, atol=1e-4)
+    g = torch.randn(2, 64, length, generator=random)
+    v = torch.randn(64, channels, kernel, generator=random) / 10
+    back = torch.nn.grad.conv1d_input(x.shape, v.double(), g.double(), 1, padding, dilation)
+    got = conv1d_input(g, v, length, 1, padding, dilation)
+    torch.testing.assert_close(got.double(), back, rtol=1e-5, atol=1e-4)
+    assert is_channels_last(got)
 
 
 def test_same_padding_with_an_even_kernel_is_that_of_torch():

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from genoplrp.relevance.chain.reading import LayerCall, NormCall
 from genoplrp.relevance.folding import can_fold, folded_conv1d, folded_filters
-from genoplrp.relevance.layout import widen
+from genoplrp.relevance.layout import has_far_taps, tap_by_tap, widen
 from genoplrp.relevance.maps import Convolution
 from genoplrp.relevance.propagation import Layer
 
@@ -44,6 +44,8 @@ class PreparedConvolution:
         if not base._runs_channels_last(x) or base.stride[0] != 1 or mirrored < 0:
             return base.transpose(g, weight, x)
         folds = can_fold(weight.shape[1], 1, mirrored, base.dilation[0])
+        if not folds and has_far_taps(g, weight.shape[2], 1, mirrored, base.dilation[0]):
+            return tap_by_tap(g, weight.transpose(0, 1).flip(2), None, base.dilation[0])
         known = self.forms.get(id(weight))
         if known is not None and known[0] is weight:
             form = known[1]
