@@ -51,7 +51,8 @@ def fit_network(
     Returns
     -------
     pandas.DataFrame
-        One row per epoch: epoch, lr, train_loss, valid_loss, valid_<metric>, seconds, best.
+        One row per epoch: epoch, lr, train_loss, valid_loss, valid_<metric>, seconds, best; of several tasks
+        valid_<metric> is their mean, and valid_<metric>/<task> stands beside it.
     """
     n_steps = run.steps_per_epoch * run.options.epochs
     done = run.steps_per_epoch * len(run.history)
@@ -175,6 +176,10 @@ class Run:
         prediction = self.objective.prediction(output).cpu().numpy()
         figures = evaluate(prediction, labels.cpu().numpy(), self.objective.kinds, self.data.tasks)
         named = {f"valid_{k}": v for k, v in figures.items() if isinstance(v, float)}
+        if len(self.data.tasks) > 1:  # the mean hides a task that is not learnt
+            for task, kind in zip(self.data.tasks, self.objective.kinds, strict=True):
+                metric = next(iter(METRICS[kind]))
+                named[f"valid_{metric}/{task}"] = figures["tasks"][task][metric]
         return {"valid_loss": float(self.objective.loss(output, labels))} | named
 
     def _best_index(self) -> int:

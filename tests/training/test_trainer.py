@@ -124,6 +124,10 @@ def test_regression_count_and_missing_labels_train_together(task):
     assert test["site"]["auroc"] > 0.9
     assert test["level"]["pearson"] > 0.7
     assert test["reads"]["spearman"] > 0.5
+    best = fit.history.loc[fit.history["best"]].iloc[0]
+    for column in ("auroc/site", "pearson/level", "pearson/reads"):
+        metric, name = column.split("/")
+        assert best[f"valid_{column}"] == pytest.approx(fit.metrics["valid"]["tasks"][name][metric])
     predicted = fit.predict(sequences)
     assert 100 < predicted[:, 1].mean() < 120
     assert (predicted[:, 2] > 0).all()
