@@ -119,9 +119,11 @@ class Background:
 
 def uniform_bases(rng: np.random.Generator, n: int, length: int) -> UInt8[np.ndarray, "n length"]:
     """Draw bases with equal probability: two random bits each."""
-    words = rng.bit_generator.random_raw(-(-n * length // 32))
-    octets = np.atleast_1d(words).astype("<u8").view(np.uint8)
-    return _FOUR_BASES[octets].view(np.uint8).reshape(-1)[: n * length].reshape(n, length)
+    from genoplrp.synthetic.kernels import spread_bases
+
+    words = np.atleast_1d(rng.bit_generator.random_raw(-(-n * length // 32)))
+    octets = spread_bases(words).astype("<u8", copy=False).view(np.uint8)
+    return octets[: n * length].reshape(n, length)
 
 
 def _independent(
@@ -132,13 +134,3 @@ def _independent(
     for edge in np.cumsum(p)[:-1]:
         codes += u >= edge
     return codes
-
-
-def _four_bases() -> np.ndarray:
-    """The four bases in each value of a byte, as the four bytes of one word."""
-    values = np.arange(256, dtype=np.uint8)[:, None]
-    bases = (values >> np.array([0, 2, 4, 6], dtype=np.uint8)) & 3
-    return np.ascontiguousarray(bases, dtype=np.uint8).view("<u4").reshape(-1)
-
-
-_FOUR_BASES = _four_bases()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -66,21 +67,26 @@ class Count:
 
     def pmf(self) -> tuple[Int[np.ndarray, " k"], Float[np.ndarray, " k"]]:
         """Return the possible numbers and their probabilities."""
-        values, p = self._table()
-        p = p / p.sum()
-        if self.zero == 0:
-            return values, p
-        return np.append(0, values), np.append(self.zero, (1 - self.zero) * p)
+        values, p = self._pmf
+        return values.copy(), p.copy()
 
     def draw(self, rng: np.random.Generator, n: int) -> Int[np.ndarray, " n"]:
         """Draw ``n`` numbers, from one uniform number each."""
-        return draw_from(rng, n, *self.pmf())
+        return draw_from(rng, n, *self._pmf)
 
     @property
     def mean_count(self) -> float:
         """Expected number."""
         values, p = self.pmf()
         return float(values @ p)
+
+    @cached_property
+    def _pmf(self) -> tuple[np.ndarray, np.ndarray]:
+        values, p = self._table()
+        p = p / p.sum()
+        if self.zero == 0:
+            return values, p
+        return np.append(0, values), np.append(self.zero, (1 - self.zero) * p)
 
     def _table(self) -> tuple[np.ndarray, np.ndarray]:
         if self.kind == "fixed":

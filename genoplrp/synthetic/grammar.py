@@ -24,6 +24,8 @@ CORE, DECOY, BROKEN = range(3)
 #: How the letters of an instance are made, by number.
 INTACT, MUTATED, SHUFFLED = range(3)
 
+_NOT_DRAWN = np.zeros(0, dtype=np.int64)
+
 
 class Units(NamedTuple):
     """Units and the instances inside them, not yet placed.
@@ -72,6 +74,7 @@ class Layout:
         self.number = {name: number for number, name in enumerate(spec.motifs)}
         self.site_number = {name: number for number, name in enumerate(spec.sites)}
         self.width = np.array([use.motif.width for use in spec.motifs.values()], dtype=np.int64)
+        self._choices: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def draw(self, one: SequenceClass, rng: np.random.Generator, lengths: Int[np.ndarray, " n"]) -> Units:
         """Draw the units of sequences of one class.
@@ -102,7 +105,9 @@ class Layout:
         else:
             motif = self._choose(plant, rng, counts)
             units = self._single(plant, rng, row, motif)
-        return units._replace(wanted=plant.position.draw(rng, units.width, lengths[units.row]))
+        # Uniform places do not look at the lengths yet.
+        lengths = lengths if plant.position.kind == "uniform" else lengths[row]
+        return units._replace(wanted=plant.position.draw(rng, units.width, lengths))
 
     def _single(self, plant: Plant, rng: np.random.Generator, row: np.ndarray, motif: np.ndarray) -> Units:
         n = len(row)
@@ -110,26 +115,32 @@ class Layout:
         return Units(
             row=row,
             width=self.width[motif],
-            wanted=np.full(n, -1),
+            wanted=_NOT_DRAWN,
             unit=np.arange(n),
             offset=np.zeros(n, dtype=np.int64),
             motif=motif,
-            role=np.full(n, _role(plant)),
-            site=np.full(n, -1),
-            how=np.full(n, how),
+            role=np.full(n, _role(plant), dtype=np.int8),
+            site=np.full(n, -1, dtype=np.int16),
+            how=np.full(n, how, dtype=np.int8),
             minus=rng.random(n) < plant.minus,
         )
 
     def _choose(self, plant: Plant, rng: np.random.Generator, counts: np.ndarray) -> np.ndarray:
         """Draw a motif for each unit: with replacement, or distinct ones within each sequence."""
-        groups = [[self.number[member] for member in self.spec.members(name)] for name in plant.motifs]
-        members = np.array([member for group in groups for member in group])
+        members, p = self._members(plant)
         if plant.distinct:
             order = np.argsort(rng.random((len(counts), len(members))), axis=1, kind="stable")
             return members[order[np.arange(len(members)) < counts[:, None]]]
-        weights = plant.weights or tuple(float(len(group)) for group in groups)
-        p = np.concatenate([np.full(len(g), w / len(g)) for g, w in zip(groups, weights, strict=True)])
-        return draw_from(rng, int(counts.sum()), members, p / p.sum())
+        return draw_from(rng, int(counts.sum()), members, p)
+
+    def _members(self, plant: Plant) -> tuple[np.ndarray, np.ndarray]:
+        """Return the motifs that a plant chooses among, and their probabilities; worked out once."""
+        if id(plant) not in self._choices:
+            groups = [[self.number[member] for member in self.spec.members(name)] for name in plant.motifs]
+            weights = plant.weights or tuple(float(len(group)) for group in groups)
+            p = np.concatenate([np.full(len(g), w / len(g)) for g, w in zip(groups, weights, strict=True)])
+            self._choices[id(plant)] = np.array([member for group in groups for member in group]), p / p.sum()
+        return self._choices[id(plant)]
 
     def _sites(self, plant: Plant, rng: np.random.Generator, row: np.ndarray) -> Units:
         site = self.spec.sites[plant.site]
@@ -154,7 +165,7 @@ class Layout:
         how = {"mutated": MUTATED, "shuffled": SHUFFLED}.get(plant.broken, INTACT)
         intact = not plant.broken
         # The mutated site has one motif spoilt; a shuffled one has all of them.
-        hows = np.full((n, slots), how)
+        hows = np.full((n, slots), how, dtype=np.int8)
         if how == MUTATED:
             hows[:] = INTACT
             hows[np.arange(n), np.floor(rng.random(n) * slots).astype(np.int64)] = MUTATED
@@ -164,12 +175,12 @@ class Layout:
         return Units(
             row=row,
             width=whole,
-            wanted=np.full(n, -1),
+            wanted=_NOT_DRAWN,
             unit=np.repeat(np.arange(n), slots)[chosen],
             offset=offset.reshape(-1)[chosen],
             motif=motif.reshape(-1)[chosen],
-            role=np.full(total, role),
-            site=np.full(total, self.site_number[plant.site] if intact else -1),
+            role=np.full(total, role, dtype=np.int8),
+            site=np.full(total, self.site_number[plant.site] if intact else -1, dtype=np.int16),
             how=hows.reshape(-1)[chosen],
             minus=minus.reshape(-1)[chosen],
         )
@@ -181,8 +192,8 @@ class Layout:
 
 def no_units() -> Units:
     """Make units of nothing."""
-    columns: dict[str, np.ndarray] = {name: np.zeros(0, dtype=np.int64) for name in Units._fields}
-    return Units(**columns | {"minus": np.zeros(0, dtype=bool)})
+    types = {"role": np.int8, "site": np.int16, "how": np.int8, "minus": np.bool_}
+    return Units(*(np.zeros(0, dtype=types.get(name, np.int64)) for name in Units._fields))
 
 
 def join_units(parts: list[Units]) -> Units:

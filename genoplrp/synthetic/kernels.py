@@ -24,11 +24,21 @@ def arrange(
     Units that want a start get it; the others are arranged uniformly over all arrangements of them alone. A row in
     which two then overlap, or one reaches over an end, is marked as failed.
 
+    The ``k`` free units of a row take ``k`` of its ``room + k`` slots (the others are single free bases; Floyd's
+    sampling), in ascending order by their keys, equal ones as they stand. Both orders are had by counting what is
+    smaller, pair by pair: units are few, and no branch depends on chance.
+
     Parameters: ``first`` (rows + 1) is where each row's units begin in the flat arrays; ``wanted`` is a start or -1;
     ``u`` and ``keys`` are uniform numbers, one a unit. Returns the starts of all units, and which rows failed.
     """
     starts = np.empty(len(widths), np.int64)
-    failed = np.zeros(len(lengths), np.bool_)
+    failed, has_wishes = np.zeros(len(lengths), np.bool_), np.zeros(len(lengths), np.bool_)
+    most = 0
+    for row in range(len(lengths)):
+        most = max(most, first[row + 1] - first[row])
+    units, slots = np.empty(most, np.int64), np.empty(most, np.int64)
+    below, before = np.empty(most, np.int64), np.empty(most, np.int64)
+    ascending, order = np.empty(most, np.int64), np.empty(most, np.int64)
     for row in range(len(lengths)):
         begin, end = first[row], first[row + 1]
         total = 0
@@ -37,59 +47,46 @@ def arrange(
             if wanted[unit] >= 0:
                 starts[unit] = wanted[unit]
             else:
+                units[free_units] = unit
                 free_units += 1
                 total += widths[unit]
+        has_wishes[row] = free_units < end - begin
         room = lengths[row] - total
         if room < 0:
             failed[row] = True
             continue
-        _arrange_free(begin, end, free_units, room, widths, wanted, u, keys, starts)
-        failed[row] = free_units < end - begin and _collides(begin, end, starts, widths, lengths[row])
+        for k in range(free_units):
+            top = room + k
+            slot = np.int64(u[units[k]] * (top + 1))
+            for other in range(k):
+                if slots[other] == slot:
+                    slot = np.int64(top)
+                    break
+            key = keys[units[k]]
+            smaller = np.int64(0)
+            earlier = np.int64(0)
+            for other in range(k):
+                is_smaller = np.int64(slots[other] < slot)
+                is_earlier = np.int64(keys[units[other]] <= key)
+                smaller += is_smaller
+                earlier += is_earlier
+                below[other] += 1 - is_smaller
+                before[other] += 1 - is_earlier
+            slots[k] = slot
+            below[k] = smaller
+            before[k] = earlier
+        for k in range(free_units):
+            ascending[below[k]] = slots[k]
+            order[before[k]] = units[k]
+        shift = 0
+        for place in range(free_units):
+            unit = order[place]
+            starts[unit] = ascending[place] - place + shift
+            shift += widths[unit]
+    for row in range(len(lengths)):
+        if has_wishes[row] and not failed[row]:
+            failed[row] = _collides(first[row], first[row + 1], starts, widths, lengths[row])
     return starts, failed
-
-
-@numba.njit(cache=True, nogil=True)  # type: ignore[misc, unused-ignore, untyped-decorator]
-def _arrange_free(
-    begin: int,
-    end: int,
-    count: int,
-    room: int,
-    widths: np.ndarray,
-    wanted: np.ndarray,
-    u: np.ndarray,
-    keys: np.ndarray,
-    starts: np.ndarray,
-) -> None:
-    """Arrange uniformly: k of the ``room + k`` slots are units and the rest single free bases (Floyd's sampling)."""
-    slots = np.empty(count, np.int64)
-    order = np.empty(count, np.int64)
-    filled = 0
-    for unit in range(begin, end):
-        if wanted[unit] >= 0:
-            continue
-        top = room + filled
-        slot = np.int64(u[unit] * (top + 1))
-        for other in range(filled):
-            if slots[other] == slot:
-                slot = np.int64(top)
-                break
-        # Slots are kept ascending; the units' own order is a random one, by their keys.
-        at = filled
-        while at > 0 and slots[at - 1] > slot:
-            slots[at] = slots[at - 1]
-            at -= 1
-        slots[at] = slot
-        at = filled
-        while at > 0 and keys[order[at - 1]] > keys[unit]:
-            order[at] = order[at - 1]
-            at -= 1
-        order[at] = unit
-        filled += 1
-    shift = 0
-    for place in range(count):
-        unit = order[place]
-        starts[unit] = slots[place] - place + shift
-        shift += widths[unit]
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[misc, unused-ignore, untyped-decorator]
@@ -151,6 +148,133 @@ def write_instances(
                 codes[row[instance], start[instance] + k] = 3 - letters[begin[instance] + w - 1 - k]
             else:
                 codes[row[instance], start[instance] + k] = letters[begin[instance] + k]
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[misc, unused-ignore, untyped-decorator]
+def plant_instances(
+    codes: np.ndarray,
+    motif: np.ndarray,
+    minus: np.ndarray,
+    row: np.ndarray,
+    start: np.ndarray,
+    column: np.ndarray,
+    width: np.ndarray,
+    edges: np.ndarray,
+    log_odds: np.ndarray,
+    u: np.ndarray,
+    scores: np.ndarray,
+) -> None:
+    """Do the work of ``sample_instances`` and ``write_instances`` in one pass; each instance is drawn once.
+
+    ``u`` holds the uniform numbers of all instances in a row. Writes ``codes`` and ``scores``, the same bytes.
+    """
+    begin = 0
+    for instance in range(len(motif)):
+        w = width[motif[instance]]
+        first = column[motif[instance]]
+        values = u[begin : begin + w]
+        edge = edges[first : first + w]
+        odds = log_odds[first : first + w]
+        out = codes[row[instance], start[instance] : start[instance] + w]
+        turned = minus[instance]
+        score = 0.0
+        for k in range(w):
+            value = values[k]
+            code = (
+                np.int64(value >= edge[k, 0]) + np.int64(value >= edge[k, 1]) + np.int64(value >= edge[k, 2])
+            )
+            score += odds[k, code]
+            if turned:
+                out[w - 1 - k] = 3 - code
+            else:
+                out[k] = code
+        scores[instance] = score
+        begin += w
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[misc, unused-ignore, untyped-decorator]
+def spread_bases(words: np.ndarray) -> np.ndarray:
+    """Spread each 16 bits over a word of 64: eight bases of two bits become one byte each, the lowest first."""
+    out = np.empty(4 * len(words), np.uint64)
+    for word in range(len(words)):
+        for quarter in range(4):
+            x = (words[word] >> np.uint64(16 * quarter)) & np.uint64(0xFFFF)
+            x = (x | (x << np.uint64(24))) & np.uint64(0x000000FF000000FF)
+            x = (x | (x << np.uint64(12))) & np.uint64(0x000F000F000F000F)
+            out[4 * word + quarter] = (x | (x << np.uint64(6))) & np.uint64(0x0303030303030303)
+    return out
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[misc, unused-ignore, untyped-decorator]
+def order_uniform(u: np.ndarray) -> np.ndarray:
+    """Sort numbers in [0, 1) as a stable ``argsort`` does; linear, as they are spread evenly."""
+    buckets = len(u)
+    row = np.empty(len(u), np.int64)
+    for k in range(len(u)):
+        bucket = np.int64(u[k] * buckets)
+        row[k] = bucket if bucket < buckets else buckets - 1
+    return order_by_place(row, u, buckets)
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[misc, unused-ignore, untyped-decorator]
+def order_by_place(row: np.ndarray, start: np.ndarray, rows: int) -> np.ndarray:
+    """Order instances by row and start, equal ones as they stand: by counting, then by insertion within a row."""
+    first = np.zeros(rows + 1, np.int64)
+    for instance in range(len(row)):
+        first[row[instance] + 1] += 1
+    for k in range(rows):
+        first[k + 1] += first[k]
+    filled = first[:rows].copy()
+    order = np.empty(len(row), np.int64)
+    for instance in range(len(row)):
+        here = row[instance]
+        value = start[instance]
+        at = filled[here]
+        while at > first[here] and start[order[at - 1]] > value:
+            order[at] = order[at - 1]
+            at -= 1
+        order[at] = instance
+        filled[here] += 1
+    return order
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[misc, unused-ignore, untyped-decorator]
+def instance_columns(
+    order: np.ndarray,
+    row: np.ndarray,
+    start: np.ndarray,
+    motif: np.ndarray,
+    minus: np.ndarray,
+    role: np.ndarray,
+    site: np.ndarray,
+    scores: np.ndarray,
+    width: np.ndarray,
+    motif_bits: np.ndarray,
+    site_bits: np.ndarray,
+    core: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return what is known of instances, in an order.
+
+    The tasks of a core instance are its motif's and its site's (``site_bits`` ends with those of no site, -1).
+    Returns (row, start, end, motif, tasks), all of 64 bits; (strand, role, site), of 16; and scores to three places,
+    rounded as numpy does.
+    """
+    wide = np.empty((5, len(order)), np.int64)
+    narrow = np.empty((3, len(order)), np.int16)
+    rounded = np.empty(len(order), np.float32)
+    for k in range(len(order)):
+        one = order[k]
+        number = motif[one]
+        wide[0, k] = row[one]
+        wide[1, k] = start[one]
+        wide[2, k] = start[one] + width[number]
+        wide[3, k] = number
+        wide[4, k] = (motif_bits[number] | site_bits[site[one]]) if role[one] == core else 0
+        narrow[0, k] = minus[one]
+        narrow[1, k] = role[one]
+        narrow[2, k] = site[one]
+        rounded[k] = np.rint(scores[one] * 1000.0) / 1000.0
+    return wide, narrow, rounded
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[misc, unused-ignore, untyped-decorator]

@@ -189,8 +189,9 @@ def count_names(spec: Spec, planted: Planted) -> dict[str, Int[np.ndarray, " n"]
         if name in spec.sites:
             counts[name] = _count_sites(list(spec.sites).index(name), planted)
             continue
-        members = np.array([numbers[member] for member in spec.members(name)])
-        counts[name] = np.bincount(planted.row[np.isin(planted.motif, members)], minlength=planted.n)
+        member = np.zeros(len(numbers), dtype=bool)
+        member[[numbers[one] for one in spec.members(name)]] = True
+        counts[name] = np.bincount(planted.row[member[planted.motif]], minlength=planted.n)
     return counts
 
 

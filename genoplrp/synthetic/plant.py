@@ -62,6 +62,7 @@ class Sampler:
         self.log_odds = np.ascontiguousarray(np.concatenate(odds, axis=1).T)
         self.best = np.array([use.motif.best_score for use in uses])
         self.floor = np.array([-np.inf if use.min_score is None else use.min_score for use in uses])
+        self.once = bool((self.floor == -np.inf).all())
         self.name = [use.motif.name for use in uses]
 
     def draw(
@@ -154,6 +155,8 @@ def place_class(
     for attempt in range(_DRAW_ROUNDS):
         units = layout.draw(one, rng, lengths[pending])
         start, failed = _arrange(units, lengths[pending], rng)
+        if attempt == 0 and not failed.any():
+            return Placed(units, start, 0)
         done.append(select_rows(units, ~failed, pending))
         starts.append(start[~failed[units.row]] if failed.any() else start)
         pending = pending[failed]
@@ -171,14 +174,25 @@ def write_units(
     codes: UInt8[np.ndarray, "n length"], placed: Placed, sampler: Sampler, rng: np.random.Generator
 ) -> Float[np.ndarray, " i"]:
     """Write the instances of placed units into the sequences; return their scores, in bits."""
-    from genoplrp.synthetic.kernels import write_instances
+    from genoplrp.synthetic.kernels import plant_instances, write_instances
 
     units = placed.units
+    row, start = instance_places(placed)
+    if sampler.once and not (units.how != INTACT).any():
+        scores = np.empty(len(units.motif))
+        u = rng.random(int(sampler.width[units.motif].sum()))
+        tables = (sampler.column, sampler.width, sampler.edges, sampler.log_odds)
+        plant_instances(codes, units.motif, units.minus, row, start, *tables, u, scores)
+        return scores
     letters, begin, scores = sampler.draw(units.motif, units.how, rng)
-    row = units.row[units.unit]
-    start = placed.start[units.unit] + units.offset
     write_instances(codes, row, start, sampler.width[units.motif], units.minus, begin, letters)
     return scores
+
+
+def instance_places(placed: Placed) -> tuple[Int[np.ndarray, " i"], Int[np.ndarray, " i"]]:
+    """Return the sequence and the start of each instance of placed units."""
+    units = placed.units
+    return units.row[units.unit], placed.start[units.unit] + units.offset
 
 
 def _arrange(
@@ -186,7 +200,8 @@ def _arrange(
 ) -> tuple[Int[np.ndarray, " u"], Bool[np.ndarray, " n"]]:
     from genoplrp.synthetic.kernels import arrange
 
-    first = np.concatenate([[0], np.cumsum(np.bincount(units.row, minlength=len(lengths)))]).astype(np.int64)
+    first = np.zeros(len(lengths) + 1, dtype=np.int64)
+    np.cumsum(np.bincount(units.row, minlength=len(lengths)), out=first[1:])
     draws = rng.random((2, len(units.row)))
     start, failed = arrange(first, units.width, units.wanted, lengths, draws[0], draws[1])
     if not (units.wanted >= 0).any():
