@@ -245,8 +245,9 @@ def output_function(
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
 
     def predict(X: np.ndarray) -> np.ndarray:
-        was_training = model.training
-        model.eval()
+        modes = {module: module.training for module in model.modules()}
+        if any(modes.values()):
+            model.eval()
         try:
             with torch.no_grad():
                 parts = [
@@ -254,7 +255,8 @@ def output_function(
                     for i in range(0, len(X), batch_size)
                 ]
         finally:
-            model.train(was_training)
+            for module, training in modes.items():
+                module.training = training
         output = torch.cat(parts) if parts else torch.zeros(0)
         output = output if output.dim() == 1 else output[:, target]
         values: np.ndarray = output.double().cpu().numpy()

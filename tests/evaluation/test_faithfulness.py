@@ -60,6 +60,22 @@ def test_deletion_of_a_linear_model_equals_a_loop(X):
         np.testing.assert_allclose(curves.insertion[i], [0, ranked[:3].sum(), row.sum()], atol=1e-5)
 
 
+def test_steps_asked_together_are_steps_asked_one_by_one(X, monkeypatch):
+    asked: list[int] = []
+
+    def noted(x):
+        asked.append(len(x))
+        return linear(x)
+
+    together = deletion_insertion(noted, X, contributions(X), fill="dinucleotide")
+    few = len(asked)
+    monkeypatch.setattr("genoplrp.evaluation.faithfulness._BASES_AT_A_TIME", 1)
+    alone = deletion_insertion(noted, X, contributions(X), fill="dinucleotide")
+    assert few < len(asked) - few and max(asked[few:]) == len(X)
+    for one, other in zip(together, alone, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12)
+
+
 @pytest.mark.parametrize("fill", FILLS)
 def test_the_curves_start_at_the_sequence_and_end_at_the_fill(X, fill):
     curves = deletion_insertion(linear, X, contributions(X), positions=[0, 30], fill=fill)

@@ -190,6 +190,13 @@ def test_every_default_name_is_a_method_and_stands_once(quick):
     assert len({full_name(name) for name in names}) == len(names)
 
 
+def test_the_output_function_leaves_a_frozen_layer_frozen():
+    norm = nn.BatchNorm1d(4).eval()
+    model = nn.Sequential(norm, nn.Dropout(), nn.Flatten(), nn.Linear(16, 2))
+    output_function(model)(np.zeros((3, 4, 4), dtype=np.float32))
+    assert model[1].training and not norm.training
+
+
 def test_the_output_function_selects_the_target_and_keeps_the_mode(X, network):
     network.train()
     expected = network(torch.as_tensor(X))[:, 1].detach().numpy()
