@@ -1,6 +1,6 @@
 """One-hot encoding and decoding in bases a second, and against tangermeme where it is installed, as a ratio.
 
-Run: python -m benchmarks.encoding [--number 50000] [--length 200] [--out FILE]
+Run: python -m benchmarks.encoding [--quick] [--number 50000] [--length 200] [--out FILE]
 """
 
 from __future__ import annotations
@@ -38,10 +38,18 @@ def main() -> None:
         "dinucleotide shuffle": lambda: shuffle_codes(codes, np.random.default_rng(0)),
         **tangermeme_case(sequences),
     }
-    timings = time_cases(cases, "one_hot_encode float32", rounds=arguments.rounds)
+    rounds, seconds = (5, 8) if arguments.quick else (15, 60)
+    timings = time_cases(
+        cases,
+        "one_hot_encode float32",
+        rounds=arguments.rounds or rounds,
+        seconds=seconds,
+        clock=arguments.clock,
+    )
     bases = arguments.number * arguments.length
     for timing in timings:
         print(f"{timing.name:32s} {describe(timing)}   {bases / timing.seconds / 1e6:8.0f} million bases/s")
+    print(", ".join(f"{key}: {value}" for key, value in machine().items()))
     save(arguments.out, {"machine": machine(), "bases": bases, "timings": [t._asdict() for t in timings]})
 
 

@@ -32,6 +32,8 @@ from genoplrp.relevance import SWEEP, Explainer, Pruning
 from genoplrp.training import build_architecture
 
 UNIT = "gradient x input"
+ONE_PASS = "PLRP-lambda, epsilon, p = 0.25"
+SWEEP_OF_20 = "PLRP-lambda, epsilon, sweep of 20 p"
 NETWORKS: dict[str, tuple[int, int, dict[str, Any]]] = {
     "koo": (200, 64, {}),
     "bpnet": (2114, 16, {"layers": 8}),
@@ -53,13 +55,15 @@ def main() -> None:
     if given.memory_of:
         print_peak(_cases(names[0], [given.memory_of])[given.memory_of])
         return
-    methods = [name for name in METHODS if not given.quick or name not in SLOW]
-    if given.ours:
-        methods = [name for name in METHODS if name == UNIT or "LRP, " in name or "PLRP" in name]
     rounds = given.rounds or (5 if given.quick else 15)
     results: dict[str, Any] = {"machine": machine(), "unit": UNIT, "networks": {}}
     for name in names:
-        seconds = 8 if given.quick else 90
+        methods = list(METHODS)
+        if given.ours:
+            methods = [name for name in METHODS if name == UNIT or "LRP, " in name or "PLRP" in name]
+        if given.quick:
+            methods = [method for method in methods if method in QUICK[name]]
+        seconds = 4 if given.quick else 90
         timings = time_cases(_cases(name, methods), UNIT, rounds=rounds, seconds=seconds, clock=given.clock)
         measured = [] if given.no_memory else [m for m in methods if not given.quick or m in MEMORY_IF_QUICK]
         arguments = ["--network", name, "--threads", str(given.threads), "--memory-of"]
@@ -69,7 +73,8 @@ def main() -> None:
         ]
         length, batch, _ = NETWORKS[name]
         print(f"\n{name}: {length} bp, batch {batch}\n")
-        print(table([_row(t, memory) for t in timings], ["method", "ms", "time", "memory"]))
+        rows = [_row(t, memory) | {"goal": _goal(name, t, timings)} for t in timings]
+        print(table(rows, ["method", "ms", "time", "goal", "memory"]))
     print("\n" + ", ".join(f"{key}: {value}" for key, value in results["machine"].items()))
     save(given.out, results)
 
@@ -82,6 +87,15 @@ def _row(timing: Timing, memory: dict[str, float]) -> dict[str, str]:
         "time": describe(timing),
         "memory": ratio,
     }
+
+
+def _goal(network: str, timing: Timing, timings: list[Timing]) -> str:
+    """The goal of a row, and of a sweep what it takes in passes."""
+    if timing.name == SWEEP_OF_20:
+        one = next(other.ratio for other in timings if other.name == ONE_PASS)
+        return f"{SWEEP_GOAL:g} passes (is {timing.ratio / one:.1f})"
+    goals = GOALS.get(timing.name)
+    return f"{goals[list(NETWORKS).index(network)]:g}" if goals else ""
 
 
 def _cases(network: str, methods: list[str]) -> dict[str, Case]:
@@ -129,7 +143,7 @@ METHODS: dict[str, Maker] = {
     "PLRP-M, gamma, p = 0.25": _ours("gamma", 0.25, "M"),
     "PLRP-M as a whole, epsilon, p = 0.25": _ours("epsilon", 0.25, "M-literal"),
     "PLRP-lambda, epsilon, with diagnostics": _with_diagnostics,
-    "PLRP-lambda, epsilon, sweep of 20 p": _sweep,
+    SWEEP_OF_20: _sweep,
     "captum LRP epsilon": _peer(peers.captum_lrp),
     "zennit Epsilon": _zennit("Epsilon"),
     "zennit EpsilonPlus": _zennit("EpsilonPlus"),
@@ -137,12 +151,29 @@ METHODS: dict[str, Maker] = {
     "integrated gradients, 50 steps": _peer(peers.integrated_gradients),
     "DeepLIFT/SHAP, 20 references": _peer(peers.deeplift_shap),
 }
-SLOW = {
-    "integrated gradients, 50 steps",
-    "DeepLIFT/SHAP, 20 references",
-    "PLRP-lambda, epsilon, sweep of 20 p",
+# What stands in the goals, and a peer; the sweep on the small network only.
+QUICK = {
+    "bpnet": {
+        UNIT,
+        "LRP, epsilon",
+        "PLRP-lambda, epsilon, p = 0.25",
+        "PLRP-lambda, gamma, p = 0.25",
+        "PLRP-lambda, z-plus, p = 0.25",
+        "PLRP-M, epsilon, p = 0.25",
+    }
 }
-MEMORY_IF_QUICK = {UNIT, "PLRP-lambda, epsilon, p = 0.25", "zennit Epsilon"}
+QUICK["koo"] = QUICK["bpnet"] | {SWEEP_OF_20, "captum LRP epsilon", "zennit Epsilon"}
+# Most that a method may take on the two networks, in units of gradient x input; a sweep in units of one pass.
+GOALS = {
+    "LRP, epsilon": (1.0, 0.8),
+    "PLRP-lambda, epsilon, p = 0.25": (1.0, 0.9),
+    "PLRP-lambda, gamma, p = 0.25": (1.3, 1.4),
+    "PLRP-lambda, z-plus, p = 0.25": (1.3, 1.4),
+    "PLRP-M, epsilon, p = 0.25": (1.6, 2.0),
+    "PLRP-M, gamma, p = 0.25": (1.6, 2.0),
+}
+SWEEP_GOAL = 10.0
+MEMORY_IF_QUICK = {UNIT, ONE_PASS}
 
 
 if __name__ == "__main__":

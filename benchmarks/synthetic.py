@@ -4,7 +4,7 @@ The naive way makes for each sequence a PWM as long as the sequence (uniform col
 a base and looks it up in the cumulated column: in plain Python, and with numpy arrays read base by base, as published
 generators do. It makes a hundredth of the sequences.
 
-Run: python -m benchmarks.synthetic [--number 200000] [--out FILE]
+Run: python -m benchmarks.synthetic [--quick] [--number 200000] [--out FILE]
      python -m benchmarks.synthetic --memory 1000000      (peak memory of a process that streams so many to disk)
 """
 
@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import random
 import resource
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -91,11 +93,18 @@ def stream(n: int) -> None:
         simulate_to(Path(folder) / "x", "koo2021_fixed", n, progress=True)
 
 
+def peak_of_streaming(n: int) -> float:
+    """Peak resident memory, in MiB, of a process of its own that writes so many sequences."""
+    command = [sys.executable, "-m", "benchmarks.synthetic", "--memory", str(n)]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return float(said.split()[-2])
+
+
 def main() -> None:
     """Time both, or measure the memory of one."""
     options = parser(__doc__ or "", "synthetic.json")
     options.add_argument(
-        "--number", type=int, default=200_000, help="sequences; the naive way makes a hundredth"
+        "--number", type=int, help="sequences (200,000; quick 50,000); the naive way makes a hundredth"
     )
     options.add_argument(
         "--memory", type=int, help="only print the peak memory of streaming so many sequences"
@@ -108,17 +117,27 @@ def main() -> None:
         )
         return
     spec = load_spec("koo2021_fixed")
-    few = max(arguments.number // 100, 1)
+    number = arguments.number or (50_000 if arguments.quick else 200_000)
+    few = max(number // 100, 1)
     cases = {
         f"naive Python, {few}": lambda: naive(spec, few),
         f"naive as published, {few}": lambda: as_published(spec, few),
-        f"planting, {arguments.number}": lambda: plant(spec, arguments.number),
-        f"simulate (with text and table), {arguments.number}": lambda: simulate(spec, arguments.number),
+        f"planting, {number}": lambda: plant(spec, number),
+        f"simulate (with text and table), {number}": lambda: simulate(spec, number),
     }
-    timings = time_cases(cases, next(iter(cases)), rounds=arguments.rounds)
+    rounds = arguments.rounds or (5 if arguments.quick else 15)
+    timings = time_cases(cases, next(iter(cases)), rounds=rounds, clock=arguments.clock)
     for timing in timings:
         print(f"{timing.name:55s} {timing.seconds:8.3f} s   {describe(timing)}")
-    save(arguments.out, {"machine": machine(), "timings": [timing._asdict() for timing in timings]})
+    streamed = (number // 10, number)
+    memory = {n: peak_of_streaming(n) for n in streamed}
+    print(
+        "Peak memory of a process that streams to disk: "
+        + ", ".join(f"{n}: {m:.0f} MiB" for n, m in memory.items())
+    )
+    print(", ".join(f"{key}: {value}" for key, value in machine().items()))
+    found = [timing._asdict() for timing in timings]
+    save(arguments.out, {"machine": machine(), "timings": found, "streaming_peak_mib": memory})
 
 
 if __name__ == "__main__":
