@@ -1,20 +1,33 @@
-"""``genoplrp export``: relevance in the formats that other programs read; parses, calls and prints."""
+"""``genoplrp export``: relevance, sites and motifs in formats that other programs read; parses, calls and prints."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-FORMATS = ["modisco", "chrombpnet", "finemo", "bigwig", "bedgraph"]
+from genoplrp.cli.site_options import SITE_OPTIONS, explained_model, site_options
+
+if TYPE_CHECKING:
+    from genoplrp.formats import Explained
+    from genoplrp.sites import CalledSites
+
+ARRAYS = ("modisco", "chrombpnet", "finemo")
+TRACKS = ("bigwig", "bedgraph")
+SITES = ("bed", "meme")
 
 
 @click.command(
     name="export",
-    epilog="Example:  genoplrp export relevance.npz --dataset data/ --to modisco --out modisco/",
+    epilog="Examples:  genoplrp export relevance.npz --dataset data/ --to modisco --out modisco/;  "
+    "genoplrp export scan/ --to bed --model model/ --out sites.bed;  "
+    "genoplrp export motifs/ --to meme --out motifs.meme",
 )
 @click.argument("source", type=click.Path(path_type=Path))
-@click.option("--to", "form", required=True, type=click.Choice(FORMATS), help="What to write.")
+@click.option(
+    "--to", "form", required=True, type=click.Choice(ARRAYS + TRACKS + SITES), help="What to write."
+)
 @click.option(
     "--out", "-o", required=True, type=click.Path(path_type=Path), help="File to write; for modisco a folder."
 )
@@ -35,8 +48,15 @@ FORMATS = ["modisco", "chrombpnet", "finemo", "bigwig", "bedgraph"]
     show_default=True,
     help="For tracks, where windows overlap: the mean, the largest in magnitude, or the window first in the table.",
 )
-@click.option("--seed", type=int, default=0, help="Accepted everywhere; nothing here is random.")
-@click.option("--device", help="Accepted everywhere; nothing is computed on it.")
+@click.option(
+    "--model",
+    "-m",
+    type=click.Path(path_type=Path),
+    help="For bed and meme: the model that was explained, for the null. The options below are for these two.",
+)
+@site_options
+@click.option("--device", help="Where to compute, e.g. cpu or cuda.  [default: cpu]")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the shuffles.")
 @click.option("--force", is_flag=True, help="Replace the output if it exists.")
 def command(
     source: Path,
@@ -45,20 +65,40 @@ def command(
     dataset: Path | None,
     scores: str,
     overlap: str,
-    seed: int,
+    model: Path | None,
     device: str | None,
+    seed: int,
     force: bool,
+    **options: Any,
 ) -> None:
     """Write SOURCE, a relevance file (.npz, with --dataset) or a store of scanned regions, for other programs.
 
     modisco: ohe.npz and attr.npz for TF-MoDISco-lite. chrombpnet: HDF5 with raw/seq, shap/seq, projected_shap/seq.
     finemo: regions npz. bigwig, bedgraph: relevance per base in genome coordinates; zeros are left out.
+
+    bed: the sites that genoplrp motifs calls, in genome coordinates; of one site in overlapping windows the strongest.
+    meme: the motifs that it makes of them (extra modisco). SOURCE may be a folder of genoplrp motifs here: then nothing
+    is computed, and no model needed.
     """
     from genoplrp import formats
     from genoplrp.scan import open_explained
+    from genoplrp.sites import copy_of_run, is_motifs_run, write_motifs_meme, write_sites_bed
 
+    if is_motifs_run(source):
+        copy_of_run(source, form, out, overwrite=force)
+        click.echo(f"Wrote {out}", err=True)
+        return
     explained = open_explained(source, dataset)
-    if form in ("bigwig", "bedgraph"):
+    if form in SITES:
+        with formats.written(out, overwrite=force) as part:
+            called = _called(explained, model, options, device=device, seed=seed)
+            if form == "bed":
+                click.echo(f"{len(write_sites_bed(called, part)):,} sites in the genome")
+            else:
+                for motif in write_motifs_meme(called, part):
+                    consensus = motif.motif().consensus()
+                    click.echo(f"{motif.name}  {consensus}  {len(motif.instances):,} instances")
+    elif form in TRACKS:
         write_track = formats.write_bigwig if form == "bigwig" else formats.write_bedgraph
         write_track(explained, out, overlap=overlap, overwrite=force)
         click.echo(f"{len(explained)} windows of {explained.length} bp; where windows overlap: {overlap}")
@@ -71,3 +111,16 @@ def command(
         write(explained, out, scores=scores, overwrite=force)
         click.echo(f"{len(explained)} sequences of {explained.length} bp, {scores} scores")
     click.echo(f"Wrote {out}", err=True)
+
+
+def _called(
+    explained: Explained, model: Path | None, options: dict[str, Any], *, device: str | None, seed: int
+) -> CalledSites:
+    from genoplrp.sites import called_sites, explain_alike
+
+    explain = None
+    if model is not None:
+        module, target = explained_model(explained, model, options)
+        explain = explain_alike(module, explained, target, device=device)
+    how = {name: options[name] for name in SITE_OPTIONS}
+    return called_sites(explained, explain, **how, seed=seed, log=click.echo)

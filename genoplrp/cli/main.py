@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from importlib import import_module
 from typing import Any
@@ -82,6 +83,13 @@ def main(args: list[str] | None = None) -> Any:
     except Exception as error:  # the last door: a reader gets one message, a developer --debug
         if debug:
             raise
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            click.echo(
+                f"Error: the disk is full ({error.strerror}); files that were finished are complete, nothing is "
+                "half-written: make room and run the same command again",
+                err=True,
+            )
+            sys.exit(1)
         said = " ".join([f"{type(error).__name__}: {error}", *getattr(error, "__notes__", [])])
         click.echo(f"Failed: {said} (run again with --debug for the traceback)", err=True)
         sys.exit(1)

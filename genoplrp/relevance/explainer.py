@@ -107,6 +107,8 @@ class Explainer:
         self.keep_multiplier = keep_multiplier
         self._runner = self._on_device(device)
         self._chains = Chains()
+        # Sequences of a shape that memory is known to hold: further calls do not run out of it again.
+        self._fits: dict[tuple[int, ...], int] = {}
 
     def __call__(
         self,
@@ -220,7 +222,8 @@ class Explainer:
             empty = Explanation(x.float(), torch.zeros(0), target, notes=["no sequences"])
             return [empty for _ in prunings]
         parts: list[list[Explanation]] = []
-        start, size = 0, batch_size or self.batch_size
+        shape = tuple(x.shape[1:])
+        start, size = 0, min(batch_size or self.batch_size, self._fits.get(shape, len(x)))
         alone = ""
         bar = _progress_bar(len(x), progress)
         with bar, one_explanation(), evaluation_mode(self._runner):
@@ -245,7 +248,7 @@ class Explainer:
                         raise UnsupportedOperationError(HOOKS) from None
                     if not is_out_of_memory(error) or stop - start == 1:
                         raise
-                    size = max(1, (stop - start) // 2)
+                    size = self._fits[shape] = max(1, (stop - start) // 2)
                     warnings.warn(
                         f"memory ran out with {stop - start} sequences; going on with {size}", stacklevel=3
                     )

@@ -132,8 +132,9 @@ def scan(
     dtype : {"float32", "float16"}
         Precision on disk.
     batch_size : int, optional
-        Windows explained at once; by default so many that a batch has about 131,072 bases. It is halved where memory
-        runs out.
+        Windows explained at once; by default so many that a batch has about 131,072 bases. It is halved until it fits
+        where memory runs out, once for the whole scan; the manifest keeps the size asked for. Values stay the same up
+        to the last bits, which may differ where a machine's kernels depend on the size.
     shard : (int, int), optional
         (i, n), i from 1 to n: only every n-th block, for work on n machines; see `merge`.
     device : str, optional

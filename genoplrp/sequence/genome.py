@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import struct
 import tempfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -143,7 +145,10 @@ class Genome:
             pyfaidx.Faidx(str(self.path), indexname=name, rebuild=True).close()
         except Exception as error:
             made.unlink(missing_ok=True)
-            raise InputError(f"{self.path} cannot be indexed as FASTA: {error}") from error
+            # What readers of bgzip raise where the file ends in the middle of a block.
+            cut = isinstance(error, EOFError | struct.error | zlib.error) or "unpack" in str(error)
+            why = "the compressed file is damaged or cut off; copy it again" if cut else str(error)
+            raise InputError(f"{self.path} cannot be indexed as FASTA: {why}") from error
         if self._folder is not None:
             return made
         with contextlib.suppress(OSError):

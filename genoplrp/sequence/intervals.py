@@ -192,8 +192,9 @@ def _lines(path: Path, form: str, feature: str | None) -> Iterator[tuple[Any, ..
                 try:
                     row = parse(cells)
                 except (ValueError, IndexError) as error:
+                    header = "; if it is a header, begin it with #" if number == 1 else ""
                     raise InputError(
-                        f"{path}, line {number}: {line.strip()[:60]!r} is no {form} line ({error})"
+                        f"{path}, line {number}: {line.strip()[:60]!r} is no {form} line ({error}){header}"
                     ) from None
                 if not 0 <= row[1] < row[2]:
                     raise InputError(

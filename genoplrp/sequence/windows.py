@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Edge = Literal["drop", "shift", "pad"]
+_MANY = 0.05  # of the regions: so many beyond their chromosome are hardly by accident
 _COMPLEMENT = np.array([3, 2, 1, 0, UNKNOWN], dtype=np.uint8)
 
 
@@ -125,7 +126,8 @@ def place_windows(
     if edge == "shift":
         reasons[size < length] = "chromosome is shorter than the window"
     # A region that is not on its chromosome at all belongs to another assembly: padding would hide it.
-    reasons[table["end"].to_numpy() > size] = "region ends beyond the chromosome"
+    outside = table["end"].to_numpy() > size
+    reasons[outside] = "region ends beyond the chromosome"
     reasons[~known] = "chromosome is not in the genome"
     table["start"], table["end"] = start, start + length
     kept = np.flatnonzero(reasons == "")
@@ -147,9 +149,16 @@ def place_windows(
             + "; ".join(f"{count}: {reason}" for reason, count in dropped["reason"].value_counts().items())
             + f" (chromosomes there: {', '.join(list(genome.sizes)[:5])})"
         )
+    notes = [note] if note else []
+    beyond = int((outside & known).sum())
+    if beyond >= _MANY * len(table):
+        notes.append(
+            f"{beyond:,} of {len(table):,} regions end beyond their chromosome: is {genome.path.name} another "
+            "assembly, or cut off?"
+        )
     columns = ["chrom", "start", "end", "name", "score", "strand", "region"]
     kept_table = table.loc[keep, columns].reset_index(drop=True)
-    return Windows(kept_table, dropped.reset_index(drop=True), genome, length, [note] if note else [])
+    return Windows(kept_table, dropped.reset_index(drop=True), genome, length, notes)
 
 
 def _check(length: int, edge: str, max_unknown: float) -> None:

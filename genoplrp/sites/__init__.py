@@ -3,38 +3,48 @@
 from genoplrp.sites.calling import (
     call_sites,
     find_sites,
-    locate_sites,
     q_values,
     recursive_seqlets,
     shuffle_between,
     strongest,
 )
 from genoplrp.sites.candidates import Candidates, candidate_sites
-from genoplrp.sites.discover import discover_motifs, explain_alike, filters_alike
-from genoplrp.sites.filters import FilterView, filter_view
-from genoplrp.sites.merging import merge_alike, overlay
-from genoplrp.sites.motifs import (
-    FoundMotif,
-    cluster_sites,
-    jaspar_vertebrates,
-    match_motifs,
-    motif_table,
+from genoplrp.sites.discover import (
+    CalledSites,
+    called_sites,
+    discover_motifs,
+    explain_alike,
+    filters_alike,
+    found_motifs,
 )
+from genoplrp.sites.export import copy_of_run, is_motifs_run, write_motifs_meme, write_sites_bed
+from genoplrp.sites.filters import FilterView, filter_view
+from genoplrp.sites.matching import explained_bits, jaspar_vertebrates, match_motifs, motif_table
+from genoplrp.sites.merging import merge_alike, overlay, with_flanks
+from genoplrp.sites.motifs import FoundMotif, cluster_sites
+from genoplrp.sites.placing import locate_sites, located_once
 
 __all__ = [
+    "CalledSites",
     "Candidates",
     "FilterView",
     "FoundMotif",
     "call_sites",
+    "called_sites",
     "candidate_sites",
     "cluster_sites",
+    "copy_of_run",
     "discover_motifs",
     "explain_alike",
+    "explained_bits",
     "filter_view",
     "filters_alike",
     "find_sites",
+    "found_motifs",
+    "is_motifs_run",
     "jaspar_vertebrates",
     "locate_sites",
+    "located_once",
     "match_motifs",
     "merge_alike",
     "motif_table",
@@ -43,4 +53,7 @@ __all__ = [
     "recursive_seqlets",
     "shuffle_between",
     "strongest",
+    "with_flanks",
+    "write_motifs_meme",
+    "write_sites_bed",
 ]

@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, UInt8
 from genoplrp.errors import InputError, MissingDependencyError
 from genoplrp.sequence import shuffle_codes
 from genoplrp.sites.candidates import WIDTH, Candidates, candidate_sites
+from genoplrp.sites.compiled import keep_compiled
 
 Null = Literal["background", "shuffled"]
 Sign = Literal["both", "positive", "negative"]
@@ -265,45 +266,18 @@ def recursive_seqlets(
     tangermeme, https://github.com/jmschrei/tangermeme, ``seqlet.recursive_seqlets``.
     """
     try:
-        from tangermeme.seqlet import recursive_seqlets as peer
+        from tangermeme import seqlet
     except ImportError as error:
         raise MissingDependencyError(
             "recursive_seqlets needs tangermeme: pip install 'genoplrp[benchmark]'"
         ) from error
-    found: pd.DataFrame = peer(
+    keep_compiled(seqlet)
+    found: pd.DataFrame = seqlet.recursive_seqlets(
         np.asarray(relevance, dtype=np.float64), threshold=threshold, additional_flanks=flank
     )
     table = found.rename(columns={"example_idx": "sequence", "attribution": "score", "p-value": "p_value"})
     table = pd.DataFrame(table.assign(sign="+")[["sequence", "start", "end", "sign", "score", "p_value"]])
     return table.sort_values(["sequence", "start"], ignore_index=True)
-
-
-def locate_sites(sites: pd.DataFrame, regions: pd.DataFrame) -> pd.DataFrame:
-    """Put sites where they lie in the genome: ``chrom, start, end, name, score, strand`` and the sites' own columns.
-
-    Parameters
-    ----------
-    sites : DataFrame
-        As `find_sites` returns them.
-    regions : DataFrame
-        The windows that were explained: ``chrom, start, end, name, strand``.
-
-    Returns
-    -------
-    DataFrame
-        Sites of minus-strand windows are turned round. Strand is that of the window; the sign of the relevance stays
-        in ``sign``.
-    """
-    window = regions.iloc[sites["sequence"].to_numpy()].reset_index(drop=True)
-    minus = (window["strand"] == "-").to_numpy()
-    start, end = sites["start"].to_numpy(), sites["end"].to_numpy()
-    first = np.where(minus, window["end"].to_numpy() - end, window["start"].to_numpy() + start)
-    located = pd.DataFrame({"chrom": window["chrom"], "start": first, "end": first + (end - start)})
-    located["name"] = [f"{name}:{s}-{e}" for name, s, e in zip(window["name"], start, end, strict=True)]
-    located["score"] = sites["score"].to_numpy()
-    located["strand"] = window["strand"]
-    rest = sites.drop(columns=["start", "end", "score"]).reset_index(drop=True)
-    return pd.concat([located, rest], axis=1)
 
 
 def _frame(found: Candidates, q: np.ndarray, label: str, factor: float) -> pd.DataFrame:

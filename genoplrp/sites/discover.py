@@ -6,21 +6,24 @@ import ast
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
 import genoplrp
 from genoplrp.errors import InputError
 from genoplrp.formats.tracks import write_bed
 from genoplrp.formats.writing import written_folder
 from genoplrp.sequence import codes_to_one_hot, one_hot_to_codes
-from genoplrp.sites.calling import Explain, find_sites, locate_sites, recursive_seqlets
+from genoplrp.sites.calling import Explain, find_sites, recursive_seqlets
 from genoplrp.sites.filters import FilterView, filter_view
-from genoplrp.sites.merging import merge_alike
-from genoplrp.sites.motifs import FoundMotif, cluster_sites, match_motifs, motif_table
+from genoplrp.sites.matching import match_motifs, motif_table
+from genoplrp.sites.merging import merge_alike, with_flanks
+from genoplrp.sites.motifs import FoundMotif, cluster_sites
 from genoplrp.sites.pages import write_filters, write_pages
+from genoplrp.sites.placing import locate_sites, located_once
 
 if TYPE_CHECKING:
     from torch import nn
@@ -60,8 +63,10 @@ def discover_motifs(
     explain : callable
         Base numbers (n, L) -> relevance (n, L), as it was made; see `explain_alike`.
     out : path
-        Folder to make: ``sites.tsv``, ``sites.bed``, ``motifs.tsv``, ``motifs.meme``, ``instances.tsv``,
-        ``instances.bed``, ``matches.tsv``, ``index.html`` and a page for each motif, ``figures/``.
+        Folder to make: ``sites.tsv``, ``sites.bed``, ``motifs.tsv``, ``motifs.meme``, ``motifs.npz`` (for each motif
+        its ``.pwm``, its contribution-weight matrix ``.contribution``, and ``.flanked``, the frequencies with what lies
+        around), ``instances.tsv``, ``instances.bed``, ``matches.tsv``, ``index.html`` and a page for each motif,
+        ``figures/``.
     fdr, null, sign, seed
         As in `find_sites`.
     database : sequence of Motif, optional
@@ -94,33 +99,25 @@ def discover_motifs(
         If there are no sites or no motifs; nothing is written then.
     """
     say = log or (lambda line: None)
-    if caller not in CALLERS:
-        raise InputError(f"caller={caller!r}: choose one of {', '.join(CALLERS)}")
-    X, scores = _held(explained, limit)
-    regions = explained.regions.iloc[: len(X)].reset_index(drop=True)
     with written_folder(out, overwrite=overwrite) as part:
-        relevance = scores.sum(axis=1)
-        if caller == "tangermeme":
-            sites = _seqlets(relevance, sign, threshold)
-        else:
-            sites = find_sites(
-                explain, one_hot_to_codes(X), relevance, fdr=fdr, null=null, sign=sign, seed=seed
-            )
-        if len(sites) == 0:
-            raise InputError(
-                f"no site stands out from shuffled sequences at a false-discovery rate of {fdr:g} in {len(X)} "
-                "sequences: try more sequences, a larger --fdr, less pruning, or --caller tangermeme, which ranks "
-                "seqlets without a null; or the model may not use motifs here"
-            )
-        counts = ", ".join(
-            f"{count:,} of relevance {key}" for key, count in sites["sign"].value_counts().items()
+        called = called_sites(
+            explained,
+            explain,
+            fdr=fdr,
+            null=null,
+            sign=sign,
+            limit=limit,
+            caller=caller,
+            threshold=threshold,
+            seed=seed,
+            log=log,
         )
-        say(f"{len(sites):,} sites in {sites['sequence'].nunique():,} of {len(X):,} sequences ({counts})")
-        motifs = merge_alike(cluster_sites(X, scores, sites, leiden_runs=leiden_runs), X, scores)
+        X = called.X
+        motifs = found_motifs(called, leiden_runs=leiden_runs)
         matches = match_motifs(motifs, database) if database else None
         table = motif_table(motifs, matches)
         say(table.to_string(index=False))
-        _write(part, sites, motifs, matches, table, regions)
+        _write(part, called, motifs, matches, table)
         write_pages(part, motifs, table, matches, database or (), len(X), explained.length)
         if filters is not None:
             write_filters(part, filters, database or ())
@@ -129,6 +126,88 @@ def discover_motifs(
         manifest = {"genoplrp": genoplrp.__version__, "settings": settings, "explained": explained.meta}
         (part / "manifest.json").write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
     return Path(out)
+
+
+class CalledSites(NamedTuple):
+    """Sites, and the sequences that they were called in.
+
+    Attributes
+    ----------
+    X, scores : array, (N, 4, L)
+        One-hot sequences and projected scores.
+    sites : DataFrame
+        As `find_sites` or `recursive_seqlets` returns them; at least one row.
+    regions : DataFrame
+        Where the N sequences lie.
+    """
+
+    X: Float[np.ndarray, "n 4 length"]
+    scores: Float[np.ndarray, "n 4 length"]
+    sites: pd.DataFrame
+    regions: pd.DataFrame
+
+
+def called_sites(
+    explained: Explained,
+    explain: Explain | None,
+    *,
+    fdr: float = 0.05,
+    null: str = "background",
+    sign: str = "both",
+    limit: int = 5000,
+    caller: str = "null",
+    threshold: float = 0.01,
+    seed: int = 0,
+    log: Callable[[str], None] | None = None,
+) -> CalledSites:
+    """Call the sites of explained sequences.
+
+    Parameters
+    ----------
+    explained, fdr, null, sign, limit, caller, threshold, seed, log
+        As in `discover_motifs`.
+    explain : callable or None
+        As there; tangermeme's caller needs none.
+
+    Raises
+    ------
+    InputError
+        If there are no sites, or an argument makes no sense.
+    """
+    say = log or (lambda line: None)
+    if caller not in CALLERS:
+        raise InputError(f"caller={caller!r}: choose one of {', '.join(CALLERS)}")
+    if caller == "null" and explain is None:
+        raise InputError(
+            "sites are held against shuffled sequences, which the model has to explain: name it (--model), or take "
+            "tangermeme's seqlets (--caller tangermeme)"
+        )
+    X, scores = _held(explained, limit)
+    if len(X) < len(explained):
+        say(f"Note: the first {len(X):,} of {len(explained):,} sequences are used; --limit takes more")
+    relevance = scores.sum(axis=1)
+    if caller == "tangermeme" or explain is None:
+        sites = _seqlets(relevance, sign, threshold)
+    else:
+        sites = find_sites(explain, one_hot_to_codes(X), relevance, fdr=fdr, null=null, sign=sign, seed=seed)
+    if len(sites) == 0:
+        raise InputError(
+            f"no site stands out from shuffled sequences at a false-discovery rate of {fdr:g} in {len(X)} "
+            "sequences: try more sequences, a larger --fdr, less pruning, or --caller tangermeme, which ranks "
+            "seqlets without a null; or the model may not use motifs here"
+            if caller == "null"
+            else f"tangermeme finds no seqlet with p <= {threshold:g} in {len(X)} sequences: try a larger --threshold"
+        )
+    counts = ", ".join(f"{count:,} of relevance {key}" for key, count in sites["sign"].value_counts().items())
+    say(f"{len(sites):,} sites in {sites['sequence'].nunique():,} of {len(X):,} sequences ({counts})")
+    return CalledSites(X, scores, sites, explained.regions.iloc[: len(X)].reset_index(drop=True))
+
+
+def found_motifs(called: CalledSites, *, leiden_runs: int = 16) -> list[FoundMotif]:
+    """Cluster called sites into motifs, and join those that are alike; raises as `cluster_sites` does."""
+    X, scores, sites, _ = called
+    motifs = merge_alike(cluster_sites(X, scores, sites, leiden_runs=leiden_runs), X, scores)
+    return [with_flanks(one, X) for one in motifs]
 
 
 def explain_alike(
@@ -215,20 +294,20 @@ def _held(explained: Explained, limit: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _write(
     folder: Path,
-    sites: pd.DataFrame,
+    called: CalledSites,
     motifs: list[FoundMotif],
     matches: pd.DataFrame | None,
     table: pd.DataFrame,
-    regions: pd.DataFrame,
 ) -> None:
     from genoplrp.synthetic import write_meme
 
+    sites, regions = called.sites, called.regions
     instances = pd.concat([one.instances for one in motifs], ignore_index=True)
     names = regions["name"].to_numpy()
     for name, rows in {"sites": sites, "instances": instances}.items():
         named = rows.assign(name=names[rows["sequence"].to_numpy()])
         named.to_csv(folder / f"{name}.tsv", sep="\t", index=False, lineterminator="\n")
-    write_bed(locate_sites(sites, regions), folder / "sites.bed")
+    write_bed(located_once(sites, regions), folder / "sites.bed")
     placed = locate_sites(instances.assign(score=0.0), regions)
     flipped = (regions["strand"].to_numpy() == "-")[instances["sequence"].to_numpy()]
     own = instances["strand"].to_numpy()
@@ -238,6 +317,13 @@ def _write(
     write_bed(placed, folder / "instances.bed")
     table.to_csv(folder / "motifs.tsv", sep="\t", index=False, lineterminator="\n")
     write_meme(folder / "motifs.meme", [one.motif() for one in motifs])
+    arrays = {
+        f"{one.name}.{key}": getattr(one, key)
+        for one in motifs
+        for key in ("pwm", "contribution", "flanked")
+        if getattr(one, key) is not None
+    }
+    np.savez(folder / "motifs.npz", allow_pickle=False, **arrays)
     if matches is not None:
         matches.to_csv(folder / "matches.tsv", sep="\t", index=False, lineterminator="\n")
 

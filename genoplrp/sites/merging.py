@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,8 @@ from genoplrp.sites.motifs import FoundMotif
 
 ALIKE = 0.85
 """Similarity from which two motifs are one: eight clear bases of which one differs have 0.83."""
+FLANK = 8
+"""Bases around an instance that help to name its motif."""
 _LEAST_OVERLAP = 5
 
 
@@ -110,6 +113,30 @@ def merge_alike(
         count[_sign(motif)] += 1
         named.append(FoundMotif(name, motif.pwm, motif.contribution, motif.instances.assign(motif=name)))
     return named
+
+
+def with_flanks(motif: FoundMotif, X: Float[np.ndarray, "n 4 length"], *, flank: int = FLANK) -> FoundMotif:
+    """Count what lies around the instances of a motif, beyond where it was trimmed.
+
+    Parameters
+    ----------
+    motif : FoundMotif
+        A found motif.
+    X : array, (N, 4, L)
+        The sequences that it was found in.
+    flank : int
+        Bases on either side.
+
+    Returns
+    -------
+    FoundMotif
+        The same with ``flanked``; beyond the ends of a sequence the four bases count a quarter each.
+    """
+    table = motif.instances
+    around = ((0, 0), (0, 0), (flank, flank))
+    wide = np.pad(np.asarray(X, dtype=np.float32), around, constant_values=0.25)
+    cut = _cut(wide, table.assign(end=table["end"] + 2 * flank)).mean(axis=0) + 1e-6
+    return replace(motif, flanked=cut / cut.sum(axis=0))
 
 
 def _sign(motif: FoundMotif) -> str:

@@ -1,15 +1,12 @@
-"""Sites clustered into motifs by TF-MoDISco-lite, and motifs named by Tomtom; sites are called elsewhere.
+"""Sites clustered into motifs by TF-MoDISco-lite; sites are called, and motifs named, elsewhere.
 
 References
 ----------
 Shrikumar et al., TF-MoDISco, arXiv 1811.00416; the engine is https://github.com/jmschrei/tfmodisco-lite.
-Gupta et al., *Quantifying similarity between motifs*, Genome Biology 8, R24, 2007 (Tomtom; here that of memelite).
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +15,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from genoplrp.errors import InputError, MissingDependencyError
+from genoplrp.sites.compiled import keep_compiled
 
 if TYPE_CHECKING:
     from genoplrp.synthetic import Motif
@@ -45,12 +43,15 @@ class FoundMotif:
         Mean relevance at each position of the sites (contribution-weight matrix).
     instances : DataFrame
         ``motif, sequence, start, end, strand``: where the motif lies.
+    flanked : array, (4, w + 2 f), optional
+        Frequencies with f bases on either side, which relevance or conservation cut off; see `with_flanks`.
     """
 
     name: str
     pwm: Float[np.ndarray, "4 width"]
     contribution: Float[np.ndarray, "4 width"]
     instances: pd.DataFrame
+    flanked: Float[np.ndarray, "4 wide"] | None = None
 
     @property
     def width(self) -> int:
@@ -103,9 +104,10 @@ def cluster_sites(
         If there are too few sites, or no cluster is found; the message says what to try.
     """
     try:
-        from modiscolite import core, tfmodisco
+        from modiscolite import affinitymat, aggregator, core, gapped_kmer, tfmodisco, util
     except ImportError as error:
         raise MissingDependencyError("Motifs need modisco-lite: pip install 'genoplrp[modisco]'") from error
+    keep_compiled(affinitymat, aggregator, gapped_kmer, util)
     half = _CORE // 2 + _FLANK
     # Not quite zero: the engine divides by the norm of what it compares.
     one_hot, hypothetical = _padded(X, 0.25), _padded(scores, 1e-5 * float(np.abs(scores).max()))
@@ -131,106 +133,6 @@ def cluster_sites(
             "sequences, a larger --fdr, or less pruning"
         )
     return found
-
-
-def match_motifs(
-    motifs: Sequence[FoundMotif], database: Sequence[Motif], *, nearest: int = 5
-) -> pd.DataFrame:
-    """Match motifs to known ones by Tomtom.
-
-    Parameters
-    ----------
-    motifs : sequence of FoundMotif
-        What was found.
-    database : sequence of Motif
-        Known motifs. Tomtom's background comes from them: with fewer than about 50, p-values are rough.
-    nearest : int
-        Matches of each motif to return.
-
-    Returns
-    -------
-    DataFrame
-        ``motif, match, matrix_id, p_value, e_value`` (p-value times the number of known motifs), ``strand, offset,
-        overlap``; best first.
-
-    Raises
-    ------
-    MissingDependencyError
-        If memelite is not installed.
-    InputError
-        If the database is empty.
-    """
-    try:
-        from memelite import tomtom
-    except ImportError as error:
-        raise MissingDependencyError(
-            "Matching motifs needs memelite: pip install 'genoplrp[modisco]'"
-        ) from error
-    if not database:
-        raise InputError("there are no known motifs to match to")
-    queries = [np.ascontiguousarray(one.pwm, dtype=np.float64) for one in motifs]
-    targets = [np.ascontiguousarray(one.pwm, dtype=np.float64) for one in database]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # few targets: said in the docstring
-        p, _, offset, overlap, strand = tomtom(queries, targets, n_jobs=1)[:5]
-    rows = []
-    for i, one in enumerate(motifs):
-        for j in np.argsort(p[i], kind="stable")[:nearest]:
-            known = database[int(j)]
-            rows.append(
-                {
-                    "motif": one.name,
-                    "match": known.name,
-                    "matrix_id": known.matrix_id,
-                    "p_value": float(p[i, j]),
-                    "e_value": float(p[i, j]) * len(targets),
-                    "strand": "-" if strand[i, j] else "+",
-                    "offset": int(offset[i, j]),
-                    "overlap": int(overlap[i, j]),
-                }
-            )
-    return pd.DataFrame(rows)
-
-
-def jaspar_vertebrates(release: str = "JASPAR2024") -> list[Motif]:
-    """All vertebrate motifs of JASPAR CORE, from the copy that pyjaspar brings along.
-
-    Raises
-    ------
-    MissingDependencyError
-        If pyjaspar is not installed.
-    """
-    try:
-        from pyjaspar import jaspardb
-    except ImportError as error:
-        raise MissingDependencyError("JASPAR needs pyjaspar: pip install 'genoplrp[jaspar]'") from error
-    from genoplrp.synthetic import Motif
-
-    found = []
-    for one in jaspardb(release=release).fetch_motifs(collection="CORE", tax_group=["vertebrates"]):
-        counts = np.array([one.counts[base] for base in "ACGT"], dtype=np.float64)
-        name = "_".join(str(one.name).replace(",", ".").split())
-        found.append(Motif(name, counts / counts.sum(axis=0), matrix_id=str(one.matrix_id)))
-    return found
-
-
-def motif_table(motifs: Sequence[FoundMotif], matches: pd.DataFrame | None = None) -> pd.DataFrame:
-    """One row a motif: name, consensus, width, sites, sequences with it, mean relevance, best match."""
-    rows = []
-    for one in motifs:
-        row: dict[str, Any] = {
-            "motif": one.name,
-            "consensus": one.motif().consensus(),
-            "width": one.width,
-            "sites": len(one.instances),
-            "sequences": int(one.instances["sequence"].nunique()),
-            "relevance": float(one.contribution.sum()),
-        }
-        if matches is not None:
-            best = matches[matches["motif"] == one.name].iloc[0]
-            row |= {key: best[key] for key in ("match", "matrix_id", "p_value", "e_value")}
-        rows.append(row)
-    return pd.DataFrame(rows)
 
 
 def _padded(values: Float[np.ndarray, "n 4 length"], filler: float) -> Float[np.ndarray, "n wide 4"]:

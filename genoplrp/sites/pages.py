@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from genoplrp.sites.filters import FilterView
+from genoplrp.sites.matching import match_motifs
 from genoplrp.sites.merging import overlay
-from genoplrp.sites.motifs import FoundMotif, match_motifs
+from genoplrp.sites.motifs import FoundMotif
 
 if TYPE_CHECKING:
     from genoplrp.synthetic import Motif

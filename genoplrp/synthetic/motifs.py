@@ -35,6 +35,8 @@ class Motif:
         Accession in the data base it comes from, or "".
     sites : float
         Number of sites behind the matrix: how much a pseudocount weighs.
+    family : str
+        Family of the factor in the data base it comes from, or "".
 
     Examples
     --------
@@ -47,6 +49,7 @@ class Motif:
     pwm: Float[np.ndarray, "4 width"]
     matrix_id: str = ""
     sites: float = _DEFAULT_SITES
+    family: str = ""
 
     def __post_init__(self) -> None:
         if not self.name or any(letter.isspace() or letter == "," for letter in self.name):

@@ -87,3 +87,18 @@ def test_an_unforeseen_failure_is_exit_code_1_without_a_traceback(capsys, monkey
     assert code == 1
     assert "the disk is on fire" in err
     assert "Traceback" not in err
+
+
+def test_a_full_disk_is_said_in_plain_words(capsys, monkeypatch):
+    import click
+
+    from genoplrp.cli import main as module
+
+    def full():
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module.cli, "get_command", lambda ctx, name: click.Command("score", callback=full))
+    code, _, err = run(capsys, "score")
+    assert code == 1
+    assert "the disk is full (No space left on device)" in err
+    assert "run the same command again" in err

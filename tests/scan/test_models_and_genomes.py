@@ -1,3 +1,4 @@
+import gzip
 import json
 import random
 
@@ -280,16 +281,63 @@ def test_from_a_genome_to_tracks_and_arrays_on_the_command_line(tmp_path, code, 
         (["--bed", "{tmp}/none.bed"], "There is no file"),
         (["--bed", "{tmp}/r.bed", "--shard", "3/2"], "--shard 3/2"),
         (["--bed", "{tmp}/beyond.bed"], "region ends beyond the chromosome"),
+        (["--bed", "{tmp}/empty.bed"], "empty.bed is empty"),
+        (["--bed", "{tmp}/header.bed"], "if it is a header, begin it with #"),
+        (["--fasta", "{tmp}/protein.fa", "--tile", "20"], "is no nucleotide"),
+        (["--fasta", "{tmp}/cut.fa.gz", "--bed", "{tmp}/r.bed"], "damaged or cut off"),
         (["--bed", "{tmp}/r.bed", "--target", "7"], "out of range"),
     ],
 )
 def test_bad_input_gives_exit_code_2_and_one_message(tmp_path, code, genome, capsys, arguments, message):
     (tmp_path / "r.bed").write_text("chr1\t100\t200\n")
     (tmp_path / "beyond.bed").write_text("chr1\t100\t200000\n")
+    (tmp_path / "empty.bed").write_text("")
+    (tmp_path / "header.bed").write_text("chrom\tstart\tend\nchr1\t100\t200\n")
+    (tmp_path / "protein.fa").write_text(">p\n" + "MKLVEFPQRSTWY" * 20 + "\n")
+    packed = gzip.compress(genome[0].read_bytes())
+    (tmp_path / "cut.fa.gz").write_bytes(packed[: len(packed) // 2])
     arguments = [argument.replace("{tmp}", str(tmp_path)) for argument in arguments]
     base = ["explain", f"{code}:build", "--fasta", genome[0], "--length", LENGTH, "--out", tmp_path / "s"]
     assert run(*base, *arguments) == 2
     assert message.replace("{tmp}", str(tmp_path)) in capsys.readouterr().err
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_model_that_returns_nan_is_exit_code_1_and_what_was_finished_is_kept(tmp_path, code, capsys):
+    code.write_text(
+        CODE
+        + """
+class Diverging(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = build()
+
+    def forward(self, x):
+        return self.body(x) / (x[:, :1, 0] - 1)
+"""
+    )
+    # Of the windows only number 1500 begins with A.
+    rest = random.Random(4)
+    starts = ["A" if i == 1500 else "C" for i in range(2000)]
+    letters = "".join(first + "".join(rest.choices("ACGT", k=LENGTH - 1)) for first in starts)
+    (tmp_path / "g.fa").write_text(f">chr1\n{letters}\n")
+    explain = [
+        "explain",
+        f"{code}:Diverging",
+        "--fasta",
+        tmp_path / "g.fa",
+        "--tile",
+        LENGTH,
+        "--length",
+        LENGTH,
+    ]
+    explain += ["--rules", "epsilon", "--out", tmp_path / "s", "--batch-size", 100]
+    assert run(*explain) == 1
+    said = capsys.readouterr().err
+    assert "windows 1500 to 1599" in said
+    assert "What was explained before them is kept" in said
+    assert "Traceback" not in said
+    assert (tmp_path / "s.partial" / ".journal").read_text().split() == ["0"]
     assert not (tmp_path / "s").exists()
 
 

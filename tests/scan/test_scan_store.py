@@ -290,6 +290,45 @@ def test_a_foreign_folder_in_the_way_is_left_alone(tmp_path):
     assert (tmp_path / "s.partial" / "thesis.txt").exists()
 
 
+class Hungry(nn.Module):
+    """A network that runs out of memory above so many sequences; counts how often."""
+
+    def __init__(self, error, most):
+        super().__init__()
+        self.body, self.error, self.most, self.refused = network(), error, most, 0
+
+    def forward(self, x):
+        if len(x) > self.most:
+            self.refused += 1
+            raise self.error("no room")
+        return self.body(x)
+
+
+@pytest.mark.parametrize("error", [MemoryError, torch.OutOfMemoryError])
+@pytest.mark.parametrize(("most", "halvings"), [(8, 1), (7, 2), (4, 2), (1, 4)])
+@pytest.mark.filterwarnings("ignore:memory ran out")
+def test_the_batch_is_halved_until_it_fits_and_the_bytes_stay(tmp_path, error, most, halvings):
+    settings = {"rules": "epsilon", "pruning": Pruning(0.25), "batch_size": 16}
+    whole = scan(Hungry(error, 50), sequences(), tmp_path / "whole", **settings)
+    model = Hungry(error, most)
+    with pytest.warns(UserWarning, match="memory ran out with 16 sequences; going on with 8"):
+        small = scan(model, sequences(), tmp_path / "small", **settings)
+    if most > 1:
+        assert digest(small) == digest(whole)
+    # One at a time other kernels do the matrix products: the last bits may differ.
+    one, other = ScanStore(small), ScanStore(whole)
+    np.testing.assert_array_equal(one.one_hot(slice(None)), other.one_hot(slice(None)))
+    np.testing.assert_allclose(
+        one.per_nucleotide(slice(None)), other.per_nucleotide(slice(None)), rtol=1e-4, atol=1e-6
+    )
+    assert model.refused == halvings  # what fits is found once, not in every batch
+
+
+def test_one_sequence_that_does_not_fit_is_an_error(tmp_path):
+    with pytest.warns(UserWarning, match="memory ran out"), pytest.raises(MemoryError, match="no room"):
+        scan(Hungry(MemoryError, 0), sequences(), tmp_path / "s", batch_size=4)
+
+
 class Diverging(nn.Module):
     """A network that returns NaN for sequences that begin with A."""
 

@@ -189,6 +189,16 @@ def test_a_file_that_is_no_genome_is_an_error(tmp_path, content, message):
         Genome(tmp_path / "g.fa").codes("a", 0, 4)
 
 
+def test_a_bgzip_file_that_is_cut_off_is_said(tmp_path):
+    bgzf = pytest.importorskip("Bio.bgzf")
+    with bgzf.BgzfWriter(str(tmp_path / "whole.fa.gz")) as writer:
+        writer.write(">chr1\n" + sequence(300_000, 1) + "\n")
+    whole = (tmp_path / "whole.fa.gz").read_bytes()
+    (tmp_path / "g.fa.gz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match=r"g\.fa\.gz.*damaged or cut off.*copy it again"):
+        Genome(tmp_path / "g.fa.gz").codes("chr1", 0, 40)
+
+
 def test_a_fasta_cut_off_after_indexing_is_an_error(genome):
     path, _ = genome
     Genome(path)
@@ -248,6 +258,17 @@ def test_every_region_is_kept_or_dropped_with_a_reason(genome):
     assert reasons[3] == "region ends beyond the chromosome"
     assert reasons[4] == "chromosome is not in the genome"
     assert windows.dropped["start"].tolist() == [0, 50, 490, 1]
+
+
+def test_many_regions_beyond_their_chromosome_are_noted(genome):
+    path, _ = genome
+    inside = [["chr1", 100 + 10 * i, 120 + 10 * i, "+"] for i in range(30)]
+    notes = place_windows(frame(*inside, ["chr1", 490, 600, "+"]), Genome(path), 20).notes
+    assert not any("beyond" in note for note in notes)
+    notes = place_windows(
+        frame(*inside, *[["chr1", 490, 600 + i, "+"] for i in range(2)]), Genome(path), 20
+    ).notes
+    assert any("2 of 32 regions end beyond their chromosome" in note for note in notes)
 
 
 def test_unknown_bases_up_to_the_share_asked_for_are_kept(genome):

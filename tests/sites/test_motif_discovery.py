@@ -4,21 +4,30 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.stats import false_discovery_control
 from torch import nn
 
+from genoplrp.cli.main import main
 from genoplrp.errors import InputError
 from genoplrp.formats import ExplainedArrays
 from genoplrp.relevance import Explainer, Pruning
 from genoplrp.sequence import codes_to_one_hot, encode_codes
 from genoplrp.sites import (
     FoundMotif,
+    called_sites,
     discover_motifs,
     explain_alike,
     filter_view,
+    jaspar_vertebrates,
     match_motifs,
     motif_table,
+    with_flanks,
+    write_motifs_meme,
+    write_sites_bed,
 )
 from genoplrp.synthetic import Motif, read_motifs
+
+motifs = pytest.importorskip("Bio.motifs")
 
 GATA, ETS = "AGATAAGG", "CCGGAAGT"
 N = 160
@@ -100,8 +109,6 @@ def test_the_instances_lie_where_the_motifs_were_planted(folder, explained):
 
 
 def test_meme_is_read_by_biopython_and_by_this_package(folder):
-    from Bio import motifs
-
     with (folder / "motifs.meme").open() as handle:
         theirs = motifs.parse(handle, "minimal")
     ours = read_motifs(folder / "motifs.meme")
@@ -110,6 +117,37 @@ def test_meme_is_read_by_biopython_and_by_this_package(folder):
         # Biopython rounds frequencies to whole counts of the sites.
         counts = np.array([one.counts[base] for base in "ACGT"])
         assert np.abs(counts - other.pwm * one.num_occurrences).max() <= 0.5 + 1e-3
+
+
+def test_the_motifs_of_a_run_are_exported_with_the_bytes_that_a_new_computation_gives(
+    folder, explained, tmp_path
+):
+    for form in ("bed", "meme"):
+        with pytest.raises(SystemExit) as exit_:
+            main(["export", str(folder), "--to", form, "--out", str(tmp_path / f"m.{form}")])
+        assert exit_.value.code == 0
+    assert (tmp_path / "m.bed").read_bytes() == (folder / "sites.bed").read_bytes()
+    explain = explain_alike(two_motif_network(), explained, 0)
+    called = called_sites(explained, explain, sign="positive")
+    write_motifs_meme(called, tmp_path / "new.meme", leiden_runs=2)
+    write_sites_bed(called, tmp_path / "new.bed")
+    for name, theirs in (("m.meme", "new.meme"), ("m.bed", "new.bed")):
+        assert (tmp_path / name).read_bytes() == (tmp_path / theirs).read_bytes()
+    with (tmp_path / "m.meme").open() as handle:
+        words = [str(one.consensus) for one in motifs.parse(handle, "minimal")]
+    turned = [word.translate(str.maketrans("ACGT", "TGCA"))[::-1] for word in words]
+    assert all(any(word in known or known in word for word in words + turned) for known in (GATA, ETS))
+
+
+def test_frequencies_and_contributions_are_kept_as_arrays(folder, explained):
+    arrays = np.load(folder / "motifs.npz")
+    instances = pd.read_csv(folder / "instances.tsv", sep="\t")
+    for one in read_motifs(folder / "motifs.meme"):
+        np.testing.assert_allclose(arrays[f"{one.name}.pwm"], one.pwm, atol=1e-6)
+        own = instances[instances["motif"] == one.name]
+        total = [explained.relevance[row.sequence][:, row.start : row.end].sum() for row in own.itertuples()]
+        assert arrays[f"{one.name}.contribution"].sum() == pytest.approx(np.mean(total), rel=0.05)
+        assert arrays[f"{one.name}.flanked"].shape[1] == one.width + 16
 
 
 def test_the_folder_holds_a_page_tables_and_a_manifest(folder):
@@ -154,6 +192,76 @@ def test_instances_near_the_ends_of_a_sequence_are_not_lost(folder, explained):
     assert instances["start"].min() < 30
     assert (instances["start"] >= 0).all()
     assert (instances["end"] <= explained.length).all()
+
+
+def near_copies(seed=0):
+    """Fifty motifs of eight bases; the first four are one matrix, sharper and weaker by turns."""
+    rng = np.random.default_rng(seed)
+    core = np.full((4, 8), 0.02)
+    core[[2, 0, 3, 0, 0, 2, 1, 1], np.arange(8)] = 0.94
+    known = [Motif(f"copy{k}", (1 - k * 0.06) * core + k * 0.06 * 0.25, family="near") for k in range(4)]
+    others = rng.dirichlet(np.full(4, 0.2), size=(46, 8)).transpose(0, 2, 1)
+    return known + [Motif(f"other{k}", pwm / pwm.sum(axis=0)) for k, pwm in enumerate(others)]
+
+
+@pytest.mark.parametrize("right", range(4))
+def test_near_copies_are_tied_and_stand_in_the_order_of_their_likelihood(right):
+    pytest.importorskip("memelite")
+    known = near_copies()
+    rng = np.random.default_rng(right)
+    codes = np.array([rng.choice(4, p=column, size=2000) for column in known[right].pwm.T]).T
+    pwm = np.eye(4)[codes].mean(axis=0).T
+    where = pd.DataFrame({"motif": "m", "sequence": [0], "start": [0], "end": [8], "strand": ["+"]})
+    matches = match_motifs([FoundMotif("m", pwm, pwm, where)], known, nearest=50)
+    tied = matches[matches["tied"]]
+    assert set(tied["match"]) == {f"copy{k}" for k in range(4)}
+    assert matches["tied"].is_monotonic_decreasing  # the tied ones come first
+    # By loops over the instances.
+    for row in tied.itertuples():
+        mixed = 0.99 * known[int(row.match[-1])].pwm + 0.0025
+        expected = np.mean([sum(np.log2(4 * mixed[b, j]) for j, b in enumerate(one)) for one in codes])
+        assert row.bits == pytest.approx(expected, rel=1e-6)
+    assert tied["bits"].is_monotonic_decreasing
+    assert tied["match"].iloc[0] == f"copy{right}"
+    assert matches["similar"].iloc[0] == pytest.approx(1)
+    table = motif_table([FoundMotif("m", pwm, pwm, where)], matches)
+    assert table["family"].tolist() == ["near"]
+    assert set(table["also"].iloc[0].split(", ")) == {f"copy{k}" for k in range(4)} - {f"copy{right}"}
+
+
+def test_q_values_are_those_of_benjamini_and_hochberg():
+    pytest.importorskip("memelite")
+    known = near_copies()
+    where = pd.DataFrame({"motif": "m", "sequence": [0], "start": [0], "end": [8], "strand": ["+"]})
+    matches = match_motifs([FoundMotif("m", known[0].pwm, known[0].pwm, where)], known, nearest=50)
+    np.testing.assert_allclose(matches["q_value"], false_discovery_control(matches["p_value"]), rtol=1e-12)
+
+
+def test_flanks_are_counted_on_the_strand_of_each_instance():
+    codes = np.full((3, 12), 3, np.uint8)
+    codes[0, 2:10] = [1, 0, 0, 2, 0, 0, 2, 2]  # C AAGAAG G
+    codes[1, 2:10] = [1, 1, 3, 3, 1, 3, 3, 2]  # its reverse complement
+    codes[2, 0:6] = [0, 0, 2, 0, 0, 2]  # at the very start
+    where = pd.DataFrame({"sequence": [0, 1, 2], "start": [3, 3, 0], "strand": ["+", "-", "+"]})
+    where = where.assign(end=where["start"] + 6, motif="m")
+    core = np.eye(4)[[0, 0, 2, 0, 0, 2]].T
+    wide = with_flanks(FoundMotif("m", core, core, where), codes_to_one_hot(codes), flank=1).flanked
+    np.testing.assert_allclose(wide[:, 1:-1], core, atol=1e-5)
+    np.testing.assert_allclose(wide[:, 0], np.array([0.25, 2.25, 0.25, 0.25]) / 3, atol=1e-5)
+    np.testing.assert_allclose(wide[:, -1], np.array([0, 0, 2, 1]) / 3, atol=1e-5)
+
+
+def test_an_unknown_release_of_jaspar_is_said():
+    pytest.importorskip("pyjaspar")
+    with pytest.raises(InputError, match="no JASPAR release 'JASPAR1999'"):
+        jaspar_vertebrates("JASPAR1999")
+
+
+def test_jaspars_motifs_know_their_families():
+    pytest.importorskip("pyjaspar")
+    family = {one.matrix_id: one.family for one in jaspar_vertebrates("JASPAR2016")}
+    assert family["MA0058.3"] == "bHLH-ZIP factors"
+    assert family["MA0091.1"] == "Tal-related factors / E2A-related factors"
 
 
 def test_matches_are_sorted_and_e_values_count_the_known_motifs():

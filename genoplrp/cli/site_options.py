@@ -1,0 +1,83 @@
+"""The options of the commands that call sites, and the call they make; no command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from genoplrp.formats import Explained
+
+F = TypeVar("F", bound=Callable[..., Any])
+_PATH = click.Path(path_type=Path)
+_OPTIONS = [
+    click.option("--state-dict", type=_PATH, help="Weights for a model given as module:callable."),
+    click.option("--trust-pickle", is_flag=True, help="Load a pickled module; it can run anything it likes."),
+    click.option(
+        "--fdr",
+        type=click.FloatRange(0, 1, min_open=True),
+        default=0.05,
+        show_default=True,
+        help="Share of the sites that may be chance ones.",
+    ),
+    click.option(
+        "--null",
+        type=click.Choice(["background", "shuffled"]),
+        default="background",
+        show_default=True,
+        help="Shuffle between the strongest sites, or whole sequences (fewer sites, no more errors).",
+    ),
+    click.option(
+        "--caller",
+        type=click.Choice(["null", "tangermeme"]),
+        default="null",
+        show_default=True,
+        help="Sites at a false-discovery rate against shuffled sequences, or tangermeme's recursive_seqlets.",
+    ),
+    click.option(
+        "--threshold",
+        type=click.FloatRange(0, 1, min_open=True),
+        default=0.01,
+        show_default=True,
+        help="Largest p-value of tangermeme's seqlets (a ranking, not an error rate).",
+    ),
+    click.option(
+        "--sign",
+        type=click.Choice(["both", "positive", "negative"]),
+        default="both",
+        show_default=True,
+        help="Sites of which relevance.",
+    ),
+    click.option(
+        "--limit",
+        type=click.IntRange(min=1),
+        default=5000,
+        show_default=True,
+        help="Sequences to use, the first ones; they are held in memory.",
+    ),
+]
+SITE_OPTIONS = ("fdr", "null", "caller", "threshold", "sign", "limit")
+"""Names of those that say how sites are called; they are keywords of `genoplrp.sites.called_sites`."""
+
+
+def site_options(function: F) -> F:
+    """Give a command the options; they arrive as keyword arguments of their own names."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+def explained_model(
+    explained: Explained, model: Path, options: dict[str, Any]
+) -> tuple[nn.Module, int | Callable[[Any], Any]]:
+    """Load the model that was explained, and the output of it that was."""
+    from genoplrp.scan import load_any_model, output_target
+
+    loaded = load_any_model(model, state_dict=options["state_dict"], trust_pickle=options["trust_pickle"])
+    target, _ = output_target(explained.meta.get("target", explained.meta.get("task", 0)), loaded.tasks)
+    return loaded.model, target
