@@ -285,12 +285,18 @@ def compared(presets: Mapping[str, Any]) -> Iterable[dict[str, str]]:
             yield row
 
 
+def filled(found: Iterable[dict[str, str]], columns: Iterable[str]) -> str:
+    """The table of the columns that have an entry."""
+    found = list(found)
+    return table(found, [column for column in columns if any(row.get(column) for row in found)])
+
+
 def write_tables(presets: Mapping[str, Any], path: Path) -> None:
     """Replace what stands between the two pairs of marks of the file by the tables."""
     text = path.read_text(encoding="utf-8")
     tables = {
-        MARKS: table(list(rows(presets)), COLUMNS),
-        COMPARED_MARKS: table(list(compared(presets)), ("preset", "task", "oracle", *COMPARED)),
+        MARKS: filled(rows(presets), COLUMNS),
+        COMPARED_MARKS: filled(compared(presets), ("preset", "task", "oracle", *COMPARED)),
     }
     for (begin, end), written in tables.items():
         before, rest = text.split(begin)
