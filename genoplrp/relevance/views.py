@@ -62,6 +62,11 @@ class View:
     without: int | None = None
     by: Mechanism = "relevance"
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether the sequence is shown as it is."""
+        return self.shift == 0 and not self.reverse and self.without is None
+
     def apply(
         self, x: Float[Tensor, "n 4 length"], kept: Bool[Tensor, " length"] | None = None
     ) -> Float[Tensor, "n 4 length"]:
@@ -195,8 +200,9 @@ def consensus(
     Explanation
         ``relevance`` (N, 4, L), in units of the explained output, at the base that is there (0 for N). For every base
         the mean over the views that show it, of relevance and of differences apart, those without a quarter counting
-        4/3; both means in units of their positive mass, weighted by their numbers of views, scaled to the positive mass
-        of the differences. It does not add up to the output. ``prediction`` is that of the sequences as they are.
+        4/3, and each by how much it keeps of what the output has above that of the shuffles; both means in units of
+        their positive mass, weighted by their numbers of views, scaled to the positive mass of the differences. It does
+        not add up to the output. ``prediction`` is that of the sequences as they are.
 
     Raises
     ------
@@ -240,10 +246,8 @@ def consensus(
     else:
         pruning = Pruning(p=CONSENSUS_P, total=True)
         explainer = Explainer(model, CONSENSUS_RULES, pruning, diagnostics=False)
-    means = {kind: _Mean(len(x), x.shape[2]) for kind in ("relevance", "difference")}
     kept = _kept(x.shape[2], chosen, seed)
-    made: dict[str, Explanation] = {}
-    prediction: Tensor | None = None
+    made: list[tuple[View, Tensor | None, Explanation]] = []
     refused: UnsupportedOperationError | None = None
     for number, view in enumerate(_progress(chosen, progress)):
         if view.by == "difference" and refused is not None:
@@ -254,24 +258,25 @@ def consensus(
                 if view.by == "relevance"
                 else _differences(explainer, view, x, kept[number], (seed, number))
             )
-            e = explain(view.apply(x, kept[number]), target, args=args)
+            made.append((view, kept[number], explain(view.apply(x, kept[number]), target, args=args)))
         except UnsupportedOperationError as error:
             if view.by == "relevance":
                 raise
             refused = error
-            continue
-        means[view.by].add(view, e.per_nucleotide, kept[number])
-        made.setdefault(view.by, e)
-        if view == View():
-            prediction = e.prediction
     if not made:
         assert refused is not None
         raise refused
+    prediction = next((e.prediction for view, _, e in made if view.is_plain), None)
     if prediction is None:
         prediction = explainer(x, target, args=args).prediction
-    first = next(iter(made.values()))
-    count = sum(mean.views for mean in means.values())
-    notes = [*first.notes, f"mean over {count} views of each sequence"]
+    baselines = [e.baseline for _, _, e in made if e.baseline is not None]
+    baseline = torch.stack(baselines).double().mean(dim=0) if baselines else None
+    means = {kind: _Mean(len(x), x.shape[2]) for kind in ("relevance", "difference")}
+    for view, there, e in made:
+        share = share_kept(e.prediction, prediction, baseline)
+        means[view.by].add(view, e.per_nucleotide, there, share)
+    first = made[0][2]
+    notes = [*first.notes, f"mean over {len(made)} views of each sequence"]
     if refused is not None:
         notes.append(f"no view by DeepLIFT: {refused}")
     return Explanation(
@@ -283,20 +288,53 @@ def consensus(
     )
 
 
+def share_kept(
+    output: Float[Tensor, " n"], plain: Float[Tensor, " n"], baseline: Float[Tensor, " n"] | None
+) -> Float[Tensor, " n"]:
+    """Return how much a view keeps of what the output has above the shuffles' one, from 0 to 1: how much it counts.
+
+    Where a rule binds two sites, a view without one of them answers another question, and its map is noise; so does
+    the other strand of a model of one strand.
+
+    Parameters
+    ----------
+    output, plain
+        (N,) outputs for the view, and for the sequences as they are.
+    baseline
+        (N,) mean output of the shuffles; None where there are none, and every view counts the same.
+
+    Returns
+    -------
+    Tensor, shape (N,), float64
+        1 where the sequence's own output is not above that of its shuffles.
+
+    Examples
+    --------
+    >>> share_kept(torch.tensor([2.0, -1.0, 0.0]), torch.tensor([4.0, 4.0, -1.0]), torch.zeros(3)).tolist()
+    [0.5, 0.0, 1.0]
+    """
+    if baseline is None:
+        return torch.ones(len(plain), dtype=torch.float64)
+    excess = plain.double() - baseline
+    kept = (output.double() - baseline) / torch.where(excess > 0, excess, 1.0)
+    return torch.where(excess > 0, kept.clamp(0, 1), 1.0)
+
+
 class _Mean:
     """The running mean of maps over the views of one mechanism, (N, L), float64."""
 
     def __init__(self, n: int, length: int) -> None:
         self.total = torch.zeros(n, length, dtype=torch.float64)
-        self.weight = torch.zeros(length, dtype=torch.float64)
+        self.weight = torch.zeros(n, length, dtype=torch.float64)
         self.views = 0
 
-    def add(self, view: View, maps: Tensor, kept: Tensor | None) -> None:
+    def add(self, view: View, maps: Tensor, kept: Tensor | None, share: Tensor) -> None:
         """Add a view's maps; what it does not show counts nothing, what it shows instead counts more."""
-        length = self.weight.shape[0]
+        length = self.weight.shape[1]
         once = View(view.shift).undo(torch.ones(1, length, dtype=torch.float64))[0]
         if kept is not None:
             once = once * kept.double() * PARTS / (PARTS - 1)
+        once = share.unsqueeze(1) * once
         self.total += once * view.undo(maps.to(torch.float64))
         self.weight += once
         self.views += 1
@@ -313,7 +351,8 @@ def _together(relevance: _Mean, difference: _Mean) -> Tensor:
     contributions = difference.value
     shares = relevance.views * relevance.value / unit_of(relevance.value)
     shares = shares + difference.views * contributions / unit_of(contributions)
-    return shares * unit_of(contributions) / (relevance.views + difference.views)
+    together = shares * unit_of(contributions) / (relevance.views + difference.views)
+    return torch.where((contributions != 0).any(dim=1, keepdim=True), together, relevance.value)
 
 
 def _differences(

@@ -19,6 +19,7 @@ from genoplrp.relevance import (
     consensus_views,
 )
 from genoplrp.relevance.knockouts import knockout_parts, shuffled
+from genoplrp.relevance.views import share_kept
 from genoplrp.sequence import decode_codes
 
 L = 40
@@ -50,12 +51,18 @@ def mass(maps: np.ndarray) -> np.ndarray:
 
 def test_a_consensus_is_the_mean_of_its_views_one_by_one(model):
     """Brute force: every view made and undone base by base, bases out of sight left out, each mechanism in its unit."""
-    X = one_hot(2)
+    X = one_hot(2, seed=4)
     views = (View(), View(3, True, 0), View(-2, False, by="difference"), View(-2, False, 5), View(1, False),
              View(2, True, 1, "difference"))  # fmt: skip
     parts = knockout_parts(L, 2, 10, seed=4)
     total = {"relevance": np.zeros((2, L)), "difference": np.zeros((2, L))}
-    seen = {"relevance": np.zeros(L), "difference": np.zeros(L)}
+    seen = {"relevance": np.zeros((2, L)), "difference": np.zeros((2, L))}
+
+    def output(x):
+        with torch.no_grad():
+            return model(x)[:, 0].double().numpy()
+
+    shown_by, baselines = [], []
     for number, view in enumerate(views):
         there = np.ones(L, bool) if view.without is None else parts[view.without // 4] != view.without % 4
 
@@ -70,19 +77,59 @@ def test_a_consensus_is_the_mean_of_its_views_one_by_one(model):
         if view.by == "difference":
             references = show(shuffled(X, 4, number))[:, None]
             explainer = DeepLift(model, Pruning(p=0.1), references=references)
+            baselines.append(output(references[:, 0]))
         r = explainer(show(X)).relevance.sum(dim=1).numpy()
-        weight = 1 if view.without is None else 4 / 3
+        shown_by.append((view, there, r, output(show(X))))
+    baseline, own = np.mean(baselines, axis=0), output(X)
+    assert (own > baseline).tolist() == [True, False]  # one sequence of each kind
+    for view, there, r, got in shown_by:
+        kept = [min(max((got[0] - baseline[0]) / (own[0] - baseline[0]), 0), 1), 1.0]
+        weight = np.array(kept) * (1 if view.without is None else 4 / 3)
         for i in range(L):
             at = i + view.shift
             if 0 <= at < L and there[i]:
                 total[view.by][:, i] += weight * r[:, L - 1 - at if view.reverse else at]
-                seen[view.by][i] += weight
+                seen[view.by][:, i] += weight
     relevance, difference = (
         np.divide(total[by], seen[by], out=np.zeros((2, L)), where=seen[by] > 0) for by in total
     )
     expected = (4 * relevance / mass(relevance) + 2 * difference / mass(difference)) / 6 * mass(difference)
     got = consensus(Explainer(model, pruning=Pruning(p=0.1)), X, views=views, seed=4).per_nucleotide
     np.testing.assert_allclose(got.numpy(), expected, atol=1e-5)
+
+
+def test_a_view_counts_by_what_it_keeps_of_the_output(model):
+    share = share_kept(
+        torch.tensor([1.0, -3.0, 9.0, 1.0]), torch.tensor([3.0, 3.0, 3.0, -2.0]), torch.full((4,), -1.0)
+    )
+    torch.testing.assert_close(share, torch.tensor([0.5, 0.0, 1.0, 1.0], dtype=torch.float64))
+    assert share_kept(torch.zeros(2), torch.ones(2), None).tolist() == [1.0, 1.0]
+
+
+def test_the_other_strand_of_a_model_of_one_strand_counts_little():
+    """A detector of one word, which the reverse complement does not hold."""
+    word = torch.eye(4)[torch.tensor([0, 0, 1, 0, 2, 0, 0, 1])].mT
+
+    class Detector(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.convolution = nn.Conv1d(4, 1, 8)
+            with torch.no_grad():
+                self.convolution.weight.copy_(word[None])
+                self.convolution.bias.fill_(-6.5)
+
+        def forward(self, x):
+            return self.convolution(x).relu().amax(dim=2)
+
+    X = one_hot(1)
+    X[0, :, 10:18] = word
+    model = Detector().eval()
+    views = [View(), View(by="difference"), View(reverse=True)]
+    both = consensus(model, X, views=views).per_nucleotide
+    assert model(X.flip(1, 2)).item() == 0
+    # As if the sequence had been shown as it is a second time: same number of views, same mean.
+    twice = consensus(model, X, views=[View(), View(by="difference"), View()]).per_nucleotide
+    torch.testing.assert_close(both, twice)
 
 
 def test_views_of_one_mechanism_are_averaged_as_they_are(model):
