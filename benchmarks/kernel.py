@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.timing import Case, Timing, describe, machine, parser, save, table, time_cases
-from genoplrp.relevance.thresholds import Reference, keep_mask, prune_multipliers
+from genoplrp.relevance.thresholds import Reference, kept_inputs, prune_multipliers
 
 # Layer -> channels, length, batch, width of the convolution (0: dense), of the two benchmark networks and beyond.
 LAYERS = {
@@ -81,7 +81,7 @@ def _cases(channels: int, length: int, batch: int, width: int) -> Mapping[str, C
         "p = 0.9": prune(0.9),
         "mean": prune(0.0, "mean"),
         "effective": prune(0.0, "effective"),
-        "mask, p = 0.25": lambda: keep_mask(g, 0.25, 0.125),
+        "kept inputs, p = 0.25": lambda: kept_inputs(a, g, 0.25, 0.125),
         "layer's backward": backward,
     }
 

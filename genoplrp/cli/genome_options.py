@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from genoplrp.cli.model_options import MODEL_OPTIONS
+
 if TYPE_CHECKING:
     from genoplrp.relevance import Pruning
 
@@ -40,8 +42,7 @@ _OPTIONS = [
         show_default=True,
         help="Largest share of unknown bases (N) in a window.",
     ),
-    click.option("--state-dict", type=_PATH, help="Weights for a model given as module:callable."),
-    click.option("--trust-pickle", is_flag=True, help="Load a pickled module; it can run anything it likes."),
+    *MODEL_OPTIONS,
     click.option(
         "--values",
         type=click.Choice(["per_nucleotide", "full"]),

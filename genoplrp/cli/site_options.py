@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from genoplrp.cli.model_options import MODEL_OPTIONS
+
 if TYPE_CHECKING:
     from torch import nn
 
     from genoplrp.formats import Explained
 
 F = TypeVar("F", bound=Callable[..., Any])
-_PATH = click.Path(path_type=Path)
 _OPTIONS = [
-    click.option("--state-dict", type=_PATH, help="Weights for a model given as module:callable."),
-    click.option("--trust-pickle", is_flag=True, help="Load a pickled module; it can run anything it likes."),
+    *MODEL_OPTIONS,
     click.option(
         "--fdr",
         type=click.FloatRange(0, 1, min_open=True),

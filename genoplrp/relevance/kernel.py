@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genoplrp.relevance.radix import INPUTS, KEEP, MASK, RESCALE, prune_rows, workspace
+from genoplrp.relevance.radix import INPUTS, KEEP, RESCALE, prune_rows, workspace
 from genoplrp.relevance.thresholds import POLICIES, PruneStats, Reference, check_finite
 
 ENTRIES_PER_THREAD = 100_000
@@ -34,13 +34,6 @@ class Compiled(Reference):
     ) -> PruneStats:
         """Write the pruned multiplier of (N, M) rows into ``out``."""
         return _over_samples(a, g, out, p_pos, p_neg, policy, RESCALE if rescale else KEEP)
-
-    @staticmethod
-    def mask(r: Tensor, p_pos: Tensor, p_neg: Tensor, policy: str, out: Tensor) -> None:
-        """Write which entries of (N, M) rows are kept into ``out``."""
-        kept = torch.empty_like(r)
-        _over_samples(r, r, kept, p_pos, p_neg, policy, MASK)
-        torch.ne(kept, 0, out=out)
 
     @staticmethod
     def inputs(a: Tensor, g: Tensor, p_pos: Tensor, p_neg: Tensor, policy: str, out: Tensor) -> PruneStats:

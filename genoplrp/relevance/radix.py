@@ -21,8 +21,8 @@ import numpy as np
 
 from genoplrp.relevance.compiling import compiled
 
-KEEP, RESCALE, MASK, INPUTS = range(4)
-"""What is to be written: the kept multipliers, the same rescaled, which are kept, or the activations of the kept."""
+KEEP, RESCALE, INPUTS = range(3)
+"""What is to be written: the kept multipliers, the same rescaled, or the activations of the kept."""
 
 # Bits of a float: sign, exponent, F bits of fraction (F = 23 or 52). A bucket is the 11 bits after the sign: eight
 # buckets make a binade in float32, one in float64. A sum of significands is two integers, high and low, in units of
@@ -69,8 +69,7 @@ def workspace(entries: int, dtype: Any) -> Workspace:
 def prune_rows(a, g, out, p, masses, counts, policy, mode, work):  # type: ignore[no-untyped-def]
     """Write the pruned multipliers of (N, M) rows, their masses (N, 4) and counts (N, 4) as in `PruneStats`.
 
-    Modes: `KEEP` and `RESCALE` the kept ones; `MASK`: ``g`` is relevance, and 1 is written where it is kept, else 0;
-    `INPUTS`: ``a`` is written where the relevance is kept, else 0.
+    Modes: `KEEP` and `RESCALE` the kept ones; `INPUTS`: ``a`` is written where the relevance is kept, else 0.
     (One function, as a second one would take as long again to compile.)
     """
     r = work.relevance
@@ -79,15 +78,10 @@ def prune_rows(a, g, out, p, masses, counts, policy, mode, work):  # type: ignor
         # Half of a rectified layer's relevance is zero: only the rest goes through the selection.
         n = 0
         for i in range(len(g_row)):
-            v = g_row[i] if mode == MASK else a_row[i] * g_row[i]
+            v = a_row[i] * g_row[i]
             r[n] = v
             n += v != 0
         above, below = _select(work, n, len(g_row), p[row], policy, mass, count)
-        if mode == MASK:
-            for i in range(len(g_row)):
-                v = g_row[i]
-                out_row[i] = 1.0 if (v >= above) | (v <= below) | (v == 0) else 0.0
-            continue
         # A sign that lost nothing keeps its multipliers to the bit.
         scale = mass[0] / mass[2] if mode == RESCALE and count[2] < count[0] else 1.0
         scale_negative = mass[1] / mass[3] if mode == RESCALE and count[3] < count[1] else 1.0

@@ -121,44 +121,6 @@ def prune_multipliers(
     return target, stats
 
 
-def keep_mask(
-    relevance: Tensor, p_pos: float | Tensor, p_neg: float | Tensor, policy: str = "mass"
-) -> Tensor:
-    """Return which entries of a relevance tensor are kept; zeros are.
-
-    Parameters
-    ----------
-    relevance
-        Tensor of shape (N, ...).
-    p_pos, p_neg, policy
-        As in `prune_multipliers`.
-
-    Returns
-    -------
-    Tensor
-        Bool, in the shape of ``relevance``.
-
-    Raises
-    ------
-    InputError, NonFiniteError
-        As `prune_multipliers`.
-
-    Examples
-    --------
-    >>> import torch
-    >>> keep_mask(torch.tensor([[1.0, 2.0, 3.0, -4.0]]), 0.2, 0.1)
-    tensor([[False,  True,  True,  True]])
-    """
-    _check(relevance, relevance, policy)
-    shares = _shares(p_pos, relevance, "p_pos"), _shares(p_neg, relevance, "p_neg")
-    if relevance.numel() == 0:
-        return torch.ones_like(relevance, dtype=torch.bool)
-    r = _dense(relevance.detach().to(_working_dtype(relevance)))
-    keep = torch.empty_like(r, dtype=torch.bool)
-    _implementation(r).mask(_rows(r), *shares, policy, _rows(keep))
-    return keep
-
-
 def kept_inputs(
     activation: Tensor, multiplier: Tensor, p_pos: float | Tensor, p_neg: float | Tensor, policy: str = "mass"
 ) -> tuple[Tensor, PruneStats]:
@@ -231,14 +193,6 @@ class Reference:
         )
         out.copy_(torch.where(r == 0, g, new.to(g.dtype)))
         return stats
-
-    @staticmethod
-    def mask(r: Tensor, p_pos: Tensor, p_neg: Tensor, policy: str, out: Tensor) -> None:
-        """Write which entries of (N, M) rows are kept into ``out``."""
-        positive, negative = _Sign(r, p_pos, policy), _Sign(-r, p_neg, policy)
-        if r.device.type == "cpu":
-            check_finite(_stats(positive, negative))
-        out.copy_((r >= positive.bound) | (r <= -negative.bound) | (r == 0))
 
     @staticmethod
     def inputs(a: Tensor, g: Tensor, p_pos: Tensor, p_neg: Tensor, policy: str, out: Tensor) -> PruneStats:

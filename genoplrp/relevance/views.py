@@ -247,7 +247,9 @@ def consensus(
         pruning = Pruning(p=CONSENSUS_P, total=True)
         explainer = Explainer(model, CONSENSUS_RULES, pruning, diagnostics=False)
     kept = _kept(x.shape[2], chosen, seed)
-    made: list[tuple[View, Tensor | None, Explanation]] = []
+    made: list[tuple[View, Tensor | None, Tensor, Tensor]] = []
+    baselines: list[Tensor] = []
+    first: Explanation | None = None
     refused: UnsupportedOperationError | None = None
     for number, view in enumerate(_progress(chosen, progress)):
         if view.by == "difference" and refused is not None:
@@ -258,24 +260,26 @@ def consensus(
                 if view.by == "relevance"
                 else _differences(explainer, view, x, kept[number], (seed, number))
             )
-            made.append((view, kept[number], explain(view.apply(x, kept[number]), target, args=args)))
+            e = explain(view.apply(x, kept[number]), target, args=args)
         except UnsupportedOperationError as error:
             if view.by == "relevance":
                 raise
             refused = error
-    if not made:
+            continue
+        made.append((view, kept[number], e.prediction, e.per_nucleotide))
+        if e.baseline is not None:
+            baselines.append(e.baseline)
+        first = e if first is None else first
+    if first is None:
         assert refused is not None
         raise refused
-    prediction = next((e.prediction for view, _, e in made if view.is_plain), None)
+    prediction = next((output for view, _, output, _ in made if view.is_plain), None)
     if prediction is None:
         prediction = explainer(x, target, args=args).prediction
-    baselines = [e.baseline for _, _, e in made if e.baseline is not None]
     baseline = torch.stack(baselines).double().mean(dim=0) if baselines else None
     means = {kind: _Mean(len(x), x.shape[2]) for kind in ("relevance", "difference")}
-    for view, there, e in made:
-        share = share_kept(e.prediction, prediction, baseline)
-        means[view.by].add(view, e.per_nucleotide, there, share)
-    first = made[0][2]
+    for view, there, output, per_nucleotide in made:
+        means[view.by].add(view, per_nucleotide, there, share_kept(output, prediction, baseline))
     notes = [*first.notes, f"mean over {len(made)} views of each sequence"]
     if refused is not None:
         notes.append(f"no view by DeepLIFT: {refused}")

@@ -103,10 +103,12 @@ def test_kernel_equals_the_reference_on_any_floats(g: np.ndarray, p: float, poli
     tensor = torch.from_numpy(g)
     shares = [torch.full((len(g),), share, dtype=torch.float64) for share in (p, p / 2)]
     assert_same(torch.ones_like(tensor), tensor, shares, policy, rescale=True)
-    expected, mask = (torch.empty_like(tensor, dtype=torch.bool) for _ in range(2))
-    Reference.mask(tensor, *shares, policy, expected)
-    Compiled.mask(tensor, *shares, policy, mask)
-    assert torch.equal(mask, expected)
+    ones = torch.ones_like(tensor)
+    expected, kept = torch.empty_like(tensor), torch.empty_like(tensor)
+    reference = Reference.inputs(ones, tensor, *shares, policy, expected)
+    stats = Compiled.inputs(ones, tensor, *shares, policy, kept)
+    assert torch.equal(kept, expected)
+    assert all(torch.equal(one, other) for one, other in zip(stats, reference, strict=True))
 
 
 def test_samples_longer_than_a_chunk_are_exact() -> None:

@@ -17,7 +17,6 @@ from genoplrp.relevance import thresholds
 from genoplrp.relevance.thresholds import (
     Reference,
     cumulated_mass,
-    keep_mask,
     kept_inputs,
     prune_multipliers,
 )
@@ -34,6 +33,10 @@ def implementation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
     return str(request.param)
 
 
+def keep_mask(r: Tensor, p_pos: float, p_neg: float, policy: str = "mass") -> Tensor:
+    return kept_inputs(torch.ones_like(r), r, p_pos, p_neg, policy)[0] != 0
+
+
 def pruned(relevance: list[float], p_pos: float, p_neg: float, policy: str = "mass") -> list[float]:
     r = torch.tensor([relevance], dtype=torch.float64)
     out, _ = prune_multipliers(torch.ones_like(r), r, p_pos, p_neg, rescale=False, policy=policy)
@@ -48,9 +51,9 @@ def test_kept_set_is_the_definitions(
 ) -> None:
     relevance = torch.tensor([values], dtype=dtype)
     expected = kept_indices(values, p_pos, p_neg)
-    out = torch.empty_like(relevance, dtype=torch.bool)
+    out = torch.empty_like(relevance)
     shares = (torch.tensor([float(p)], dtype=torch.float64) for p in (p_pos, p_neg))
-    Reference.mask(relevance, *shares, "mass", out)
+    Reference.inputs(torch.ones_like(relevance), relevance, *shares, "mass", out)
     assert set(out[0].nonzero()[:, 0].tolist()) == expected
     compiled = keep_mask(relevance, float(p_pos), float(p_neg))
     assert set(compiled[0].nonzero()[:, 0].tolist()) == expected
