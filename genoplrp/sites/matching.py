@@ -70,6 +70,8 @@ def match_motifs(
         raise MissingDependencyError(
             "Matching motifs needs memelite: pip install 'genoplrp[modisco]'"
         ) from error
+    from scipy.stats import false_discovery_control
+
     if not database:
         raise InputError("there are no known motifs to match to")
     queries = [np.ascontiguousarray(one.pwm, dtype=np.float64) for one in motifs]
@@ -79,8 +81,9 @@ def match_motifs(
         p, _, offset, overlap, strand = tomtom(queries, targets, n_jobs=1)[:5]
     rows = []
     for i, one in enumerate(motifs):
-        q = _q_values(np.asarray(p[i], dtype=np.float64))
-        order, tied = _ordered(one, targets, np.asarray(p[i], dtype=np.float64), q)
+        p_values = np.clip(np.asarray(p[i], dtype=np.float64), 0.0, 1.0)
+        q = false_discovery_control(p_values)
+        order, tied = _ordered(one, targets, p_values, q)
         for j in order[:nearest]:
             known = database[j]
             rows.append(
@@ -202,12 +205,3 @@ def _ordered(
     bits = {j: explained_bits(one, targets[j]) for j in tied}
     tied = sorted(tied, key=lambda j: -bits[j])
     return tied + [j for j in order if j not in bits], set(tied)
-
-
-def _q_values(p: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
-    """Benjamini and Hochberg's smallest false-discovery rates at which each p-value is called."""
-    order = np.argsort(p, kind="stable")
-    raw = p[order] * len(p) / np.arange(1, len(p) + 1)
-    q = np.empty(len(p))
-    q[order] = np.minimum(np.minimum.accumulate(raw[::-1])[::-1], 1.0)
-    return q
