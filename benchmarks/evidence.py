@@ -1,17 +1,18 @@
-"""Put the cells of several benchmark folders into one report, with the measurements that are not the benchmark's.
+"""Everything that docs/results.md shows, from nothing: ``python -m benchmarks.evidence --out evidence --jobs 2``.
 
-Run: python benchmarks/evidence.py FOLDER [FOLDER ...] --out evidence
-Each folder was made by ``genoplrp benchmark``.
-Written: what a benchmark writes (summary.csv, comparisons.csv, report.md,
-figures), ``tables.md`` (the rows that docs/results.md shows), ``layers.csv`` (sparsity inside the networks) and
-``splice.csv`` (relevance on the consensus of real splice junctions).
+Trains and scores the full plan of ``genoplrp benchmark`` (folder ``full``), sweeps p on the first of its networks
+(``sweep``), trains on permuted labels (``random-labels``), and writes beside them: ``tables.md`` (the tables of the
+page), ``summary.csv``, ``comparisons.csv``, ``agreement.csv``, ``sanity.csv``, ``timing.csv``, ``models.csv``,
+``sweep.csv``, ``random_labels.csv``, ``layers.csv`` (sparsity inside the networks), ``splice.csv`` (relevance on the
+consensus of real splice junctions) and the figures. Interrupted, it goes on where it was; the same seeds give the same
+tables, but for timing.csv.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Iterator
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,12 @@ import pandas as pd
 
 from genoplrp.evaluation.cells import CellRun
 from genoplrp.evaluation.layers import layer_sparsity
-from genoplrp.evaluation.plan import Cell, Plan
-from genoplrp.evaluation.report import write_report
+from genoplrp.evaluation.plan import full_plan, quick_plan, sweep_methods
+from genoplrp.evaluation.runner import benchmark
 from genoplrp.formats.table import write_csv
 
-LEARNT = 0.8
+SWEPT = "koo2021_fixed"
+SPLICE_SEEDS = 3
 COLUMNS = {
     "gini": "Gini",
     "rma": "RMA",
@@ -36,6 +38,24 @@ COLUMNS = {
     "deletion": "deletion",
     "max_sensitivity": "max-sens.",
 }
+CONSENSUS = "consensus"
+RIVALS = ("integrated-gradients", "deeplift-shap", "ism")
+PAIRS = (
+    *(f"{CONSENSUS}>{name}" for name in ("lrp@gamma", "lrp@gamma-all", *RIVALS)),
+    *(f"{CONSENSUS}>views:{name}" for name in RIVALS[:2]),
+    *(f"contiguity:{CONSENSUS}>contiguity:{name}" for name in RIVALS[:2]),
+    *(
+        f"{name}>{control}"
+        for name, plain in (
+            ("plrp-lambda-0.15@gamma", "lrp@gamma"),
+            ("plrp-lambda-0.15@epsilon", "lrp@epsilon"),
+        )
+        for control in (plain, f"threshold:{name}", f"sharpen:{name}", f"contiguity:{plain}")
+    ),
+    "plrp-auto@gamma>lrp@gamma",
+    "pruned-0.15:gradient-x-input>gradient-x-input",
+    "pruned-0.15:deeplift-shap>deeplift-shap",
+)
 COMPARED = {
     "rma": "RMA",
     "average_precision": "AP",
@@ -44,28 +64,45 @@ COMPARED = {
 }
 
 
-def cells_of(folder: Path) -> Iterator[CellRun]:
-    """Yield every network of a benchmark folder with the methods that are scored for it."""
-    settings = json.loads((folder / "plan.json").read_text())
-    for place in sorted(path.parent for path in folder.glob("cells/*/*/model")):
-        architecture, _, seed = place.name.rpartition("-")
-        files = sorted(place.glob("scores/*.csv"), key=lambda path: path.stat().st_mtime)
-        methods = tuple(str(pd.read_csv(path, usecols=["method"], nrows=1)["method"][0]) for path in files)
-        if not methods:
-            continue
-        cell = Cell(place.parent.name, architecture, int(seed))
-        own = {"datasets": (cell.dataset,), "architectures": (architecture,), "seeds": (cell.seed,)}
-        yield CellRun(Plan(**{**settings, **own, "methods": methods}), cell, folder)
+def whole_benchmark(out: Path, jobs: int) -> list[CellRun]:
+    """Run the full plan, and return the cells whose networks have learnt."""
+    plan = full_plan()
+    benchmark(out=out, plan=plan, jobs=jobs)
+    return [run for cell in plan.cells() if (run := CellRun(plan, cell, out)).has_learnt()]
 
 
-def has_learnt(run: CellRun) -> bool:
-    """Whether the network tells the explained task's classes apart; what did not learn has nothing to explain."""
-    from genoplrp.training import load_model
+def sweep_over_p(out: Path, runs: list[CellRun], jobs: int) -> Path:
+    """Score PLRP over p on the first network of each architecture, and return the summary's path."""
+    chosen = {run.cell.architecture: run for run in reversed(runs) if run.cell.dataset == SWEPT}
+    plan = replace(
+        runs[0].plan,
+        datasets=(SWEPT,),
+        architectures=tuple(sorted(chosen, reverse=True)),
+        seeds=(0,),
+        methods=tuple(sweep_methods()),
+        n_explain=100,
+        sanity=False,
+    )
+    for run in chosen.values():
+        # The networks are trained already, and the data simulated.
+        for source in (run.folder / "model", run.data_folder):
+            target = out / source.relative_to(run.data_folder.parent.parent)
+            if not target.exists():
+                shutil.copytree(source, target.with_suffix(".part"), dirs_exist_ok=True)
+                target.with_suffix(".part").rename(target)
+    plan.save(out / "plan.json")
+    benchmark(out=out, plan=plan, jobs=jobs)
+    return out / "summary.csv"
 
-    tasks = load_model(run.folder / "model").metrics["test"]["tasks"]
-    value = float(next(iter(tasks.values()))["auroc"])
-    print(f"{run.cell.folder}: AUROC {value:.3f}, {len(run.plan.methods)} methods")
-    return value >= LEARNT
+
+def random_labels_table(out: Path) -> pd.DataFrame:
+    """Agreement of maps with those of a network that was trained on permuted labels."""
+    plan = replace(quick_plan(), n_sequences=4000, n_explain=50, n_robust=0, sanity=True, random_labels=True)
+    benchmark(out=out, plan=plan, figures=False)
+    table = pd.read_csv(out / "sanity.csv")
+    rows = table[table["layer"] == "random labels"]
+    means = rows.groupby("method", sort=False)[["cosine", "spearman", "top_k"]].mean()
+    return means.reset_index()
 
 
 def selected_tables(out: Path, methods: list[str]) -> str:
@@ -94,7 +131,7 @@ def selected_tables(out: Path, methods: list[str]) -> str:
     return "\n".join(lines)
 
 
-def selected_comparisons(out: Path, pairs: list[tuple[str, str]]) -> str:
+def selected_comparisons(out: Path, pairs: list[list[str]]) -> str:
     """Write the chosen paired differences as Markdown; in bold what stays clear of 0 after Holm's correction."""
     table = pd.read_csv(out / "comparisons.csv")
     lines = [
@@ -133,7 +170,7 @@ def layers_table(runs: list[CellRun], n: int = 100) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-def splice_table(seeds: int = 3) -> pd.DataFrame:
+def splice_table(seeds: int) -> pd.DataFrame:
     """Share of positive relevance on the splice consensus: the dinucleotide, and the nine or five bases around it."""
     import torch
 
@@ -166,7 +203,7 @@ def splice_table(seeds: int = 3) -> pd.DataFrame:
             maps: dict[str, Any] = {name: explain_with(name, job) for name in names}
             # The junction has its place and its strand here: neither may be moved.
             e = consensus(fit.model, torch.as_tensor(X), target, max_shift=0, both_strands=False)
-            maps["consensus@gamma-all, unmoved"] = e.per_nucleotide.numpy()
+            maps["consensus, unmoved"] = e.per_nucleotide.numpy()
             at, (start, end) = sites[task]
             for name, values in maps.items():
                 positive = np.maximum(values, 0.0)
@@ -189,38 +226,33 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folders", nargs="+", type=Path)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True, help="folder for everything")
+    parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--methods", default="", help="comma-separated rows of the tables; all by default")
     parser.add_argument("--pairs", default="", help="comma-separated METHOD>REFERENCE; all by default")
-    parser.add_argument("--without", default="", help="leave out: layers, splice")
     given = parser.parse_args()
-    given.out.mkdir(parents=True, exist_ok=True)
-    runs = [run for folder in given.folders for run in cells_of(folder)]
-    runs = [run for run in runs if has_learnt(run)]
-    everything = tuple(dict.fromkeys(name for run in runs for name in run.plan.methods))
-    plan = Plan(
-        datasets=tuple(dict.fromkeys(run.cell.dataset for run in runs)),
-        architectures=tuple(dict.fromkeys(run.cell.architecture for run in runs)),
-        seeds=tuple(sorted({run.cell.seed for run in runs})),
-        methods=everything,
-    )
-    write_report(plan, runs, given.out)
-    shown = given.methods.split(",") if given.methods else list(everything)
-    compared = pd.read_csv(given.out / "comparisons.csv")[["method", "reference"]].drop_duplicates()
-    pairs = (
-        [tuple(pair.split(">")) for pair in given.pairs.split(",")]
-        if given.pairs
-        else [*compared.itertuples(index=False)]
-    )
-    text = (
-        selected_tables(given.out, shown) + "\n" + selected_comparisons(given.out, [(a, b) for a, b in pairs])
-    )
-    (given.out / "tables.md").write_text(text + "\n")
-    if "layers" not in given.without:
-        write_csv(layers_table(runs), given.out / "layers.csv", overwrite=True)
-    if "splice" not in given.without:
-        write_csv(splice_table(), given.out / "splice.csv", overwrite=True)
+    out: Path = given.out
+    out.mkdir(parents=True, exist_ok=True)
+    runs = whole_benchmark(out / "full", given.jobs)
+    sweep = sweep_over_p(out / "sweep", runs, given.jobs)
+    made = {"random_labels": random_labels_table, "layers": layers_table, "splice": splice_table}
+    arguments: dict[str, Any] = {
+        "random_labels": out / "random-labels",
+        "layers": runs,
+        "splice": SPLICE_SEEDS,
+    }
+    for name, make in made.items():
+        if not (out / f"{name}.csv").exists():
+            write_csv(make(arguments[name]), out / f"{name}.csv")
+    for name in ("summary", "comparisons", "agreement", "sanity", "timing", "models"):
+        shutil.copy(out / "full" / f"{name}.csv", out)
+    shutil.copy(sweep, out / "sweep.csv")
+    for folder, name in (("full", "methods"), ("full", "cost"), ("sweep", "sweep")):
+        shutil.copy(out / folder / "figures" / f"{name}.png", out)
+    pairs = given.pairs.split(",") if given.pairs else PAIRS
+    shown = given.methods.split(",") if given.methods else list(runs[0].plan.methods)
+    text = selected_tables(out, shown) + "\n" + selected_comparisons(out, [pair.split(">") for pair in pairs])
+    (out / "tables.md").write_text(text + "\n")
 
 
 if __name__ == "__main__":

@@ -16,8 +16,18 @@ import click
 @click.option(
     "--quick", is_flag=True, help="One data set, one network, one seed: at most ten minutes on two cores."
 )
-@click.option("--dataset", "-d", multiple=True, help="Preset, or folder of a data set; repeat for several.")
-@click.option("--architecture", "-a", multiple=True, help="Reference architecture; repeat for several.")
+@click.option(
+    "--dataset",
+    "-d",
+    multiple=True,
+    help="Preset, or folder of a data set; repeat for several.  [default: koo2021_fixed, tal_gata, spacing, and]",
+)
+@click.option(
+    "--architecture",
+    "-a",
+    multiple=True,
+    help="Reference architecture; repeat for several.  [default: koo, bpnet]",
+)
 @click.option("--method", "-m", multiple=True, help="Method to compare; repeat for several.  [default: all]")
 @click.option("--sweep", is_flag=True, help="Add PLRP-lambda and PLRP-M over p = 0, 0.05 ... 0.95.")
 @click.option(
@@ -28,7 +38,9 @@ import click
     "--n-explain", type=click.IntRange(1), help="Sequences to explain for each network.  [default: 300]"
 )
 @click.option("--random-labels", is_flag=True, help="Compare with networks trained on permuted labels, too.")
-@click.option("--epochs", type=click.IntRange(1), help="Most epochs of training.")
+@click.option(
+    "--epochs", type=click.IntRange(1), help="Most epochs of training.  [default: the trainer's; bpnet 8]"
+)
 @click.option("--task", help="Task to explain, by name or number.  [default: the first]")
 @click.option("--seed", type=int, help="Seed of the data sets.  [default: 0]")
 @click.option("--jobs", "-j", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
@@ -60,8 +72,7 @@ def command(
     """
     from dataclasses import replace
 
-    from genoplrp.evaluation.methods import default_methods
-    from genoplrp.evaluation.plan import Plan, quick_plan, sweep_methods
+    from genoplrp.evaluation.plan import full_plan, quick_plan, sweep_methods
     from genoplrp.evaluation.runner import benchmark
 
     given: dict[str, Any] = {
@@ -78,11 +89,7 @@ def command(
     settings = {name: value for name, value in given.items() if value is not None}
     folders = {Path(name).name: Path(name) for name in dataset if Path(name).is_dir()}
     names = tuple(Path(name).name if Path(name).is_dir() else name for name in dataset)
-    base = (
-        quick_plan()
-        if quick
-        else Plan(datasets=("koo2021_fixed", "tal_gata"), methods=tuple(default_methods()))
-    )
+    base = quick_plan() if quick else full_plan()
     if names:
         settings["datasets"] = names
     plan = replace(base, **settings)

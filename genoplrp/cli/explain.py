@@ -46,8 +46,8 @@ from genoplrp.cli.genome_options import explain_genome, genome_options
 @click.option(
     "--consensus",
     is_flag=True,
-    help="Average over twelve views of each sequence: shifted, on the other strand, without a quarter, by DeepLIFT. "
-    "Rules gamma-all and p = 0.15 unless given, p over the whole depth.",
+    help="What twelve views of each sequence agree on: shifted, on the other strand, by relevance, box rule and "
+    "DeepLIFT. Rules gamma and gamma-all in turn unless given; not pruned unless --p is given, p over the whole depth.",
 )
 @click.option("--prune-input", is_flag=True, help="Prune the network's input too.")
 @click.option(
@@ -93,13 +93,13 @@ def command(
     from genoplrp.errors import InputError, OutputExistsError
     from genoplrp.pipeline.explain import explain_dataset, rows_to_explain, task_index
     from genoplrp.relevance import Pruning
-    from genoplrp.relevance.views import CONSENSUS_P, CONSENSUS_RULES
     from genoplrp.synthetic import Dataset
     from genoplrp.training import load_model
 
     if consensus:
-        rules, p = rules or CONSENSUS_RULES, p or str(CONSENSUS_P)
-    rules, p = rules or "gamma", p or "0.25"
+        p = p or "0"
+    else:
+        rules, p = rules or "gamma", p or "0.25"
     share = _share(p)
     if consensus and isinstance(share, str):
         raise InputError(f"--consensus prunes by a number; got --p {p}")
@@ -114,7 +114,7 @@ def command(
             out,
             genome,
             target=target,
-            rules=rules,
+            rules=rules or "gamma",
             pruning=pruning,
             batch_size=batch_size,
             device=device,

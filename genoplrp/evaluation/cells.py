@@ -63,23 +63,42 @@ class CellRun:
         self.folder = out / "cells" / cell.folder
         self.data_folder = out / "data" / cell.dataset
         self._ready: _Ready | None = None
+        self._learnt: bool | None = None
 
     def missing(self) -> list[str]:
-        """Methods that have no scores yet."""
+        """Methods that have no scores yet; none for a network that is trained and has not learnt."""
+        if self.is_trained() and not self.has_learnt():
+            return []
         return [name for name in self.plan.methods if not self._scores_path(name).exists()]
 
     def is_trained(self) -> bool:
         """Whether the network is there already."""
         return (self.folder / "model").exists()
 
+    def auroc(self) -> float:
+        """AUROC of the explained task on the test part, NaN where the network has none."""
+        from genoplrp.training import load_model
+
+        tasks = load_model(self.folder / "model").metrics["test"]["tasks"]
+        name = list(tasks)[self.plan.task] if isinstance(self.plan.task, int) else self.plan.task
+        return float(tasks[name].get("auroc", np.nan))
+
+    def has_learnt(self) -> bool:
+        """Whether the trained network tells the explained task's classes apart (`Plan.least_auroc`)."""
+        if self._learnt is None:
+            self._learnt = not self.auroc() < self.plan.least_auroc
+        return self._learnt
+
     def run(self, *, after_each: Callable[[str], None] | None = None) -> None:
-        """Train, explain and score whatever is missing.
+        """Train, explain and score whatever is missing; a network that has not learnt is not explained.
 
         Parameters
         ----------
         after_each : callable, optional
             Called with the method's name after each one.
         """
+        if not self.is_trained():
+            self._network(self._data())
         for name in self.missing():
             self._run_method(name)
             if after_each is not None:
@@ -125,14 +144,17 @@ class CellRun:
     def _prepare(self) -> _Ready:
         """Load or train the network, and choose what is explained."""
         if self._ready is None:
-            from genoplrp.synthetic import Dataset
-
             for part in ("maps", "scores", "timing", "sanity"):
                 (self.folder / part).mkdir(parents=True, exist_ok=True)
-            data = Dataset.load(self.data_folder)
+            data = self._data()
             fit = self._network(data)
             self._ready = _Ready(self.plan, data, fit)
         return self._ready
+
+    def _data(self) -> Dataset:
+        from genoplrp.synthetic import Dataset
+
+        return Dataset.load(self.data_folder)
 
     def _network(self, data: Dataset) -> TrainedModel:
         from genoplrp.training import load_model, train
@@ -140,20 +162,18 @@ class CellRun:
         path = self.folder / "model"
         if path.exists():
             return load_model(path)
-        options: dict[str, Any] = {} if self.plan.epochs is None else {"epochs": self.plan.epochs}
+        options = self.plan.training_options(self.cell.architecture)
         fit = train(data, self.cell.architecture, self.cell.seed, progress=False, bootstrap=0, **options)
         fit.save(path)
         return fit
 
     def _random_label_network(self) -> TrainedModel:
-        from genoplrp.synthetic import Dataset
         from genoplrp.training import load_model
 
         path = self.folder / "random-labels"
         if not path.exists():
-            data, options = Dataset.load(self.data_folder), {}
-            if self.plan.epochs is not None:
-                options["epochs"] = self.plan.epochs
+            data = self._data()
+            options = self.plan.training_options(self.cell.architecture)
             train_on_random_labels(data, self.cell.architecture, self.cell.seed, **options).save(path)
         return load_model(path)
 

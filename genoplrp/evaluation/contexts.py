@@ -13,8 +13,8 @@ import numpy as np
 from jaxtyping import Float
 
 from genoplrp.errors import InputError
+from genoplrp.evaluation.knockouts import knockout_contexts
 from genoplrp.evaluation.maps import Maps
-from genoplrp.relevance.knockouts import knockout_contexts
 
 PASSES = 8
 WIDTH = 10

@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from genoplrp.relevance import Pruning
 
 LRP_NAME = re.compile(
-    r"(?:lrp|consensus(?:-(?P<view_p>[\d.e-]*\d))?|plrp-(?P<kind>lambda|M-literal|M|auto|effective|total|average)(?:-(?P<p>[\d.e-]*\d))?(?P<input>-input)?)"
+    r"(?:lrp|plrp-(?P<kind>lambda|M-literal|M|auto|effective|total|average)(?:-(?P<p>[\d.e-]*\d))?(?P<input>-input)?)"
     r"@(?P<preset>[\w-]+)"
 )
+CONSENSUS_NAME = re.compile(r"consensus(?:-(?P<p>[\d.e-]*\d))?(?:@(?P<preset>[\w-]+))?")
 #: Shift in bases, going round, and whether the other strand is explained.
 VIEWS = ((0, False), (1, True), (2, False), (3, True))
 _TAKES_MIXTURES = ("gradient-x-input", "gradient-x-input-corrected", "integrated-gradients", "smoothgrad")
@@ -33,8 +34,6 @@ _TAKES_MIXTURES = ("gradient-x-input", "gradient-x-input-corrected", "integrated
 
 def lrp_method(name: str, matched: re.Match[str]) -> Method:
     """Make a method of the engine's, from a name that `LRP_NAME` took apart."""
-    if name.startswith("consensus"):
-        return _consensus(name, matched)
     kind, share, prunes_input, preset = matched.group("kind", "p", "input", "preset")
     p = None if share is None else float(share)
     if (kind in ("lambda", "M", "M-literal", "total")) != (p is not None):
@@ -58,22 +57,27 @@ def lrp_method(name: str, matched: re.Match[str]) -> Method:
     return Method(name, "LRP" if kind is None else "PLRP", explain)
 
 
-def _consensus(name: str, matched: re.Match[str]) -> Method:
-    share, preset = matched.group("view_p", "preset")
-    if share is not None and not 0 <= float(share) < 1:
+def consensus_method(name: str, matched: re.Match[str]) -> Method:
+    """Make a consensus of views, from a name that `CONSENSUS_NAME` took apart."""
+    share, preset = matched.group("p", "preset")
+    p = 0.0 if share is None else float(share)
+    if not 0 <= p < 1:
         raise InputError(f"{name!r}: p must lie in [0, 1); got {share}")
 
     def explain(job: Job) -> Any:
         import torch
 
         from genoplrp.relevance import Explainer, consensus
-        from genoplrp.relevance.views import CONSENSUS_P
 
-        pruning = _pruning("total", CONSENSUS_P if share is None else float(share), False)
-        explainer = Explainer(job.model, preset, pruning, batch_size=job.batch_size, diagnostics=False)
-        return consensus(explainer, torch.as_tensor(job.X), job.target).relevance
+        settings: dict[str, Any] = {"pruning": _pruning("total", p, False) if p else None}
+        settings["batch_size"] = job.batch_size
+        X = torch.as_tensor(job.X)
+        if preset is None:
+            return consensus(job.model, X, job.target, **settings).relevance
+        explainer = Explainer(job.model, preset, diagnostics=False, **settings)
+        return consensus(explainer, X, job.target).relevance
 
-    return Method(name, "PLRP", explain)
+    return Method(name, "PLRP" if p else "LRP", explain)
 
 
 def pruned_method(name: str, share: str, base: str) -> Method:

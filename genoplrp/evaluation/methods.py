@@ -14,9 +14,11 @@ import numpy as np
 
 from genoplrp.errors import InputError
 from genoplrp.evaluation.derived import (
+    CONSENSUS_NAME,
     CONTROLS,
     LRP_NAME,
     averaged_method,
+    consensus_method,
     lrp_method,
     mean_of_shares,
     pruned_method,
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
 
 
 DEFAULT_PRESET = "gamma"
-CONSENSUS_PRESET = "gamma-all"
 SWEEP_P = tuple(round(0.05 * i, 2) for i in range(20))
 
 
@@ -49,8 +50,8 @@ def get_method(name: str) -> Method:
           ``plrp-effective@PRESET``, ``plrp-total-P@PRESET`` (P stated over the whole depth), ``plrp-average@PRESET``
           (mean over p up to 0.25), each with ``-input`` before the ``@`` to prune the input too; without ``@PRESET``
           the preset is gamma;
-        - ``consensus@PRESET`` and ``consensus-P@PRESET``: `genoplrp.consensus`, twelve views of each sequence,
-          pruned by P over the whole depth (0.15 unless given; 0: not pruned), by default @gamma-all;
+        - ``consensus``: `genoplrp.consensus`, what twelve views of each sequence agree on; ``consensus-P``: each view
+          pruned by P over the whole depth; ``consensus@PRESET``, ``consensus-P@PRESET``: by the rules of one preset;
         - ``pruned-P:gradient-x-input`` and ``pruned-P:deeplift-shap``: these two, pruned on the way down;
         - ``threshold:NAME`` and ``sharpen:NAME``: the plain LRP map of NAME's preset, brought to the Gini index of the
           positive part of NAME's map; ``contiguity:NAME``: NAME's map weighted by its own running mean;
@@ -95,11 +96,14 @@ def get_method(name: str) -> Method:
         if "@" not in base.name:
             raise InputError(f"{name!r}: only maps made with LRP rules have a plain LRP map to compare with")
         return Method(name, "control", CONTROLS[prefix], (f"lrp@{base.name.rpartition('@')[2]}", base.name))
+    views = CONSENSUS_NAME.fullmatch(name)
+    if views is not None:
+        return consensus_method(name, views)
     matched = LRP_NAME.fullmatch(name)
     if matched is None:
         raise InputError(
             f"unknown method {name!r}; choose from {', '.join(_FIXED)}, lrp@PRESET, plrp-lambda-0.15@PRESET, "
-            "plrp-M-0.15@PRESET, plrp-auto@PRESET, plrp-average@PRESET, consensus@PRESET, threshold:NAME, "
+            "plrp-M-0.15@PRESET, plrp-auto@PRESET, plrp-average@PRESET, consensus, threshold:NAME, "
             "sharpen:NAME, contiguity:NAME, knockout:NAME, path:NAME, views:NAME, mean:NAME+NAME, pruned-P:NAME"
         )
     return lrp_method(name, matched)
@@ -130,11 +134,9 @@ def full_name(name: str) -> str:
         return f"{prefix}:{full_name(rest)}"
     if name in _FIXED:
         return name
-    if name.startswith("consensus") and "@" not in name:
-        name = f"{name}@{CONSENSUS_PRESET}"
     if (name == "lrp" or name.startswith("plrp-")) and "@" not in name:
         name = f"{name}@{DEFAULT_PRESET}"
-    return re.sub(r"-(\d*\.\d+|\d+)(?=[-@])", lambda m: f"-{float(m.group(1)):g}", name)
+    return re.sub(r"-(\d*\.\d+|\d+)(?=[-@]|$)", lambda m: f"-{float(m.group(1)):g}", name)
 
 
 def register_method(name: str, explain: Callable[[Job], Any]) -> Method:
@@ -333,15 +335,14 @@ def default_methods(*, quick: bool = False, p: Sequence[float] = (0.05, 0.15, 0.
             pruned = f"plrp-lambda-{share:g}@{preset}"
             names += [pruned, f"threshold:{pruned}", f"sharpen:{pruned}"]
         names += [f"plrp-M-{middle:g}@{preset}", f"plrp-auto@{preset}"]
-    names += ["plrp-average@gamma", "path:lrp@gamma", f"knockout:plrp-lambda-{middle:g}@gamma"]
-    names += [f"mean:path:lrp@gamma+knockout:plrp-lambda-{middle:g}@gamma", "views:lrp@gamma"]
+    names += ["plrp-average@gamma", "views:lrp@gamma"]
     names += [
         "lrp@gamma-all",
         f"plrp-lambda-{middle:g}@gamma-all",
         f"sharpen:plrp-lambda-{middle:g}@gamma-all",
     ]
-    names += ["consensus@gamma-all", "consensus@gamma", "consensus-0@gamma-all"]
-    names += [f"contiguity:{name}" for name in ("lrp@gamma", "consensus@gamma-all", *rivals[-3:-1])]
+    names += ["consensus", "consensus-0.15"]
+    names += [f"contiguity:{name}" for name in ("lrp@gamma", "consensus", *rivals[-3:-1])]
     if not quick:
         names += [f"views:{name}" for name in rivals[-3:-1]]
         names += [f"pruned-{middle:g}:{name}" for name in ("gradient-x-input", "deeplift-shap")]

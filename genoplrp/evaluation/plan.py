@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +20,7 @@ FIXED = (
     "n_faithful",
     "n_robust",
     "epochs",
+    "least_auroc",
     "task",
     "fill",
     "n_fills",
@@ -27,6 +28,8 @@ FIXED = (
 )
 #: What takes a hundred passes and more for one sequence.
 SLOW = ("ism", "views:integrated-gradients", "views:deeplift-shap")
+#: Epochs after which an architecture gains no more on the presets; the others stop early by themselves.
+EPOCHS = {"bpnet": 8}
 
 
 class Cell(NamedTuple):
@@ -71,8 +74,12 @@ class Plan:
     random_labels : bool
         Compare, on the same sequences, with a network that was trained on permuted labels as well; one more training
         for each cell.
-    epochs : int, optional
-        Most epochs of training; None for the trainer's default.
+    epochs : int or mapping of str to int, optional
+        Most epochs of training, also by architecture; None, or an architecture that is not named: the trainer's
+        default.
+    least_auroc : float
+        A network whose AUROC on the test part is below it has nothing to explain: it is not explained, and the report
+        names it. Networks without an AUROC (regression) are all explained.
     task : int or str
         The task whose output is explained.
     fill : str
@@ -105,7 +112,8 @@ class Plan:
     n_robust: int = 6
     sanity: bool = True
     random_labels: bool = False
-    epochs: int | None = None
+    epochs: int | Mapping[str, int] | None = None
+    least_auroc: float = 0.8
     task: int | str = 0
     fill: Fill = "dinucleotide"
     n_fills: int = 2
@@ -127,6 +135,11 @@ class Plan:
         ):
             if getattr(self, name) < least:
                 raise InputError(f"{name} must be at least {least}; got {getattr(self, name)}")
+        if not 0 <= self.least_auroc <= 1:
+            raise InputError(f"least_auroc must lie between 0 and 1; got {self.least_auroc}")
+        limits = self.epochs.values() if isinstance(self.epochs, Mapping) else [self.epochs or 1]
+        if any(isinstance(epochs, bool) or epochs < 1 for epochs in limits):
+            raise InputError(f"epochs must be at least 1; got {self.epochs}")
         if self.fill not in FILLS:
             raise InputError(f"unknown fill {self.fill!r}; choose one of {', '.join(FILLS)}")
         object.__setattr__(self, "methods", _with_needs(self.methods or default_methods()))
@@ -137,6 +150,11 @@ class Plan:
             for architecture in self.architectures:
                 for seed in self.seeds:
                     yield Cell(dataset, architecture, seed)
+
+    def training_options(self, architecture: str) -> dict[str, Any]:
+        """Options of the trainer for one architecture."""
+        epochs = self.epochs.get(architecture) if isinstance(self.epochs, Mapping) else self.epochs
+        return {} if epochs is None else {"epochs": epochs}
 
     def save(self, path: Path) -> None:
         """Write the plan as JSON."""
@@ -161,6 +179,21 @@ class Plan:
             raise InputError(
                 f"{path.parent} was made with other settings ({details}); choose another folder, or force"
             )
+
+
+def full_plan() -> Plan:
+    """Make the plan whose results the documentation shows: four data sets, two architectures, three seeds.
+
+    Returns
+    -------
+    Plan
+
+    Examples
+    --------
+    >>> len(list(full_plan().cells()))
+    24
+    """
+    return Plan(datasets=("koo2021_fixed", "tal_gata", "spacing", "and"), epochs=EPOCHS)
 
 
 def quick_plan(dataset: str = "koo2021_fixed") -> Plan:

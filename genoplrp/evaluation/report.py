@@ -47,7 +47,14 @@ _NO_RIVALS = ("pwm-scan", "random")
 COMPARED = ("rma", "average_precision", "instance_recall", "weakest_share", "insertion")
 
 
-def write_report(plan: Plan, cells: Sequence[CellRun], out: Path, *, figures: bool = True) -> pd.DataFrame:
+def write_report(
+    plan: Plan,
+    cells: Sequence[CellRun],
+    out: Path,
+    *,
+    figures: bool = True,
+    left_out: Sequence[CellRun] = (),
+) -> pd.DataFrame:
     """Gather the scores of all cells, and write tables, figures and a report.
 
     Parameters
@@ -60,6 +67,8 @@ def write_report(plan: Plan, cells: Sequence[CellRun], out: Path, *, figures: bo
         Folder of the benchmark.
     figures : bool
         Draw figures.
+    left_out : sequence of CellRun
+        Cells whose networks have not learnt; the report names them.
 
     Returns
     -------
@@ -94,7 +103,7 @@ def write_report(plan: Plan, cells: Sequence[CellRun], out: Path, *, figures: bo
         from genoplrp.evaluation.figures import draw_benchmark
 
         drawn = draw_benchmark(results, summary, timing, out / "figures")
-    (out / "report.md").write_text(_report(plan, cells, results, summary, comparisons, timing, drawn))
+    (out / "report.md").write_text(_report(plan, left_out, results, summary, comparisons, timing, drawn))
     return results
 
 
@@ -127,13 +136,13 @@ def comparison_pairs(methods: Sequence[str]) -> list[tuple[str, str]]:
         plain = f"lrp@{name.rpartition('@')[2]}"
         candidates = [plain, f"threshold:{name}", f"sharpen:{name}", f"contiguity:{plain}", *rivals]
         if name.startswith("consensus"):
-            candidates += ["lrp@gamma", *(f"views:{other}" for other in (plain, *rivals))]
+            candidates += ["lrp@gamma", "lrp@gamma-all", *(f"views:{other}" for other in (plain, *rivals))]
         pairs += [(name, reference) for reference in dict.fromkeys(candidates) if reference in known]
         weighted = f"contiguity:{name}"
         if name.startswith("consensus") and weighted in known:
             pairs += [
                 (weighted, f"contiguity:{rival}")
-                for rival in (plain, *rivals)
+                for rival in ("lrp@gamma", *rivals)
                 if f"contiguity:{rival}" in known
             ]
     return pairs
@@ -215,7 +224,7 @@ def _models(cells: Sequence[CellRun]) -> pd.DataFrame:
 
 def _report(
     plan: Plan,
-    cells: Sequence[CellRun],
+    left_out: Sequence[CellRun],
     results: pd.DataFrame,
     summary: pd.DataFrame,
     comparisons: pd.DataFrame,
@@ -223,6 +232,9 @@ def _report(
     drawn: Sequence[str],
 ) -> str:
     lines = ["# Benchmark", "", _preface(plan), ""]
+    if left_out:
+        named = ", ".join(f"{cell.cell.folder} (test AUROC {cell.auroc():.3f})" for cell in left_out)
+        lines += [f"Not explained, since the network has not learnt its task: {named}.", ""]
     for (dataset, architecture), part in summary.groupby(["dataset", "architecture"], sort=False):
         count = results[(results["dataset"] == dataset) & (results["architecture"] == architecture)]
         n = len(count[["seed", "sequence"]].drop_duplicates())

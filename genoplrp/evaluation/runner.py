@@ -93,7 +93,14 @@ def benchmark(
     _prepare_data(folder, plan, own)
     cells = [CellRun(plan, cell, folder) for cell in plan.cells()]
     _run(cells, plan, folder, jobs, progress)
-    return write_report(plan, cells, folder, figures=figures)
+    learnt = [cell for cell in cells if cell.has_learnt()]
+    if not learnt:
+        found = ", ".join(f"{cell.cell.folder} {cell.auroc():.3f}" for cell in cells)
+        raise InputError(
+            f"no network has learnt its task (test AUROC below {plan.least_auroc:g}: {found}); train on more sequences "
+            "or for more epochs, or lower least_auroc"
+        )
+    return write_report(plan, learnt, folder, figures=figures, left_out=[c for c in cells if c not in learnt])
 
 
 def _merge(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,7 +78,8 @@ def explain_dataset(
     rules, pruning, batch_size, device, progress
         As in `genoplrp.Explainer`.
     consensus
-        Average over twelve views of each sequence (`genoplrp.consensus`), pruned as told.
+        What twelve views of each sequence agree on (`genoplrp.consensus`), each pruned as told; with ``rules=None`` by
+        its own rules.
 
     Returns
     -------
@@ -101,12 +103,15 @@ def explain_dataset(
             "train a model on this data set, or explain the one it was trained on"
         )
     index = task_index(fit, target)
-    explainer = Explainer(fit.model, rules, pruning, batch_size=batch_size, device=device)
+    settings: dict[str, Any] = {"pruning": pruning, "batch_size": batch_size, "device": device}
     X = torch.from_numpy(data.subset(rows).one_hot())
-    if consensus:
-        explanation = over_views(explainer, X, index, progress=progress)
+    if consensus and rules is None:
+        explanation = over_views(fit.model, X, index, progress=progress, **settings)
+        rules = "gamma, gamma-all"
     else:
-        explanation = explainer(X, index, progress=progress)
+        explainer = Explainer(fit.model, rules, **settings)
+        explain = partial(over_views, explainer) if consensus else explainer
+        explanation = explain(X, index, progress=progress)
     meta = {
         "genoplrp": genoplrp.__version__,
         "method": f"consensus, {describe(rules, pruning)}" if consensus else describe(rules, pruning),

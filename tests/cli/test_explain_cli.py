@@ -60,8 +60,12 @@ def test_a_consensus_is_that_of_the_library_and_says_so(folder, tmp_path):
         gp.load_model(folder / "model").model, data.subset(file.sequence).one_hot()
     ).relevance
     np.testing.assert_allclose(file.relevance, wanted.numpy(), rtol=1e-4, atol=1e-6)
-    assert file.meta["method"].startswith("consensus")
-    assert file.meta["pruning"]["total"] is True
+    assert file.meta["method"] == "consensus, LRP gamma, gamma-all"
+    assert file.meta["pruning"] is None
+    options += ["--rules", "gamma", "--p", "0.1", "--force"]
+    assert run("explain", folder / "model", "-d", folder / "data", "-o", out, *options) == 0
+    assert AttributionFile.load(out).meta["method"] == "consensus, PLRP-lambda gamma p=0.1"
+    assert AttributionFile.load(out).meta["pruning"]["total"] is True
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,11 @@ import pytest
 
 from genoplrp.errors import InputError, OutputExistsError
 from genoplrp.evaluation import cells as cells_module
-from genoplrp.evaluation.plan import Plan, quick_plan, sweep_methods
+from genoplrp.evaluation.plan import Plan, full_plan, quick_plan, sweep_methods
 from genoplrp.evaluation.report import comparison_pairs
 from genoplrp.evaluation.runner import benchmark
+from genoplrp.synthetic import Dataset
+from genoplrp.training import load_model
 
 METHODS = ["random", "pwm-scan", "gradient-x-input", "plrp-lambda-0.15", "sharpen:plrp-lambda-0.15"]
 SETTINGS = {
@@ -230,3 +232,40 @@ def test_networks_of_random_labels_are_compared_where_asked_for(tiny_data, tmp_p
     # The oracle looks at the sequence alone: no other network changes its map.
     assert rows["pwm-scan"] == pytest.approx(1.0)
     assert rows["gradient-x-input"] < 0.95
+
+
+def _without_truth(data: Dataset) -> Dataset:
+    """The same sequences with labels that nothing in them tells."""
+    return replace(data, labels=np.random.default_rng(3).permutation(data.labels))
+
+
+def test_a_network_that_has_not_learnt_is_named_and_not_explained(tiny_data, tmp_path):
+    out = tmp_path / "run"
+    own = {"tiny": tiny_data, "noise": _without_truth(tiny_data)}
+    table = benchmark(own, ["random"], out=out, **{**SETTINGS, "seeds": (0,), "figures": False})
+    assert set(table["dataset"]) == {"tiny"}
+    assert "noise/koo-0 (test AUROC" in (out / "report.md").read_text()
+    assert not (out / "cells" / "noise" / "koo-0" / "maps").exists()
+
+
+def test_networks_none_of_which_has_learnt_are_an_error_that_says_how_far_they_are(tiny_data, tmp_path):
+    settings = {**SETTINGS, "seeds": (0,), "figures": False}
+    with pytest.raises(InputError, match=r"noise/koo-0 0\.\d{3}.*train on more sequences"):
+        benchmark({"noise": _without_truth(tiny_data)}, ["random"], out=tmp_path / "run", **settings)
+
+
+def test_epochs_can_be_said_for_one_architecture(tiny_data, tmp_path):
+    settings = {**SETTINGS, "architectures": ("koo",), "seeds": (0,), "figures": False, "least_auroc": 0.0}
+    for name, epochs, expected in (("koo", {"koo": 2}, 2), ("other", {"bpnet": 1}, None)):
+        out = tmp_path / name
+        benchmark({"tiny": tiny_data}, ["random"], out=out, **{**settings, "epochs": epochs})
+        n = len(load_model(out / "cells" / "tiny" / "koo-0" / "model").history)
+        assert n == expected if expected else n > 2
+        assert json.loads((out / "plan.json").read_text())["epochs"] == epochs
+
+
+def test_the_full_plan_trains_every_network_as_long_as_its_architecture_needs():
+    plan = full_plan()
+    assert plan.training_options("koo") == {}
+    assert plan.training_options("bpnet") == {"epochs": 8}
+    assert replace(plan, epochs=3).training_options("bpnet") == {"epochs": 3}

@@ -22,13 +22,20 @@ def job() -> Job:
     return Job(net.eval(), np.eye(4, dtype=np.float32)[codes].transpose(0, 2, 1).copy())
 
 
-def test_the_consensus_method_is_the_consensus_function(job):
+def test_the_consensus_methods_are_the_consensus_function(job):
     X = torch.as_tensor(job.X)
-    expected = consensus(Explainer(job.model, "gamma-all", Pruning(p=0.1, total=True)), X).per_nucleotide
-    np.testing.assert_allclose(explain_with("consensus-0.1", job), expected.numpy(), atol=1e-6)
-    default = consensus(job.model, X).per_nucleotide
-    np.testing.assert_allclose(explain_with("consensus", job), default.numpy(), atol=1e-6)
-    assert get_method("consensus").name == "consensus@gamma-all"
+    pruning = Pruning(p=0.1, total=True)
+    wanted = {
+        "consensus": consensus(job.model, X),
+        "consensus-0.1": consensus(job.model, X, pruning=pruning),
+        "consensus-.10@epsilon": consensus(Explainer(job.model, "epsilon", pruning), X),
+        "consensus@gamma-all": consensus(Explainer(job.model, "gamma-all"), X),
+    }
+    for name, expected in wanted.items():
+        got = explain_with(name, job)
+        np.testing.assert_allclose(got, expected.per_nucleotide.numpy(), atol=1e-6, err_msg=name)
+    assert get_method("consensus").name == "consensus"
+    assert get_method("consensus-.10").name == "consensus-0.1"
 
 
 def test_views_of_a_map_are_the_mean_of_four_maps_brought_back_by_hand(job):
@@ -59,7 +66,15 @@ def test_shuffles_of_a_sequence_do_not_depend_on_its_batch(job):
 
 
 @pytest.mark.parametrize(
-    "name", ["consensus-1@gamma", "pruned-x:ism", "pruned-1:gradient-x-input", "views:sharpen:plrp-auto"]
+    "name",
+    [
+        "consensus-1@gamma",
+        "consensus-1",
+        "threshold:consensus",
+        "pruned-x:ism",
+        "pruned-1:gradient-x-input",
+        "views:sharpen:plrp-auto",
+    ],
 )
 def test_senseless_names_are_refused(name):
     with pytest.raises(InputError):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -13,14 +15,15 @@ from genoplrp.relevance import (
     DeepLift,
     Explainer,
     GradientTimesInput,
+    Preset,
     Pruning,
     View,
     consensus,
     consensus_views,
 )
-from genoplrp.relevance.knockouts import knockout_parts, shuffled
+from genoplrp.relevance.agreement import Agreement, together
+from genoplrp.relevance.rules import Epsilon, Gamma, ZBox
 from genoplrp.relevance.views import share_kept
-from genoplrp.sequence import decode_codes
 
 L = 40
 
@@ -46,56 +49,131 @@ def test_one_view_is_pruned_relevance(model):
 
 
 def mass(maps: np.ndarray) -> np.ndarray:
-    return np.maximum(maps, 0).sum(axis=1, keepdims=True)
+    """Positive mass of a map, the negative one's where there is none."""
+    positive = np.maximum(maps, 0).sum()
+    return positive if positive > 0 else np.abs(maps).sum()
 
 
-def test_a_consensus_is_the_mean_of_its_views_one_by_one(model):
-    """Brute force: every view made and undone base by base, bases out of sight left out, each mechanism in its unit."""
-    X = one_hot(2, seed=4)
-    views = (View(), View(3, True, 0), View(-2, False, by="difference"), View(-2, False, 5), View(1, False),
-             View(2, True, 1, "difference"))  # fmt: skip
-    parts = knockout_parts(L, 2, 10, seed=4)
-    total = {"relevance": np.zeros((2, L)), "difference": np.zeros((2, L))}
-    seen = {"relevance": np.zeros((2, L)), "difference": np.zeros((2, L))}
+def by_loops(model: nn.Module, x: torch.Tensor, views: tuple[View, ...], pruning: Pruning) -> np.ndarray:
+    """The consensus of one sequence: views made and undone base by base, all sums written out."""
 
-    def output(x):
+    def output(shown):
         with torch.no_grad():
-            return model(x)[:, 0].double().numpy()
+            return model(torch.as_tensor(shown).double()[None]).numpy()[0, 0]
 
-    shown_by, baselines = [], []
-    for number, view in enumerate(views):
-        there = np.ones(L, bool) if view.without is None else parts[view.without // 4] != view.without % 4
+    def show(sequence, view):
+        shown = np.full((4, L), 0.25, dtype=np.float32)
+        for i in range(L):
+            if 0 <= i + view.shift < L:
+                shown[:, i + view.shift] = sequence[:, i]
+        return shown[::-1, ::-1].copy() if view.reverse else shown
 
-        def show(sequences, view=view, there=there):
-            shown = np.full((2, 4, L), 0.25, dtype=np.float32)
-            for i in range(L):
-                if 0 <= i + view.shift < L and there[i]:
-                    shown[:, :, i + view.shift] = sequences[:, :, i].numpy()
-            return torch.as_tensor(shown[:, ::-1, ::-1].copy() if view.reverse else shown)
-
-        explainer = Explainer(model, pruning=Pruning(p=0.1))
-        if view.by == "difference":
-            references = show(shuffled(X, 4, number))[:, None]
-            explainer = DeepLift(model, Pruning(p=0.1), references=references)
-            baselines.append(output(references[:, 0]))
-        r = explainer(show(X)).relevance.sum(dim=1).numpy()
-        shown_by.append((view, there, r, output(show(X))))
-    baseline, own = np.mean(baselines, axis=0), output(X)
-    assert (own > baseline).tolist() == [True, False]  # one sequence of each kind
-    for view, there, r, got in shown_by:
-        kept = [min(max((got[0] - baseline[0]) / (own[0] - baseline[0]), 0), 1), 1.0]
-        weight = np.array(kept) * (1 if view.without is None else 4 / 3)
+    sequence = x.numpy()
+    baseline, own = output(np.full((4, L), 0.25, dtype=np.float32)), output(sequence)
+    maps = {"relevance": [], "box": [], "difference": []}
+    for view in views:
+        shown = show(sequence, view)
+        dense = Gamma(0.25) if view.rules == "gamma-all" else Epsilon()
+        preset = {
+            "relevance": Preset(Gamma(0.25, gauge=True), Gamma(0.25), dense),
+            "box": Preset(ZBox(0.0, 1.0), Gamma(0.25), dense),
+        }
+        explainer = (
+            DeepLift(model, pruning)
+            if view.by == "difference"
+            else Explainer(model, preset[view.by], pruning)
+        )
+        r = explainer(torch.as_tensor(shown).double()[None]).relevance[0].sum(dim=0).numpy()
+        share = 1.0
+        if own > baseline:
+            share = min(max((output(shown) - baseline) / (own - baseline), 0), 1)
+        values, weights = np.zeros(L), np.zeros(L)
         for i in range(L):
             at = i + view.shift
-            if 0 <= at < L and there[i]:
-                total[view.by][:, i] += weight * r[:, L - 1 - at if view.reverse else at]
-                seen[view.by][:, i] += weight
-    relevance, difference = (
-        np.divide(total[by], seen[by], out=np.zeros((2, L)), where=seen[by] > 0) for by in total
-    )
-    expected = (4 * relevance / mass(relevance) + 2 * difference / mass(difference)) / 6 * mass(difference)
-    got = consensus(Explainer(model, pruning=Pruning(p=0.1)), X, views=views, seed=4).per_nucleotide
-    np.testing.assert_allclose(got.numpy(), expected, atol=1e-5)
+            if 0 <= at < L:
+                values[i], weights[i] = r[L - 1 - at if view.reverse else at], share
+        maps[view.by].append((values, weights))
+    shrunk, weight_of = {}, {}
+    for by, made in maps.items():
+        mean, kept, deviation = np.zeros(L), np.zeros(L), np.zeros(L)
+        for i in range(L):
+            total = sum(w[i] for _, w in made)
+            if total == 0:
+                continue
+            mean[i] = sum(w[i] * v[i] for v, w in made) / total
+            variance = sum(w[i] * (v[i] - mean[i]) ** 2 for v, w in made) / total
+            number = total**2 / sum(w[i] ** 2 for _, w in made)
+            kept[i] = mean[i] * max(0, 1 - variance / number / mean[i] ** 2) if mean[i] else 0
+            deviation[i] = variance**0.5
+        shrunk[by] = kept / mass(kept) * mass(mean)
+        noise = max(deviation.sum() / np.abs(mean).sum(), 0.05)
+        weight_of[by] = {"box": 0.5}.get(by, 1.0) * len(made) / noise**4
+    mean = sum(weight_of[by] * shrunk[by] / mass(shrunk[by]) for by in maps) / sum(weight_of.values())
+    return mean * mass(shrunk["difference"])
+
+
+@pytest.mark.parametrize("pruning", [None, Pruning(p=0.1)])
+def test_a_consensus_is_what_loops_over_its_definition_give(model, pruning):
+    model, X = model.double(), one_hot(3, seed=4).double()
+    views = (View(rules="gamma"), View(3, True, rules="gamma-all"), View(-2, False, "difference"),
+             View(-2, False, "box", "gamma"), View(1, rules="gamma"), View(2, True, "difference"),
+             View(-1, True, "box", "gamma-all"))  # fmt: skip
+    got = consensus(model, X, views=views, pruning=pruning).per_nucleotide.numpy()
+    for x, values in zip(X, got, strict=True):
+        expected = by_loops(model, x, views, pruning)
+        np.testing.assert_allclose(values, expected, atol=1e-9 * np.abs(expected).max())
+
+
+def test_a_base_that_maps_agree_on_is_kept_and_one_that_they_contradict_each_other_on_is_not():
+    agreement = Agreement(1, 4)
+    everything, whole = torch.ones(4, dtype=torch.bool), torch.ones(1)
+    for row in ([2.0, 1.0, -3.0, 0.0], [2.0, -1.0, -3.0, 0.0], [2.0, 1.0, -3.0, 0.0], [2.0, -1.0, -3.0, 0.0]):
+        agreement.add(torch.tensor([row]), everything, whole)
+    torch.testing.assert_close(agreement.mean, torch.tensor([[2.0, 0.0, -3.0, 0.0]], dtype=torch.float64))
+    torch.testing.assert_close(agreement.shrunk, agreement.mean)
+    torch.testing.assert_close(agreement.noise, torch.tensor([1 / 5], dtype=torch.float64))
+
+
+@given(
+    st.lists(st.lists(st.floats(-10, 10), min_size=5, max_size=5), min_size=1, max_size=6),
+    st.floats(0.1, 1),
+)
+@settings(max_examples=60, deadline=None)
+def test_shrinking_takes_no_sign_and_no_mass_and_knows_no_unit(rows, share):
+    def agreed(scale):
+        agreement = Agreement(1, 5)
+        for row in rows:
+            seen = torch.tensor([True, True, True, True, len(rows) > 2])
+            agreement.add(torch.tensor([row], dtype=torch.float64) * scale, seen, torch.tensor([share]))
+        return agreement
+
+    one, other = agreed(1.0), agreed(8.0)
+    torch.testing.assert_close(8 * one.shrunk, other.shrunk)
+    torch.testing.assert_close(one.noise, other.noise)
+    assert (one.shrunk * one.mean >= 0).all()
+    if (one.shrunk > 0).any():
+        kept, mean = (t.clamp(min=0).sum() for t in (one.shrunk, one.mean))
+        torch.testing.assert_close(kept, mean)
+
+
+def test_the_mechanism_that_contradicts_itself_less_says_more_and_an_empty_one_nothing():
+    def agreement(*rows):
+        made = Agreement(1, 2)
+        for row in rows:
+            made.add(torch.tensor([row]), torch.ones(2, dtype=torch.bool), torch.ones(1))
+        return made
+
+    sure = agreement([4.0, 0.0], [4.0, 0.0])
+    unsure = agreement(
+        [0.0, 3.0], [0.0, 1.0]
+    )  # noise: 1 / 2; its standard error leaves 7/8 of it, scaled back
+    both = together([(sure, 1.0), (unsure, 1.0)], unsure)
+    a, b = 1 / 0.05**4, 1 / 0.5**4
+    wanted = torch.tensor([[a, b]], dtype=torch.float64) / (a + b) * 2
+    torch.testing.assert_close(both, wanted)
+    empty = agreement([0.0, 0.0])
+    torch.testing.assert_close(together([(sure, 1.0), (empty, 5.0)], empty), sure.mean)
+    assert (together([(empty, 1.0)], empty) == 0).all()
 
 
 def test_a_view_counts_by_what_it_keeps_of_the_output(model):
@@ -132,38 +210,6 @@ def test_the_other_strand_of_a_model_of_one_strand_counts_little():
     torch.testing.assert_close(both, twice)
 
 
-def test_views_of_one_mechanism_are_averaged_as_they_are(model):
-    X = one_hot(2)
-    explainer = Explainer(model, pruning=Pruning(p=0.1))
-    got = consensus(explainer, X, views=[View(), View(reverse=True)]).per_nucleotide
-    backward = explainer(X.flip(1, 2)).per_nucleotide.flip(1)
-    torch.testing.assert_close(got, (explainer(X).per_nucleotide + backward) / 2, atol=1e-6, rtol=1e-5)
-
-
-def test_every_base_is_missing_from_exactly_one_of_four_quarters(model):
-    X = one_hot(1)
-
-    class Seen(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.inner, self.shown = model, []
-
-        def forward(self, x):
-            self.shown.append(x.detach().clone())
-            return self.inner(x)
-
-    seen = Seen()
-    consensus(seen, X, views=[View(without=k) for k in range(4, 8)])
-    there = torch.stack([(x.max(dim=1).values == 1)[0] for x in seen.shown[:4]])
-    assert (there.sum(dim=0) == 3).all()
-    parts = knockout_parts(400, 3, 10, seed=0)
-    for row in parts:
-        starts = np.flatnonzero(np.diff(row)) + 1
-        # Four neighbouring blocks are four parts, so a block and its like are at most six blocks apart.
-        assert (np.bincount(row, minlength=4) >= 400 / 4 - 20).all()
-        assert np.diff(starts).min() == 10 and np.diff(starts).max() <= 20
-
-
 def test_a_model_without_rules_for_differences_is_explained_without_them():
     torch.manual_seed(0)
 
@@ -182,10 +228,10 @@ def test_a_model_without_rules_for_differences_is_explained_without_them():
     model, X = Recurrent().eval(), one_hot(2)
     e = consensus(model, X, passes=6)
     assert any("no view by DeepLIFT" in note for note in e.notes)
-    assert "mean over 3 views of each sequence" in e.notes
+    assert "what 4 views of each sequence agree on" in e.notes
     torch.testing.assert_close(
         e.relevance,
-        consensus(model, X, views=[v for v in consensus_views(6) if v.by == "relevance"]).relevance,
+        consensus(model, X, views=[v for v in consensus_views(6) if v.by != "difference"]).relevance,
     )
     with pytest.raises(UnsupportedOperationError):
         consensus(model, X, views=[View(by="difference")])
@@ -195,25 +241,19 @@ def test_a_model_without_rules_for_differences_is_explained_without_them():
 def test_an_explainer_of_another_kind_makes_all_views_itself(model, kind):
     X = one_hot(2)
     explainer = kind(model, Pruning(p=0.1))
-    both = consensus(explainer, X, views=[View(), View(by="difference")]).per_nucleotide
-    torch.testing.assert_close(both, explainer(X).per_nucleotide, atol=1e-6, rtol=1e-5)
+    for views in ([View(), View(by="difference")], [View(), View(by="box"), View()]):
+        got = consensus(explainer, X, views=views).per_nucleotide
+        torch.testing.assert_close(got, explainer(X).per_nucleotide, atol=1e-6, rtol=1e-5)
 
 
-def test_a_shuffle_keeps_dinucleotides_and_does_not_depend_on_the_batch():
-    X = one_hot(3)
-    X[1, :, 5] = 0
-    shuffles = shuffled(X, 0, 7)
-
-    def pairs(x):
-        codes = torch.where(x.sum(dim=0) > 0, x.argmax(dim=0), 4).numpy().astype(np.uint8)
-        letters = decode_codes(codes[None])[0]
-        return sorted(letters[i : i + 2] for i in range(L - 1))
-
-    for x, shuffle in zip(X, shuffles, strict=True):
-        assert pairs(x) == pairs(shuffle)
-        assert not torch.equal(x, shuffle)
-    torch.testing.assert_close(shuffled(X[2:], 0, 7)[0], shuffles[2])
-    assert not torch.equal(shuffled(X, 0, 8), shuffles)
+def test_an_explainer_s_own_rules_make_all_its_views(model):
+    X = one_hot(2)
+    explainer = Explainer(model, "epsilon", Pruning(p=0.1))
+    got = consensus(explainer, X).per_nucleotide
+    views = [replace(view, rules="epsilon") for view in consensus_views()]
+    torch.testing.assert_close(got, consensus(model, X, views=views, pruning=Pruning(p=0.1)).per_nucleotide)
+    with pytest.raises(InputError, match="own"):
+        consensus(explainer, X, pruning=Pruning(p=0.1))
 
 
 @given(shift=st.integers(-50, 50), reverse=st.booleans())
@@ -269,25 +309,23 @@ def test_one_strand_and_no_shift_can_be_asked_for():
     assert max(abs(v.shift) for v in consensus_views(40, max_shift=2)) == 2
 
 
-def test_the_default_views_are_by_relevance_and_by_difference_in_turn():
+def test_the_default_views_are_by_three_mechanisms_each_on_both_strands():
     views = consensus_views()
-    assert [view.without for view in views[::2]] == [None, 0, 1, None, 2, 3]
-    assert [view.by for view in views] == ["relevance", "difference"] * 6
-    assert [sum(view.reverse for view in views[start::2]) for start in (0, 1)] == [3, 3]
-    assert views[0] == View()
+    assert [view.by for view in views] == ["relevance", "box", "difference"] * 4
+    assert views[0] == View(rules="gamma")
     assert len(set(views)) == len(views)
-    assert {v.by for v in consensus_views(8, differences=False)} == {"relevance"}
-    assert {v.without for v in consensus_views(8, knockouts=False)} == {None}
+    for by in ("relevance", "box"):
+        own = [view for view in views if view.by == by]
+        assert sorted((view.rules, view.reverse) for view in own) == [
+            ("gamma", False), ("gamma", True), ("gamma-all", False), ("gamma-all", True)
+        ]  # fmt: skip
+    assert {v.by for v in consensus_views(8, mechanisms=["relevance", "box"])} == {"relevance", "box"}
 
 
-def test_the_same_seed_gives_the_same_map_and_another_other_quarters(model):
-    X = one_hot(2)
-    first, again, other = (consensus(model, X, seed=s).relevance for s in (0, 0, 1))
-    assert torch.equal(first, again)
-    assert not torch.equal(first, other)
-
-
-@pytest.mark.parametrize("settings_", [{"passes": 0}, {"max_shift": -1}, {"views": []}])
+@pytest.mark.parametrize(
+    "settings_",
+    [{"passes": 0}, {"max_shift": -1}, {"views": []}, {"mechanisms": ["ism"]}, {"mechanisms": []}],
+)
 def test_senseless_settings_are_refused(model, settings_):
     with pytest.raises(InputError):
         consensus(model, one_hot(1), **settings_)
