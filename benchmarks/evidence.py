@@ -42,7 +42,7 @@ CONSENSUS = "consensus"
 RIVALS = ("integrated-gradients", "deeplift-shap", "ism")
 PAIRS = (
     *(f"{CONSENSUS}>{name}" for name in ("lrp@gamma", "lrp@gamma-all", *RIVALS)),
-    *(f"{CONSENSUS}>views:{name}" for name in RIVALS[:2]),
+    *(f"{CONSENSUS}>agreement:{name}" for name in RIVALS[:2]),
     *(f"contiguity:{CONSENSUS}>contiguity:{name}" for name in RIVALS[:2]),
     *(
         f"{name}>{control}"

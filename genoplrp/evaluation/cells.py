@@ -21,7 +21,7 @@ from genoplrp.evaluation.instances import score_recovery
 from genoplrp.evaluation.job import Job
 from genoplrp.evaluation.maps import Maps
 from genoplrp.evaluation.methods import explain_with, output_function
-from genoplrp.evaluation.plan import SLOW, Cell, Plan
+from genoplrp.evaluation.plan import AVERAGES, SLOW, Cell, Plan
 from genoplrp.evaluation.pointing import pointing_game, signal_contrast, top_k_intersection, weighted_cosine
 from genoplrp.evaluation.removals import Removals, infidelity, random_removals, sensitivity_n
 from genoplrp.evaluation.robustness import agreement, score_robustness
@@ -136,7 +136,7 @@ class CellRun:
         if name in SLOW:
             ready = ready.first(self.plan.n_slow)
         maps = self._explain(name, ready)
-        if self.plan.sanity and not name.startswith("views:"):
+        if self.plan.sanity and name.partition(":")[0] not in AVERAGES:
             self._score_sanity(name, ready, maps)
         table = self._score(name, ready, maps)
         write_csv(table, self._scores_path(name), overwrite=True)
@@ -213,7 +213,7 @@ class CellRun:
         table = pd.concat(tables, axis=1)
         table["sensitivity_n"] = sensitivity_n(maps, ready.removals)
         table["infidelity"] = infidelity(maps, ready.removals)
-        if plan.n_robust and not name.startswith("views:"):
+        if plan.n_robust and name.partition(":")[0] not in AVERAGES:
             some = slice(0, plan.n_robust)
 
             def explain(changed: np.ndarray) -> Maps:

@@ -115,13 +115,18 @@ def pruned_method(name: str, share: str, base: str) -> Method:
     return Method(name, "PLRP", explain)
 
 
-def viewed_method(name: str, base: Method) -> Method:
-    """Make the average of a method over four shifts, two of them on the other strand: what views alone are worth."""
+def viewed_method(name: str, base: Method, *, shrink: bool) -> Method:
+    """Make the average of a method over four shifts, two of them on the other strand; shrunk as a consensus or not."""
     if base.needs:
         raise InputError(f"{name!r}: {base.name} is made from other maps; take the views of those")
 
     def explain(job: Job) -> Maps:
-        total = np.zeros((len(job.X), job.X.shape[2]))
+        import torch
+
+        from genoplrp.relevance.agreement import Agreement
+
+        n, length = len(job.X), job.X.shape[2]
+        agreement = Agreement(n, length)
         for by, other_strand in VIEWS:
             changes = [shift(by)] + [reverse_strand()] * other_strand
             X = job.X
@@ -130,8 +135,10 @@ def viewed_method(name: str, base: Method) -> Method:
             maps = per_nucleotide(base.explain(replace(job, X=np.ascontiguousarray(X))))
             for change in reversed(changes):
                 maps = change.undo(maps)
-            total += maps
-        return total / len(VIEWS)
+            values = torch.from_numpy(np.ascontiguousarray(maps))
+            agreement.add(values, torch.ones(length, dtype=torch.bool), torch.ones(n))
+        averaged: Maps = (agreement.shrunk if shrink else agreement.mean).numpy()
+        return averaged
 
     return Method(name, "control", explain)
 

@@ -59,7 +59,8 @@ def get_method(name: str) -> Method:
           gradients, LRP and PLRP), see `genoplrp.evaluation.average_over_knockouts`; ``path:NAME``: over the path from
           the uniform column, see `genoplrp.evaluation.average_over_path`; ``mean:NAME+NAME``: of maps in units of
           their positive mass; ``views:NAME``: NAME averaged over four shifts, two of them on the other strand, the
-          control for what the views of a consensus do for any method;
+          control for what the views of a consensus do for any method; ``agreement:NAME``: the same, shrunk by
+          the disagreement of the four as a consensus is;
         - a name given to `register_method`.
 
     Returns
@@ -84,8 +85,8 @@ def get_method(name: str) -> Method:
         return averaged_method(name, prefix, get_method(rest))
     if rest and prefix.startswith("pruned-"):
         return pruned_method(name, prefix.removeprefix("pruned-"), rest)
-    if rest and prefix == "views":
-        return viewed_method(name, get_method(rest))
+    if rest and prefix in ("views", "agreement"):
+        return viewed_method(name, get_method(rest), shrink=prefix == "agreement")
     if rest and prefix == "mean":
         parts = tuple(get_method(part).name for part in rest.split("+"))
         return Method(name, "PLRP", mean_of_shares, parts)
@@ -104,7 +105,8 @@ def get_method(name: str) -> Method:
         raise InputError(
             f"unknown method {name!r}; choose from {', '.join(_FIXED)}, lrp@PRESET, plrp-lambda-0.15@PRESET, "
             "plrp-M-0.15@PRESET, plrp-auto@PRESET, plrp-average@PRESET, consensus, threshold:NAME, "
-            "sharpen:NAME, contiguity:NAME, knockout:NAME, path:NAME, views:NAME, mean:NAME+NAME, pruned-P:NAME"
+            "sharpen:NAME, contiguity:NAME, knockout:NAME, path:NAME, views:NAME, agreement:NAME, mean:NAME+NAME, "
+            "pruned-P:NAME"
         )
     return lrp_method(name, matched)
 
@@ -335,7 +337,7 @@ def default_methods(*, quick: bool = False, p: Sequence[float] = (0.05, 0.15, 0.
             pruned = f"plrp-lambda-{share:g}@{preset}"
             names += [pruned, f"threshold:{pruned}", f"sharpen:{pruned}"]
         names += [f"plrp-M-{middle:g}@{preset}", f"plrp-auto@{preset}"]
-    names += ["plrp-average@gamma", "views:lrp@gamma"]
+    names += ["plrp-average@gamma", "views:lrp@gamma", "agreement:lrp@gamma"]
     names += [
         "lrp@gamma-all",
         f"plrp-lambda-{middle:g}@gamma-all",
@@ -344,7 +346,7 @@ def default_methods(*, quick: bool = False, p: Sequence[float] = (0.05, 0.15, 0.
     names += ["consensus", "consensus-0.15"]
     names += [f"contiguity:{name}" for name in ("lrp@gamma", "consensus", *rivals[-3:-1])]
     if not quick:
-        names += [f"views:{name}" for name in rivals[-3:-1]]
+        names += [f"agreement:{name}" for name in rivals[-3:-1]]
         names += [f"pruned-{middle:g}:{name}" for name in ("gradient-x-input", "deeplift-shap")]
         names += [f"plrp-lambda-{middle:g}@zplus-all", f"sharpen:plrp-lambda-{middle:g}@zplus-all"]
         names += [f"plrp-lambda-{middle:g}-input@gamma", "plrp-total-0.25@gamma", "plrp-effective@gamma"]

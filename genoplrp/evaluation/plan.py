@@ -26,8 +26,10 @@ FIXED = (
     "n_fills",
     "data_seed",
 )
+#: Prefixes of methods that ask another one four times.
+AVERAGES = ("views", "agreement")
 #: What takes a hundred passes and more for one sequence.
-SLOW = ("ism", "views:integrated-gradients", "views:deeplift-shap")
+SLOW = ("ism", *(f"{of}:{name}" for of in AVERAGES for name in ("integrated-gradients", "deeplift-shap")))
 #: Epochs after which an architecture gains no more on the presets; the others stop early by themselves.
 EPOCHS = {"bpnet": 8}
 
@@ -68,9 +70,9 @@ class Plan:
     n_faithful : int
         So many of them are asked about with bases taken away (deletion, insertion, sufficiency, necessity).
     n_robust : int
-        So many of them are explained again under changes (0: robustness is left out, as it is for ``views:``).
+        So many of them are explained again under changes (0: robustness is left out, as it is for `AVERAGES`).
     sanity : bool
-        Compare with randomised networks, on at most 5 sequences (not for ``views:``).
+        Compare with randomised networks, on at most 5 sequences (not for `AVERAGES`).
     random_labels : bool
         Compare, on the same sequences, with a network that was trained on permuted labels as well; one more training
         for each cell.

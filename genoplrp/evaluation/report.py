@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from genoplrp.evaluation.cells import KEYS, CellRun
-from genoplrp.evaluation.plan import Plan
+from genoplrp.evaluation.plan import AVERAGES, Plan
 from genoplrp.evaluation.robustness import agreement
 from genoplrp.evaluation.statistics import compare_methods, summarise_methods
 from genoplrp.formats.table import write_csv
@@ -131,12 +131,15 @@ def comparison_pairs(methods: Sequence[str]) -> list[tuple[str, str]]:
     for name in methods:
         if name.startswith("pruned-") and name.partition(":")[2] in known:
             pairs.append((name, name.partition(":")[2]))
-        if not name.startswith(("plrp-", "knockout:plrp-", "path:", "mean:", "consensus", "views:lrp")):
+        if not name.startswith(
+            ("plrp-", "knockout:plrp-", "path:", "mean:", "consensus", "views:lrp", "agreement:lrp")
+        ):
             continue
         plain = f"lrp@{name.rpartition('@')[2]}"
         candidates = [plain, f"threshold:{name}", f"sharpen:{name}", f"contiguity:{plain}", *rivals]
         if name.startswith("consensus"):
-            candidates += ["lrp@gamma", "lrp@gamma-all", *(f"views:{other}" for other in (plain, *rivals))]
+            candidates += ["lrp@gamma", "lrp@gamma-all"]
+            candidates += [f"{of}:{other}" for of in AVERAGES for other in ("lrp@gamma", *rivals)]
         pairs += [(name, reference) for reference in dict.fromkeys(candidates) if reference in known]
         weighted = f"contiguity:{name}"
         if name.startswith("consensus") and weighted in known:
