@@ -29,6 +29,7 @@ from benchmarks.timing import (
     time_cases,
 )
 from genoplrp.relevance import SWEEP, Explainer, Pruning
+from genoplrp.relevance.maps import Dense, LinearMap, convolution_map
 from genoplrp.training import build_architecture
 
 UNIT = "gradient x input"
@@ -60,7 +61,7 @@ def main() -> None:
     for name in names:
         methods = list(METHODS)
         if given.ours:
-            methods = [name for name in METHODS if name == UNIT or "LRP, " in name or "PLRP" in name]
+            methods = [name for name in METHODS if name == UNIT or ("LRP" in name and "captum" not in name)]
         if given.quick:
             methods = [method for method in methods if method in QUICK[name]]
         seconds = 4 if given.quick else 90
@@ -123,6 +124,44 @@ def _with_diagnostics(model: nn.Module) -> Callable[[Tensor], object]:
     return Explainer(model, "epsilon", Pruning(p=0.25), batch_size=4096, diagnostics=True)
 
 
+def _floor(forward: int, backward: int, kept: int = 0) -> Maker:
+    """Nothing but the layers' own arithmetic, so often: what no way of writing the pass gets below."""
+
+    def make(model: nn.Module) -> Callable[[Tensor], object]:
+        calls: list[tuple[LinearMap, Tensor, Tensor, Tensor]] = []
+
+        def note(module: nn.Module, given: tuple[Tensor, ...], out: Tensor) -> None:
+            weight = module.weight.detach()
+            described: LinearMap = Dense()
+            if isinstance(module, nn.Conv1d):
+                described = convolution_map(
+                    weight, module.stride, module.padding, module.dilation, module.groups
+                )
+            x, z = (t.unsqueeze(2) if t.dim() == 3 else t for t in (given[0], out))
+            if x.dim() == 4:  # in the layout that the passes work in
+                x, z = (t.contiguous(memory_format=torch.channels_last).squeeze(2) for t in (x, z))
+            calls.append((described, weight, x, z))
+
+        def run(X: Tensor) -> None:
+            if not calls:
+                layers = [m for m in model.modules() if isinstance(m, nn.Conv1d | nn.Linear)]
+                hooks = [layer.register_forward_hook(note) for layer in layers]
+                with torch.no_grad():
+                    model(X)
+                for hook in hooks:
+                    hook.remove()
+            for number, (described, weight, x, z) in enumerate(calls):
+                # Nothing is pruned at the network's input, so its layer is propagated through as in LRP.
+                for _ in range(forward + (kept if number else 0)):
+                    described.forward(x, weight)
+                for _ in range(backward if number else 1):
+                    described.transpose(z, weight, x)
+
+        return run
+
+    return make
+
+
 def _peer(method: peers.Method) -> Maker:
     return lambda model: partial(method, model)
 
@@ -144,6 +183,9 @@ METHODS: dict[str, Maker] = {
     "PLRP-M as a whole, epsilon, p = 0.25": _ours("epsilon", 0.25, "M-literal"),
     "PLRP-lambda, epsilon, with diagnostics": _with_diagnostics,
     SWEEP_OF_20: _sweep,
+    "LRP: its convolutions alone": _floor(1, 1),
+    "PLRP-M: its convolutions alone": _floor(1, 3, kept=3),
+    "sweep of 20 p: its convolutions alone": _floor(1, 20),
     "captum LRP epsilon": _peer(peers.captum_lrp),
     "zennit Epsilon": _zennit("Epsilon"),
     "zennit EpsilonPlus": _zennit("EpsilonPlus"),

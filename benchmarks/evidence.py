@@ -40,6 +40,7 @@ COLUMNS = {
 }
 CONSENSUS = "consensus"
 RIVALS = ("integrated-gradients", "deeplift-shap", "ism")
+PRIZE = ["lrp@gamma", "lrp@gamma-all", *RIVALS, "pruned-0.15:deeplift-shap", CONSENSUS]
 PAIRS = (
     *(f"{CONSENSUS}>{name}" for name in ("lrp@gamma", "lrp@gamma-all", *RIVALS)),
     *(f"{CONSENSUS}>agreement:{name}" for name in RIVALS[:2]),
@@ -83,6 +84,7 @@ def sweep_over_p(out: Path, runs: list[CellRun], jobs: int) -> Path:
         n_explain=100,
         sanity=False,
     )
+    out.mkdir(parents=True, exist_ok=True)
     for run in chosen.values():
         # The networks are trained already, and the data simulated.
         for source in (run.folder / "model", run.data_folder):
@@ -90,7 +92,7 @@ def sweep_over_p(out: Path, runs: list[CellRun], jobs: int) -> Path:
             if not target.exists():
                 shutil.copytree(source, target.with_suffix(".part"), dirs_exist_ok=True)
                 target.with_suffix(".part").rename(target)
-    plan.save(out / "plan.json")
+    plan.save(out / "plan.json")  # or the folder would pass for something else
     benchmark(out=out, plan=plan, jobs=jobs)
     return out / "summary.csv"
 
@@ -128,6 +130,41 @@ def selected_tables(out: Path, methods: list[str]) -> str:
                 cells = ["" if np.isnan(row[c]) else f"{row[c]:.3f}" for c in COLUMNS]
                 lines.append(f"| `{name}` | " + " | ".join(cells) + " |")
         lines.append("")
+    return "\n".join(lines)
+
+
+def prize_table(out: Path, methods: list[str]) -> str:
+    """Write RMA / AP / weakest share (of it by chance) of some methods, a row for each data set and network."""
+    summary = pd.read_csv(out / "summary.csv")
+    lines = ["| | " + " | ".join(methods) + " |", "|" + " --- |" * (len(methods) + 1)]
+    for (dataset, architecture), part in summary.groupby(["dataset", "architecture"], sort=False):
+        wide = part.pivot_table(index="method", columns="metric", values="mean", sort=False)
+        cells = []
+        for name in methods:
+            rma, ap, weakest, chance = wide.loc[
+                name, ["rma", "average_precision", "weakest_share", "weakest_chance"]
+            ]
+            cells.append(f"{rma:.3f} / {ap:.3f} / {weakest:.3f} ({chance:.3f})")
+        seeds = part["seeds"].max()
+        lines.append(f"| {dataset}, {architecture} ({seeds}) | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def goal_table(out: Path) -> str:
+    """Write the consensus less each rival in RMA and AP, and less LRP in the weakest share, with intervals."""
+    table = pd.read_csv(out / "comparisons.csv")
+    table = table[table["method"] == CONSENSUS]
+    asked = [(rival, metric) for metric in ("rma", "average_precision") for rival in RIVALS]
+    asked.append(("lrp@gamma", "weakest_share"))
+    heads = [f"{COMPARED[metric]} - {reference}" for reference, metric in asked]
+    lines = ["| | " + " | ".join(heads) + " |", "|" + " --- |" * (len(heads) + 1)]
+    for (dataset, architecture), part in table.groupby(["dataset", "architecture"], sort=False):
+        rows = part.set_index(["reference", "metric"])
+        cells = [
+            f"{r['difference']:+.3f} [{r['low']:+.3f}, {r['high']:+.3f}]"
+            for r in (rows.loc[key] for key in asked)
+        ]
+        lines.append(f"| {dataset}, {architecture} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
@@ -251,7 +288,14 @@ def main() -> None:
         shutil.copy(out / folder / "figures" / f"{name}.png", out)
     pairs = given.pairs.split(",") if given.pairs else PAIRS
     shown = given.methods.split(",") if given.methods else list(runs[0].plan.methods)
-    text = selected_tables(out, shown) + "\n" + selected_comparisons(out, [pair.split(">") for pair in pairs])
+    first = [prize_table(out, PRIZE), goal_table(out)]
+    text = (
+        "\n\n".join(first)
+        + "\n\n"
+        + selected_tables(out, shown)
+        + "\n"
+        + selected_comparisons(out, [pair.split(">") for pair in pairs])
+    )
     (out / "tables.md").write_text(text + "\n")
 
 

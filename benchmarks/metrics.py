@@ -44,8 +44,8 @@ UNIT = "genoplrp"
 N_FILLS = 4
 # network -> (length, sequences, sequences if quick, its parameters)
 NETWORKS: dict[str, tuple[int, int, int, dict[str, Any]]] = {
-    "koo": (200, 64, 32, {}),
-    "bpnet": (1000, 8, 2, {"layers": 8}),
+    "koo": (200, 64, 16, {}),
+    "bpnet": (1000, 8, 1, {"layers": 8}),
 }
 
 
@@ -62,7 +62,7 @@ def main() -> None:
     if given.memory_of:
         print_peak(_curves("koo", given.memory_of)[UNIT])
         return
-    rounds, seconds = (5, 6) if given.quick else (15, 60)
+    rounds, seconds = (5, 4) if given.quick else (15, 60)
     rows, results = [], {}
     cases = _metrics(given.sequences, given.length)
     cases |= {f"deletion curves, {name}": _checked(name, given.quick) for name in NETWORKS}
@@ -73,7 +73,10 @@ def main() -> None:
             {"what": name, "with": t.name, "ms": f"{1e3 * t.seconds:.2f}", f"to {UNIT}": describe(t)}
             for t in timings
         ]
-    memory = {n: peak_memory("benchmarks.metrics", ["--memory-of", str(n)]) for n in (64, 256)}
+    memory = {
+        n: peak_memory("benchmarks.metrics", ["--memory-of", str(n)])
+        for n in ((32, 128) if given.quick else (64, 256))
+    }
     print(table(rows, list(rows[0])))
     print(
         "\nPeak memory of deletion curves, koo: " + ", ".join(f"{n}: {m:.0f} MiB" for n, m in memory.items())
