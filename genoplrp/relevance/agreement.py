@@ -8,7 +8,7 @@ References
 ----------
 James and Stein 1961, *Estimation with quadratic loss* (shrinkage by the ratio of error to signal), in the positive-part
 form of Baranchik 1964. That one number is estimated for each base, from few maps, is ours, and so is the fourth power:
-docs/results.md has what each contributes.
+docs/results/ideas.md has what each contributes.
 """
 
 from __future__ import annotations

@@ -202,7 +202,7 @@ def consensus(
     Smilkov et al., arXiv 1706.03825 (averaging over copies); James and Stein 1961 (shrinkage); Montavon et al. 2017,
     Pattern Recognition 65 (the box rule); Shrikumar, Greenside and Kundaje 2017, ICML (DeepLIFT); Yanez Sarmiento et
     al. 2024 (pruning). That they share the same few passes is ours; what each contributes is measured in
-    docs/results.md.
+    docs/results/ideas.md.
 
     Examples
     --------
