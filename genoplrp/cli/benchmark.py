@@ -41,6 +41,11 @@ import click
 @click.option(
     "--epochs", type=click.IntRange(1), help="Most epochs of training.  [default: the trainer's; bpnet 8]"
 )
+@click.option(
+    "--least-auroc",
+    type=click.FloatRange(0, 1),
+    help="Networks below it on the test part have not learnt and are not explained.  [default: 0.8]",
+)
 @click.option("--task", help="Task to explain, by name or number.  [default: the first]")
 @click.option("--seed", type=int, help="Seed of the data sets.  [default: 0]")
 @click.option("--jobs", "-j", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
@@ -58,6 +63,7 @@ def command(
     n_explain: int | None,
     random_labels: bool,
     epochs: int | None,
+    least_auroc: float | None,
     task: str | None,
     seed: int | None,
     jobs: int,
@@ -81,6 +87,7 @@ def command(
         "n_sequences": n_sequences,
         "n_explain": n_explain,
         "epochs": epochs,
+        "least_auroc": least_auroc,
         "data_seed": seed,
         "task": int(task) if task is not None and task.isdigit() else task,
         "methods": method or None,

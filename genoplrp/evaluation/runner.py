@@ -98,7 +98,7 @@ def benchmark(
         found = ", ".join(f"{cell.cell.folder} {cell.auroc():.3f}" for cell in cells)
         raise InputError(
             f"no network has learnt its task (test AUROC below {plan.least_auroc:g}: {found}); train on more sequences "
-            "or for more epochs, or lower least_auroc"
+            "or for more epochs, or lower least_auroc (--least-auroc)"
         )
     return write_report(plan, learnt, folder, figures=figures, left_out=[c for c in cells if c not in learnt])
 

@@ -52,7 +52,7 @@ def test_a_data_set_on_disk_is_taken_by_its_folder(tmp_path, capsys):
     run("simulate", "koo2021_fixed", "-n", "300", "--out", tmp_path / "mine")
     code = run(
         "benchmark", "--dataset", tmp_path / "mine", "-a", "koo", "--seeds", 1, "--epochs", 1,
-        "-m", "random", "--n-explain", 5, "--out", tmp_path / "run",
+        "-m", "random", "--n-explain", 5, "--least-auroc", 0, "--out", tmp_path / "run",
     )  # fmt: skip
     plan = json.loads((tmp_path / "run" / "plan.json").read_text())
     assert plan["datasets"] == ["mine"]
