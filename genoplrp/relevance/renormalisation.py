@@ -41,15 +41,22 @@ def renormalise_columns(layer: Layer, g: Tensor, kept: Tensor, *, whole: bool) -
         relevance.
     """
     terms = []
-    for part, h in signals_of(layer, g):
+    # Taken off the lists one by one: nothing is kept alive that is sent back already.
+    signals = list(signals_of(layer, g))
+    while signals:
+        part, h = signals.pop(0)
         if whole:
             ratio = part_sum(layer, part, layer.x) / stabilize(part_sum(layer, part, kept), 1e-6)
             terms.append(
                 _transpose_part(layer, h * ratio, layer.weights(part.positive), layer.weights(part.negative))
             )
             continue
-        for weights, signal in _by_sides(layer, part, h, kept):
+        sides = _by_sides(layer, part, h, kept)
+        del h
+        while sides:
+            weights, signal = sides.pop(0)
             terms.append(_transpose_part(layer, signal, *weights))
+            del signal
             if len(terms) > 2:
                 terms[-2:] = [terms[-2].add_(terms[-1])]
     if not terms:
