@@ -25,6 +25,8 @@ from genoplrp.evaluation.plan import full_plan, quick_plan, sweep_methods
 from genoplrp.evaluation.runner import benchmark
 from genoplrp.formats.table import write_csv
 
+#: Defaults are chosen on these, and confirmed on those.
+CHOSEN_ON, CONFIRMED_ON = ("koo2021_fixed", "tal_gata"), ("spacing", "and")
 SWEPT = "koo2021_fixed"
 SPLICE_SEEDS = 3
 COLUMNS = {
@@ -168,6 +170,29 @@ def goal_table(out: Path) -> str:
     return "\n".join(lines)
 
 
+def defaults_table(out: Path) -> str:
+    """Write what the defaults of one pass are chosen by, on some data sets, and how it is on the others."""
+    summary = pd.read_csv(out / "summary.csv")
+    wide = summary.pivot_table(
+        index="method", columns=["metric", "dataset", "architecture"], values="mean", sort=False
+    )
+    names = [name for name in wide.index if name.startswith(("lrp@", "plrp-"))]
+    quality = (wide["rma"] + wide["average_precision"]) / 2
+    weakest = wide["weakest_share"] - wide["weakest_share"].loc["lrp@gamma"]
+    lines = [
+        "| method | "
+        + " | ".join(f"{of}: (RMA + AP) / 2 | weakest - LRP" for of in ("chosen on", "confirmed on")),
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name in sorted(names, key=lambda name: -quality.loc[name, list(CHOSEN_ON)].mean()):
+        cells = [
+            f"{quality.loc[name, list(data)].mean():.3f} | {weakest.loc[name, list(data)].mean():+.3f}"
+            for data in (CHOSEN_ON, CONFIRMED_ON)
+        ]
+        lines.append(f"| `{name}` | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def selected_comparisons(out: Path, pairs: list[list[str]]) -> str:
     """Write the chosen paired differences as Markdown; in bold what stays clear of 0 after Holm's correction."""
     table = pd.read_csv(out / "comparisons.csv")
@@ -288,7 +313,7 @@ def main() -> None:
         shutil.copy(out / folder / "figures" / f"{name}.png", out)
     pairs = given.pairs.split(",") if given.pairs else PAIRS
     shown = given.methods.split(",") if given.methods else list(runs[0].plan.methods)
-    first = [prize_table(out, PRIZE), goal_table(out)]
+    first = [prize_table(out, PRIZE), goal_table(out), defaults_table(out)]
     text = (
         "\n\n".join(first)
         + "\n\n"
