@@ -61,7 +61,7 @@ def main() -> None:
     for name in names:
         methods = list(METHODS)
         if given.ours:
-            methods = [name for name in METHODS if name == UNIT or ("LRP" in name and "captum" not in name)]
+            methods = [name for name in METHODS if name == UNIT or not name.startswith(PEERS)]
         if given.quick:
             methods = [method for method in methods if method in QUICK[name]]
         seconds = 4 if given.quick else 90
@@ -214,6 +214,7 @@ GOALS = {
     "PLRP-M, epsilon, p = 0.25": (1.6, 2.0),
     "PLRP-M, gamma, p = 0.25": (1.6, 2.0),
 }
+PEERS = ("captum", "zennit", "integrated gradients", "DeepLIFT")
 SWEEP_GOAL = 10.0
 MEMORY_IF_QUICK = {UNIT, ONE_PASS}
 

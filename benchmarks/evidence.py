@@ -40,6 +40,13 @@ COLUMNS = {
     "deletion": "deletion",
     "max_sensitivity": "max-sens.",
 }
+TABLES_HEAD = """# All scores
+
+Written by `python -m benchmarks.evidence`. Means over sequences and training seeds (number in brackets); intervals are
+95 % bootstrap intervals over seeds and sequences, paired by sequence; triples are RMA, AP and the weakest share (and
+what of it is chance). What is measured, and on what: [Results](../results.md).
+
+"""
 CONSENSUS = "consensus"
 RIVALS = ("integrated-gradients", "deeplift-shap", "ism")
 PRIZE = ["lrp@gamma", "lrp@gamma-all", *RIVALS, "pruned-0.15:deeplift-shap", CONSENSUS]
@@ -307,21 +314,24 @@ def main() -> None:
         if not (out / f"{name}.csv").exists():
             write_csv(make(arguments[name]), out / f"{name}.csv")
     for name in ("summary", "comparisons", "agreement", "sanity", "timing", "models"):
-        shutil.copy(out / "full" / f"{name}.csv", out)
-    shutil.copy(sweep, out / "sweep.csv")
+        table = pd.read_csv(out / "full" / f"{name}.csv")
+        if name == "sanity":  # of single sequences there
+            keys = ["dataset", "architecture", "method", "layers", "layer"]
+            table = table.groupby(keys, sort=False).mean(numeric_only=True).drop(columns="seed").reset_index()
+        write_csv(table.round(5), out / f"{name}.csv", overwrite=True)
+    write_csv(pd.read_csv(sweep).round(5), out / "sweep.csv", overwrite=True)
     for folder, name in (("full", "methods"), ("full", "cost"), ("sweep", "sweep")):
         shutil.copy(out / folder / "figures" / f"{name}.png", out)
     pairs = given.pairs.split(",") if given.pairs else PAIRS
     shown = given.methods.split(",") if given.methods else list(runs[0].plan.methods)
-    first = [prize_table(out, PRIZE), goal_table(out), defaults_table(out)]
-    text = (
-        "\n\n".join(first)
-        + "\n\n"
-        + selected_tables(out, shown)
-        + "\n"
-        + selected_comparisons(out, [pair.split(">") for pair in pairs])
-    )
-    (out / "tables.md").write_text(text + "\n")
+    sections = {
+        "The consensus beside its rivals": prize_table(out, PRIZE) + "\n\n" + goal_table(out),
+        "One pass: what the defaults are chosen by": defaults_table(out),
+        "All methods": selected_tables(out, shown),
+        "Paired differences": selected_comparisons(out, [pair.split(">") for pair in pairs]),
+    }
+    text = "\n\n".join(f"## {title}\n\n{body.rstrip()}" for title, body in sections.items())
+    (out / "tables.md").write_text(TABLES_HEAD + text + "\n")
 
 
 if __name__ == "__main__":

@@ -219,7 +219,7 @@ def explain_with(name: str, job: Job, *, known: dict[str, Maps] | None = None) -
 
 
 def output_function(
-    model: nn.Module, target: int = 0, *, batch_size: int = 256
+    model: nn.Module, target: int = 0, *, batch_size: int = 64
 ) -> Callable[[np.ndarray], np.ndarray]:
     """Make the callable that faithfulness asks: one output of a network, arrays in and out.
 
@@ -230,7 +230,7 @@ def output_function(
     target : int
         Which of the T outputs.
     batch_size : int
-        Sequences at a time.
+        Sequences at a time. More are slower on a CPU: what layers hand on no longer fits its cache.
 
     Returns
     -------
