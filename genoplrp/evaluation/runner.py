@@ -5,7 +5,6 @@ The pieces live elsewhere: what is compared in `plan`, one trained network in `c
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -40,7 +39,8 @@ def benchmark(
     """Compare methods of explanation on networks trained on planted truth.
 
     An interrupted run goes on where it was when it is called again with the same folder; a method, a seed or a data
-    set that is added costs only itself. The same plan gives the same scores, but for the timings.
+    set that is added costs only itself. The same plan gives the same scores (but for the timings) on as many threads;
+    in several processes each network has one.
 
     Parameters
     ----------
@@ -175,8 +175,7 @@ def _run(cells: list[CellRun], plan: Plan, folder: Path, jobs: int, progress: bo
             return
         # Fresh interpreters: a forked process would share torch's thread pool.
         with ProcessPoolExecutor(min(jobs, len(waiting)), mp_context=get_context("spawn")) as pool:
-            threads = max(1, (os.cpu_count() or 1) // jobs)
-            work = {pool.submit(_run_cell, plan, run.cell, folder, threads): run for run in waiting}
+            work = {pool.submit(_run_cell, plan, run.cell, folder): run for run in waiting}
             sizes = {future: len(run.missing()) for future, run in work.items()}
             try:
                 for future in as_completed(work):
@@ -188,9 +187,9 @@ def _run(cells: list[CellRun], plan: Plan, folder: Path, jobs: int, progress: bo
                 raise
 
 
-def _run_cell(plan: Plan, cell: Cell, folder: Path, threads: int) -> None:
-    """Do one cell in a process of its own, whose threads are its own too."""
+def _run_cell(plan: Plan, cell: Cell, folder: Path) -> None:
+    """Do one cell in a process of its own, on one thread: on several, sums and so networks come out otherwise."""
     import torch
 
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1)
     CellRun(plan, cell, folder).run()
