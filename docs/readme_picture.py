@@ -30,10 +30,11 @@ def main() -> None:
         {
             "LRP": gp.lrp(fit.model, one, target=task)[0],
             "PLRP, p = 0.15": gp.plrp(fit.model, one, target=task, p=0.15)[0],
+            "consensus": gp.consensus(fit.model, one, target=task).relevance[0],
         },
         sites[sites["sequence"] == chosen],
         truth_height=test.information(task)[chosen],
-        figure=plt.figure(figsize=(13, 3.6)),
+        figure=plt.figure(figsize=(13, 4.6)),
     )
     path = Path(__file__).parent / "img" / "logo.png"
     plotting.save_figure(plt.gcf(), path, dpi=140, overwrite=True)
