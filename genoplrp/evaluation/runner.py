@@ -172,6 +172,8 @@ def _run(cells: list[CellRun], plan: Plan, folder: Path, jobs: int, progress: bo
                 if not run.is_trained():
                     bar.set_postfix_str(f"{run.cell.folder} training")
                 run.run(after_each=lambda name, cell=run.cell: done(name, cell))  # type: ignore[misc]
+                if not run.has_learnt():
+                    bar.update(len(plan.methods))
             return
         # Fresh interpreters: a forked process would share torch's thread pool.
         with ProcessPoolExecutor(min(jobs, len(waiting)), mp_context=get_context("spawn")) as pool:
