@@ -25,6 +25,7 @@ PAPER_P = 0.25
 """The paper's share for DNA."""
 SHOWN = ["gini", "rma", "rma_absolute", "rra", "average_precision", "auroc"]
 LOGOS = 3
+CONSENSUS = "consensus"
 # Motifs stand on both strands and anywhere: seeing each sequence so teaches as much as many more sequences would.
 AUGMENTATION: dict[str, Any] = {"reverse_complement": True, "max_shift": 8}
 
@@ -66,7 +67,7 @@ def quickstart(
     progress: bool = True,
     log: Log = print,
 ) -> QuickstartResult:
-    """Simulate a benchmark, train a network, explain it with LRP and PLRP, score both against the truth, draw logos.
+    """Simulate a benchmark, train a network, explain it (LRP, PLRP, consensus), score that against the truth, draw.
 
     Parameters
     ----------
@@ -109,6 +110,7 @@ def quickstart(
         "LRP": None,
         f"PLRP-lambda p={p:g}": Pruning(p),
         f"PLRP-M p={p:g}": Pruning(p, method="M"),
+        CONSENSUS: None,
     }
     settings = {"preset": preset, "n": n, "architecture": architecture, "seed": seed, "epochs": epochs}
     with result_folder(out, settings, log) as folder:
@@ -158,14 +160,18 @@ def _explain(
     files = {}
     (folder / "relevance").mkdir(exist_ok=True)
     for name, pruning in methods.items():
+        settings: dict[str, Any] = {"rules": None, "consensus": True} if name == CONSENSUS else {}
         file, explanation = explain_dataset(
-            fit, data, rows, pruning=pruning, device=device, progress=progress
+            fit, data, rows, pruning=pruning, device=device, progress=progress, **settings
         )
         file.save(folder / "relevance" / f"{_slug(name)}.npz", overwrite=True)
+        files[name] = file
+        if name == CONSENSUS:
+            log(f"     {name}: {explanation.notes[-1]}")
+            continue
         verdict = "conserved" if explanation.check().holds else "NOT conserved"
         kept = explanation.layers.groupby("layer", sort=False)["kept_fraction"].mean()
         log(f"     {name}: {verdict}; neurons kept: " + ", ".join(f"{k} {v:.0%}" for k, v in kept.items()))
-        files[name] = file
     return files
 
 
@@ -206,7 +212,7 @@ def _draw(files: dict[str, AttributionFile], data: Dataset, fit: TrainedModel, f
         instances = data.instances_of(0)
         axes = plot_comparison(
             data.subset([row]).one_hot()[0],
-            {name: files[name].relevance[i] for name in names[:2]},
+            {name: files[name].relevance[i] for name in (*names[:2], CONSENSUS)},
             instances[instances["sequence"] == row],
         )
         figure = axes[0].figure
@@ -227,7 +233,8 @@ relevance/       One file a method (.npz): relevance (N, 4, L) of the positive t
 scores.csv       Every score of every explained sequence; gini: sparsity; rma: share of positive relevance in the
                  planted motifs; rra: share of the top-ranked positions in them; average_precision, auroc: ranking.
 summary.csv      The means over sequences and their standard errors (_se).
-figures/         Three sequences: the planted motifs, LRP, PLRP at p = {p:g} (PNG and SVG).
+figures/         Three sequences: the planted motifs, LRP, PLRP at p = {p:g}, and what twelve views agree on
+                 (consensus; PNG and SVG).
 
 The model on held-out test sequences:
 {figures}

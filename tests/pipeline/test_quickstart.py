@@ -42,7 +42,7 @@ def test_the_summary_holds_the_means_of_the_scores(finished):
     scores = pd.read_csv(finished.out / "scores.csv")
     means = scores.groupby("method", sort=False)["rma"].mean()
     np.testing.assert_allclose(finished.scores["rma"], means)
-    assert list(means.index) == ["LRP", "PLRP-lambda p=0.25", "PLRP-M p=0.25"]
+    assert list(means.index) == ["LRP", "PLRP-lambda p=0.25", "PLRP-M p=0.25", "consensus"]
 
 
 def test_a_folder_that_exists_is_left_alone(finished):
