@@ -12,21 +12,44 @@ stopped.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import nn
 
 from benchmarks.timing import machine, parser, save, table
 from genoplrp.evaluation import average_precision, relevance_mass_accuracy, score_recovery
 from genoplrp.relevance import Explainer, Pruning
 from genoplrp.synthetic import Dataset, simulate
-from genoplrp.training import TrainedModel, train
+from genoplrp.training import TrainedModel, build_architecture, train
+from genoplrp.training.networks import Koo
 
 N_SEQUENCES = 20_000
 N_EXPLAIN = 300
 COLUMNS = ("choice", "networks", "AUROC", "epochs", "RMA", "AP", "weakest", "auto: RMA", "auto: AP")
+
+
+def without_dense_norm(seed: int) -> nn.Module:
+    """Make the koo network without the batch normalisation behind its dense layer."""
+    torch.manual_seed(seed)
+    network = build_architecture("koo", length=200, n_tasks=1)
+    network.norm3 = nn.Identity()
+    return network
+
+
+def with_torch_weights(seed: int) -> nn.Module:
+    """Make the koo network with the initial weights that PyTorch's layers give themselves."""
+    torch.manual_seed(seed)
+    return Koo(200, 1)
+
+
+def as_prototypes(seed: int) -> nn.Module:
+    """Make it with PyTorch's initial weights and without the normalisation behind the dense layer."""
+    network = with_torch_weights(seed)
+    network.norm3 = nn.Identity()
+    return network
 
 
 class Choice(NamedTuple):
@@ -34,6 +57,7 @@ class Choice(NamedTuple):
 
     options: Mapping[str, Any] = {}
     preset: str = "koo2021_fixed"
+    network: str | Callable[[int], nn.Module] = "koo"
 
 
 CHOICES: dict[str, Choice] = {
@@ -46,6 +70,9 @@ CHOICES: dict[str, Choice] = {
     "both strands": Choice({"reverse_complement": True}),
     "lr 0.001, no label smoothing, 6 epochs": Choice({"lr": 1e-3, "label_smoothing": 0.0, "epochs": 6}),
     "koo2021 as published": Choice({}, "koo2021"),
+    "no norm behind the dense layer": Choice(network=without_dense_norm),
+    "PyTorch's initial weights": Choice(network=with_torch_weights),
+    "PyTorch's initial weights, no norm behind the dense layer": Choice(network=as_prototypes),
 }
 
 
@@ -65,7 +92,7 @@ def main() -> None:
                 continue
             choice = CHOICES[name]
             data = simulate(choice.preset, n, seed=0)
-            fit = train(data, "koo", seed, bootstrap=0, **{**choice.options, **most})
+            fit = train(data, choice.network, seed, bootstrap=0, **{**choice.options, **most})
             of_choice[str(seed)] = scores_of(fit, data)
             print(f"{name}, seed {seed}: {of_choice[str(seed)]}", flush=True)
             save(given.out, {"machine": machine(), "choices": found})
