@@ -33,8 +33,7 @@ COLUMNS = ("choice", "networks", "AUROC", "epochs", "RMA", "AP", "weakest", "aut
 
 def without_dense_norm(seed: int) -> nn.Module:
     """Make the koo network without the batch normalisation behind its dense layer."""
-    torch.manual_seed(seed)
-    network = build_architecture("koo", length=200, n_tasks=1)
+    network = build_architecture("koo", length=200, n_tasks=1, seed=seed)
     network.norm3 = nn.Identity()
     return network
 
