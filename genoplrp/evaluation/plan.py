@@ -30,7 +30,7 @@ FIXED = (
 AVERAGES = ("views", "agreement")
 #: What takes a hundred passes and more for one sequence.
 SLOW = ("ism", *(f"{of}:{name}" for of in AVERAGES for name in ("integrated-gradients", "deeplift-shap")))
-#: Enough for a test AUROC of .99 on the presets but `and`; the other architectures stop early by themselves.
+#: Enough for a test AUROC of .99 on the full plan's data sets but `and`; other architectures stop early by themselves.
 EPOCHS = {"bpnet": 8}
 
 
