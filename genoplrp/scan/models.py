@@ -18,8 +18,8 @@ from genoplrp.errors import CheckpointError, InputError
 from genoplrp.scan.archives import open_archive
 
 _WAYS = (
-    "name a checkpoint folder of `genoplrp train`, a torch.export archive (.pt2), or module:callable or "
-    "file.py:callable that returns the nn.Module, with its weights as --state-dict"
+    "name a checkpoint folder of `genoplrp train`, a torch.export archive (.pt2), a Keras file (.keras, .h5), or "
+    "module:callable or file.py:callable that returns the nn.Module, with its weights as --state-dict"
 )
 
 
@@ -38,6 +38,8 @@ class LoadedModel(NamedTuple):
         Length of the sequences it was trained on, in bp, where that is known.
     tasks : tuple of str or None
         Names of its outputs, where they are known.
+    outputs : tuple of str or None
+        Names of the tensors that it returns, in order, where it returns several with names (a Keras file).
     """
 
     model: nn.Module
@@ -45,24 +47,32 @@ class LoadedModel(NamedTuple):
     fingerprint: str
     length: int | None = None
     tasks: tuple[str, ...] | None = None
+    outputs: tuple[str, ...] | None = None
 
 
 def load_any_model(
-    source: str | Path, *, state_dict: str | Path | None = None, trust_pickle: bool = False
+    source: str | Path,
+    *,
+    state_dict: str | Path | None = None,
+    trust_pickle: bool = False,
+    keras_objects: str | Path | None = None,
 ) -> LoadedModel:
     """Load a model from whatever a user has.
 
     Parameters
     ----------
     source : str or Path
-        A checkpoint folder of this package; a ``torch.export`` archive (.pt2); ``module:callable`` or
-        ``file.py:callable`` that returns a `torch.nn.Module` (that code runs); or, with `trust_pickle`, a file with a
-        pickled module.
+        A checkpoint folder of this package; a ``torch.export`` archive (.pt2); a Keras file (.keras, .h5);
+        ``module:callable`` or ``file.py:callable`` that returns a `torch.nn.Module` (that code runs); or, with
+        `trust_pickle`, a file with a pickled module.
     state_dict : path, optional
         Weights for ``...:callable``: safetensors, a state dict of ``torch.save`` (read with ``weights_only``), or a
         ``torch.export`` archive (.pt2), whose weights are taken.
     trust_pickle : bool
-        Allow unpickling a module. A pickle can run anything: only for files of people you trust.
+        Allow unpickling a module, or running the code of a Keras file's Lambda layers. Either can run anything: only
+        for files of people you trust.
+    keras_objects : path, optional
+        Custom layers of a Keras file: a Python file or module, see `load_keras`.
 
     Returns
     -------
@@ -79,13 +89,19 @@ def load_any_model(
     """
     text = str(source)
     path = Path(text)
-    if path.is_dir():
+    if path.is_dir() and not is_keras(path):
         return _checkpoint(path, state_dict)
     if path.suffix == ".pt2" and path.is_file():
         if state_dict is not None:
             raise InputError(f"{path} is an archive and brings its own weights: leave --state-dict out")
         archive, length = open_archive(path)
         return LoadedModel(archive, text, fingerprint(archive), length)
+    if is_keras(path):
+        if state_dict is not None:
+            raise InputError(f"{path} is a Keras file and brings its own weights: leave --state-dict out")
+        return _keras(path, keras_objects, trust_pickle)
+    if keras_objects is not None:
+        raise InputError(f"--keras-objects is for Keras files (.keras, .h5); {text} is none")
     if path.is_file():
         model = _pickled(path, trust_pickle)
     elif ":" in text:
@@ -103,6 +119,8 @@ def fingerprint(model: nn.Module) -> str:
     digest = hashlib.sha256(type(model).__qualname__.encode())
     if isinstance(model, fx.GraphModule):  # all of them have one class
         digest.update(model.code.encode())
+    if is_keras_model(model):  # so have these
+        digest.update(str(model.to_json()).encode())
     for name, value in sorted(model.state_dict().items()):
         digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
         digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
@@ -183,6 +201,24 @@ def _checkpoint(path: Path, state_dict: str | Path | None) -> LoadedModel:
         raise InputError(f"{path} is a checkpoint and brings its own weights: leave --state-dict out")
     fit = load_model(path)
     return LoadedModel(fit.model, str(path), fingerprint(fit.model), fit.length, tuple(fit.tasks))
+
+
+def _keras(path: Path, objects: str | Path | None, trust: bool) -> LoadedModel:
+    model = load_keras(path, objects, trust_lambda=trust)
+    shapes = [tuple(t.shape) for t in model.inputs]
+    named = tuple(model.output_names) if len(model.outputs) > 1 else None
+    return LoadedModel(model, str(path), fingerprint(model), sequence_length(shapes[0]), outputs=named)
+
+
+def module_of(name: str) -> Any:
+    """Import a module by its dotted name, or from a file, ``file.py``.
+
+    Raises
+    ------
+    InputError
+        If it cannot be loaded.
+    """
+    return _from_file(Path(name)) if name.endswith(".py") else _imported(name, name)
 
 
 def _called(text: str) -> nn.Module:
