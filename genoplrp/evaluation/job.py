@@ -24,7 +24,8 @@ class Job:
     Attributes
     ----------
     model : torch.nn.Module
-        From (n, 4, L) to (n, T) outputs, in evaluation mode.
+        From (n, 4, L) to (n, T) outputs, in evaluation mode; one that takes other axes is put behind
+        `genoplrp.adapt_model`.
     X : numpy.ndarray, shape (N, 4, L)
         One-hot sequences, float32.
     target : int
@@ -43,6 +44,14 @@ class Job:
     seed: int = 0
     motifs: tuple[Any, ...] = ()
     batch_size: int = 64
+
+    def __post_init__(self) -> None:
+        import torch
+
+        from genoplrp.relevance import adapt_model
+
+        taken = adapt_model(self.model, X=torch.as_tensor(np.asarray(self.X[:1], dtype=np.float32)))
+        object.__setattr__(self, "model", taken)
 
 
 @dataclass(frozen=True)

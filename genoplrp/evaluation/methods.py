@@ -246,9 +246,14 @@ def output_function(
     """
     import torch
 
+    from genoplrp.relevance import adapt_model
+
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
 
     def predict(X: np.ndarray) -> np.ndarray:
+        nonlocal model
+        first = torch.as_tensor(X[:1], dtype=torch.float32, device=device)
+        model = adapt_model(model, X=first)
         modes = {module: module.training for module in model.modules()}
         if any(modes.values()):
             model.eval()

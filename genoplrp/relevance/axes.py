@@ -16,8 +16,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from genoplrp.errors import InputError
-from genoplrp.relevance.guards import evaluation_mode
+from genoplrp.errors import GenoplrpError, InputError
+from genoplrp.relevance.tracing.guards import evaluation_mode
 
 LAYOUTS = {
     "NCL": "(N, 4, L)",
@@ -116,7 +116,8 @@ def adapt_model(
     if layout is None:
         layout = keras_layout(model) if keras else None
     if layout is None and X is not None and X.dim() == 3 and X.shape[1] == 4 and len(X):
-        layout = recognised(model, X)
+        like = next((t for t in (*model.parameters(), *model.buffers()) if t.is_floating_point()), X)
+        layout = recognised(model, X.to(like))
     if layout is None or (layout == "NCL" and not keras):
         return model
     return Adapted(model, layout)
@@ -131,7 +132,7 @@ def arrange(x: Float[Tensor, "n 4 length"], layout: str) -> Tensor:
     return x.unsqueeze(layout.index("1")) if "1" in layout else x
 
 
-# -- finding out --------------------------------------------------------------------------------------------------------
+# -- finding out ---
 
 
 def recognised(model: nn.Module, X: Float[Tensor, "n 4 length"], args: Sequence[Tensor] = ()) -> str:
@@ -148,8 +149,12 @@ def recognised(model: nn.Module, X: Float[Tensor, "n 4 length"], args: Sequence[
         if _reaches_a_layer(model, x, rows):
             return "NCL"
         fits = [name for name in LAYOUTS if _reaches_a_layer(model, arrange(x, name), rows)]
-        if len(fits) > 1:  # a first layer that looks at the last axis alone, say: does the rest of the model fit?
-            outputs = {name: _output(model, arrange(x[:2], name), tuple(a[:2] for a in rows)) for name in fits}
+        if (
+            len(fits) > 1
+        ):  # a first layer that looks at the last axis alone, say: does the rest of the model fit?
+            outputs = {
+                name: _output(model, arrange(x[:2], name), tuple(a[:2] for a in rows)) for name in fits
+            }
             fits = [name for name in fits if outputs[name] is not None]
             if len(fits) > 1 and _all_same([outputs[name] for name in fits]):
                 fits = fits[:1]
@@ -160,6 +165,12 @@ def recognised(model: nn.Module, X: Float[Tensor, "n 4 length"], args: Sequence[
             "(--layout on the command line)"
         )
     return fits[0] if fits else "NCL"
+
+
+def may_be_of_shape(error: Exception) -> bool:
+    """Return whether an error of a model's forward pass may say that it takes another order of axes."""
+    kinds = (RuntimeError, ValueError, TypeError, AssertionError, LookupError)
+    return isinstance(error, kinds) and not isinstance(error, GenoplrpError)
 
 
 class _Reached(BaseException):
@@ -173,7 +184,9 @@ class _UpToFirstLayer(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        if getattr(func, "__name__", "") in _LAYERS and any(_TRIED in t.shape for t in _tensors((args, kwargs))):
+        if getattr(func, "__name__", "") in _LAYERS and any(
+            _TRIED in t.shape for t in _tensors((args, kwargs))
+        ):
             func(*_on_meta(args), **_on_meta(kwargs))
             raise _Reached
         return func(*args, **kwargs)
@@ -198,7 +211,9 @@ def _output(model: nn.Module, x: Tensor, args: tuple[Tensor, ...]) -> list[Tenso
 
 
 def _all_same(outputs: list[list[Tensor] | None]) -> bool:
-    flat = [None if out is None else [t.detach().reshape(len(t), -1) for t in out if t.dim()] for out in outputs]
+    flat = [
+        None if out is None else [t.detach().reshape(len(t), -1) for t in out if t.dim()] for out in outputs
+    ]
     first = flat[0]
     return first is not None and all(
         other is not None
@@ -228,7 +243,7 @@ def _on_meta(value: Any) -> Any:
     return value
 
 
-# -- Keras on the torch backend -----------------------------------------------------------------------------------------
+# -- Keras on the torch backend ---
 
 
 def is_keras_model(model: object) -> bool:
@@ -281,10 +296,10 @@ def shape_layout(shape: Sequence[int | None]) -> str | None:
     return fits[0] if fits else None
 
 
-def sequence_length(shape: Sequence[int | None]) -> int | None:
+def sequence_length(shape: Sequence[int | None], layout: str | None = None) -> int | None:
     """Return the length of the sequences of an input shape in bp, None where it is open or not of DNA."""
-    layout = shape_layout(shape)
-    return None if layout is None else shape[layout.index("L")]
+    layout = shape_layout(shape) if layout is None else layout
+    return None if layout is None or len(layout) != len(shape) else shape[layout.index("L")]
 
 
 def module_names(model: nn.Module) -> dict[nn.Module, str]:
@@ -322,7 +337,6 @@ def _keras_inputs(model: Any, x: Tensor, args: Sequence[Tensor], layout: str) ->
     given_inputs = []
     for i, kind in enumerate(kinds):
         value = x if i == place else next(rest)
-        given_inputs.append(arrange(value, layout if i == place else kind or "NCL"))
+        as_given = kind is None or value.dim() != 3 or value.shape[1] != 4
+        given_inputs.append(arrange(value, layout if i == place else "NCL" if as_given else str(kind)))
     return given_inputs
-
-

@@ -87,7 +87,7 @@ def import_keras() -> ModuleType:
         If it is not installed, too old, or imported already with another backend.
     """
     with _lock:
-        if "keras" not in sys.modules:
+        if sys.modules.get("keras") is None:
             before = os.environ.get("KERAS_BACKEND")
             os.environ["KERAS_BACKEND"] = "torch"
             try:
@@ -112,6 +112,11 @@ def import_keras() -> ModuleType:
             "Python and set KERAS_BACKEND=torch before anything imports Keras"
         )
     return keras
+
+
+def is_keras(path: Path) -> bool:
+    """Return whether a path names a Keras file, or a TensorFlow model that was saved as a folder."""
+    return path.suffix in KERAS_SUFFIXES or (path / "saved_model.pb").is_file()
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -180,12 +185,16 @@ def _hdf5_config(path: Path) -> str:
     try:
         import h5py
     except ImportError as error:
-        raise InputError(f"{path} is an HDF5 file, which needs h5py: pip install 'genoplrp[keras]'") from error
+        raise InputError(
+            f"{path} is an HDF5 file, which needs h5py: pip install 'genoplrp[keras]'"
+        ) from error
     try:
         with h5py.File(path, "r") as file:
             config = file.attrs.get("model_config")
             groups = set(file)
-            weights = "layer_names" in file.attrs or bool(groups & {"layers", "_layer_checkpoint_dependencies"})
+            weights = "layer_names" in file.attrs or bool(
+                groups & {"layers", "_layer_checkpoint_dependencies"}
+            )
     except (OSError, RuntimeError, KeyError) as error:
         raise CheckpointError(f"{path} cannot be read as HDF5: {error}") from error
     if config is not None:
@@ -196,7 +205,9 @@ def _hdf5_config(path: Path) -> str:
             "load_weights and save it with model.save('model.keras')"
         )
     held = ", ".join(sorted(groups)[:5]) or "nothing"
-    raise InputError(f"{path} is an HDF5 file, but no Keras model: it holds {held}, and no model configuration")
+    raise InputError(
+        f"{path} is an HDF5 file, but no Keras model: it holds {held}, and no model configuration"
+    )
 
 
 def _zip_config(path: Path) -> str:
@@ -214,9 +225,7 @@ def _zip_config(path: Path) -> str:
 
 
 @contextmanager
-def _safe_copy(
-    path: Path, config: dict[str, Any], given: dict[str, Any], trust: bool
-) -> Iterator[Path]:
+def _safe_copy(path: Path, config: dict[str, Any], given: dict[str, Any], trust: bool) -> Iterator[Path]:
     """Give the file itself, or a copy whose Lambda layers call the functions that were handed in for them.
 
     Raises
@@ -224,15 +233,17 @@ def _safe_copy(
     InputError
         If a Lambda layer carries code that is neither replaced nor trusted.
     """
-    lambdas = [layer for layer in _objects(config) if layer.get("class_name") == "Lambda" and _carries_code(layer)]
+    lambdas = [
+        layer for layer in _objects(config) if layer.get("class_name") == "Lambda" and _carries_code(layer)
+    ]
     others = [] if trust else [layer for layer in lambdas if _name(layer) not in given]
     if others or (not trust and not lambdas and _has_code(config)):
         names = ", ".join(repr(_name(layer)) for layer in others) or "a layer"
         raise InputError(
             f"{path} holds Python code of its own (Lambda: {names}), which would run here and can do anything; it also "
-            "runs only in the Python version it was saved in. Pass --trust-pickle (trust_lambda=True) only if you trust "
-            "whoever made the file; better: hand in a function under the layer's name by --keras-objects module.py "
-            "(objects={name: function})"
+            "runs only in the Python version it was saved in. Pass --trust-pickle (trust_lambda=True) only if you "
+            "trust whoever made the file; better: hand in a function under the layer's name by --keras-objects "
+            "module.py (objects={name: function})"
         )
     replaced = [layer for layer in lambdas if _name(layer) in given]
     if not replaced:
@@ -293,7 +304,9 @@ def _name(layer: dict[str, Any]) -> str:
 
 def _carries_code(layer: dict[str, Any]) -> bool:
     inner = layer.get("config")
-    return isinstance(inner, dict) and any(_is_code(inner.get(key)) for key in ("function", "output_shape", "mask"))
+    return isinstance(inner, dict) and any(
+        _is_code(inner.get(key)) for key in ("function", "output_shape", "mask")
+    )
 
 
 def _is_code(value: Any) -> bool:
@@ -309,7 +322,15 @@ def _has_code(config: dict[str, Any]) -> bool:
 
 # -- what Keras does not know -----------------------------------------------------------------------------------------
 
-_NO_LAYERS = {"function", "__lambda__", "__keras_tensor__", "__tensor__", "__numpy__", "__slice__", "__ellipsis__"}
+_NO_LAYERS = {
+    "function",
+    "__lambda__",
+    "__keras_tensor__",
+    "__tensor__",
+    "__numpy__",
+    "__slice__",
+    "__ellipsis__",
+}
 _KERAS_2_ONLY = {"TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer", "ClassMethod", "InstanceMethod"}
 
 
@@ -346,13 +367,21 @@ def _layers(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield layer
         yield from _layers(layer)
         wrapped = layer.get("config")
-        if isinstance(wrapped, dict) and isinstance(wrapped.get("layer"), dict) and "class_name" in wrapped["layer"]:
+        if (
+            isinstance(wrapped, dict)
+            and isinstance(wrapped.get("layer"), dict)
+            and "class_name" in wrapped["layer"]
+        ):
             yield wrapped["layer"]
 
 
 def _function_name(layer: dict[str, Any]) -> str:
     inner = layer.get("config")
-    return str(inner.get("function", layer["class_name"])) if isinstance(inner, dict) else str(layer["class_name"])
+    return (
+        str(inner.get("function", layer["class_name"]))
+        if isinstance(inner, dict)
+        else str(layer["class_name"])
+    )
 
 
 def _missing(path: Path, names: list[str]) -> str:
@@ -378,5 +407,3 @@ def _refused(path: Path, error: Exception) -> Exception:
 
 def _some(names: list[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-
-

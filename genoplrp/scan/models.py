@@ -15,7 +15,9 @@ import torch
 from torch import Tensor, fx, nn
 
 from genoplrp.errors import CheckpointError, InputError
+from genoplrp.relevance.axes import Adapted, adapt_model, is_keras_model, sequence_length
 from genoplrp.scan.archives import open_archive
+from genoplrp.scan.keras_files import is_keras, load_keras
 
 _WAYS = (
     "name a checkpoint folder of `genoplrp train`, a torch.export archive (.pt2), a Keras file (.keras, .h5), or "
@@ -56,6 +58,7 @@ def load_any_model(
     state_dict: str | Path | None = None,
     trust_pickle: bool = False,
     keras_objects: str | Path | None = None,
+    layout: str | None = None,
 ) -> LoadedModel:
     """Load a model from whatever a user has.
 
@@ -73,6 +76,8 @@ def load_any_model(
         for files of people you trust.
     keras_objects : path, optional
         Custom layers of a Keras file: a Python file or module, see `load_keras`.
+    layout : str, optional
+        The order of axes that the model takes, see `genoplrp.adapt_model`; by default found out.
 
     Returns
     -------
@@ -95,11 +100,11 @@ def load_any_model(
         if state_dict is not None:
             raise InputError(f"{path} is an archive and brings its own weights: leave --state-dict out")
         archive, length = open_archive(path)
-        return LoadedModel(archive, text, fingerprint(archive), length)
+        return LoadedModel(adapt_model(archive, layout), text, fingerprint(archive), length)
     if is_keras(path):
         if state_dict is not None:
             raise InputError(f"{path} is a Keras file and brings its own weights: leave --state-dict out")
-        return _keras(path, keras_objects, trust_pickle)
+        return _keras(path, keras_objects, trust_pickle, layout)
     if keras_objects is not None:
         raise InputError(f"--keras-objects is for Keras files (.keras, .h5); {text} is none")
     if path.is_file():
@@ -111,16 +116,18 @@ def load_any_model(
     if state_dict is not None:
         _fill(model, Path(state_dict))
     model.eval()
-    return LoadedModel(model, text, fingerprint(model))
+    return LoadedModel(adapt_model(model, layout), text, fingerprint(model))
 
 
 def fingerprint(model: nn.Module) -> str:
     """SHA-256 of a model's class, parameter names, shapes and values."""
+    if isinstance(model, Adapted):
+        model = model.model
     digest = hashlib.sha256(type(model).__qualname__.encode())
     if isinstance(model, fx.GraphModule):  # all of them have one class
         digest.update(model.code.encode())
     if is_keras_model(model):  # so have these
-        digest.update(str(model.to_json()).encode())
+        digest.update(str(model.to_json()).encode())  # type: ignore[operator]
     for name, value in sorted(model.state_dict().items()):
         digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
         digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
@@ -140,12 +147,14 @@ def describe_output(model: nn.Module, length: int) -> str:
     X = torch.eye(4, dtype=like.dtype, device=like.device)[codes.to(like.device)].mT.contiguous()
     try:
         with torch.no_grad():
-            y = model(X)
+            y = adapt_model(model, X=X)(X)
+    except InputError:
+        raise
     except Exception as error:  # whatever the user's own code raises
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(
-            f"the model does not take one-hot sequences of shape (N, 4, {length}): {first}. Is {length} bp the length "
-            "it was trained on, and are its channels A C G T second?"
+            f"the model does not take one-hot sequences of {length} bp, in whichever order of axes: {first}. Is that "
+            "the length it was trained on?"
         ) from error
     return _in_words(y)
 
@@ -203,11 +212,17 @@ def _checkpoint(path: Path, state_dict: str | Path | None) -> LoadedModel:
     return LoadedModel(fit.model, str(path), fingerprint(fit.model), fit.length, tuple(fit.tasks))
 
 
-def _keras(path: Path, objects: str | Path | None, trust: bool) -> LoadedModel:
-    model = load_keras(path, objects, trust_lambda=trust)
-    shapes = [tuple(t.shape) for t in model.inputs]
+def _keras(path: Path, objects: str | Path | None, trust: bool, layout: str | None) -> LoadedModel:
+    model: Any = load_keras(path, objects, trust_lambda=trust)
+    if len(model.inputs) > 1:
+        inputs = ", ".join(f"{t.name} {tuple(t.shape)}" for t in model.inputs)
+        raise InputError(
+            f"{path} takes {len(model.inputs)} inputs ({inputs}), a FASTA gives one: explain it in Python, "
+            "gp.plrp(gp.load_keras(path), X, args=[...])"
+        )
     named = tuple(model.output_names) if len(model.outputs) > 1 else None
-    return LoadedModel(model, str(path), fingerprint(model), sequence_length(shapes[0]), outputs=named)
+    length = sequence_length(tuple(model.inputs[0].shape), layout)
+    return LoadedModel(adapt_model(model, layout), str(path), fingerprint(model), length, outputs=named)
 
 
 def module_of(name: str) -> Any:
