@@ -68,12 +68,18 @@ class Method:
         From a `Job`, and the maps of the methods it is made from, to the map (N, L).
     needs : tuple of str
         Names of the methods whose maps a control is made from; their maps come in this order.
+    packages : tuple of str
+        Other packages that compute it: their versions are part of what its maps are made of.
+    origin : callable, optional
+        What a user registered, whose code is part of it too.
     """
 
     name: str
     family: Family
     explain: Callable[..., Maps]
     needs: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+    origin: Callable[[Job], Any] | None = None
 
 
 def per_nucleotide(relevance: Any) -> Float[np.ndarray, "n length"]:
