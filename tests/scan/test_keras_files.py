@@ -88,6 +88,15 @@ def test_a_file_gives_the_model_that_was_saved(tmp_path, network, suffix):
     assert torch.equal(r, gp.plrp(network, X, 1, p=0.1))
 
 
+@pytest.mark.parametrize("rules", ["gamma", "zplus-all", "epsilon"])
+def test_the_same_network_in_keras_and_in_torch_has_one_map(network, rules):
+    port = Port(network)
+    with torch.no_grad():
+        torch.testing.assert_close(port(X), network(X.mT), rtol=1e-4, atol=1e-5)
+    ours, theirs = (gp.Explainer(m, rules, gp.Pruning(0.1))(X, 1).relevance for m in (network, port))
+    torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-5)
+
+
 def test_a_loaded_model_knows_its_length_and_is_told_from_another(tmp_path, network):
     paths = tmp_path / "a.keras", tmp_path / "b.keras", tmp_path / "open.h5"
     for path, model in zip(paths, (network, _randomised(_network(), 1), _network(None)), strict=True):

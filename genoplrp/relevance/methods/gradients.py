@@ -147,6 +147,10 @@ class _Gradients(Mapping[str, Handler]):
 class _GradientTracer(Tracer):
     handlers: Mapping[str, Handler] = field(default_factory=_Gradients)
 
+    def is_neutral(self, name: str) -> bool:
+        """A gradient is a gradient."""
+        return True
+
     def known(self, tensor: Tensor) -> bool:
         """A gradient is a gradient, also through code that torch functions do not show."""
         return True
