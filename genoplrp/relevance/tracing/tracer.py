@@ -21,7 +21,8 @@ from torch.overrides import TorchFunctionMode
 
 from genoplrp.errors import UnsupportedOperationError
 from genoplrp.relevance.presets import RuleBook
-from genoplrp.relevance.propagation.layer import Run, ShadowTap, Tap
+from genoplrp.relevance.propagation.backward import Run, ShadowTap, Tap
+from genoplrp.relevance.tracing.calls import tensors_in
 from genoplrp.relevance.tracing.names import (
     ACTIVATIONS_IN_PLACE,
     QUERIES,
@@ -382,19 +383,6 @@ class Tracer(TorchFunctionMode):
     def latest(self, value: Any) -> Any:
         """Return the value with every tensor that was changed in place replaced by its present form."""
         return self._follow(value)
-
-
-def tensors_in(args: Any, kwargs: Mapping[str, Any]) -> Iterator[Tensor]:
-    """Yield the tensors among a call's arguments, two levels of lists, tuples and dictionaries deep."""
-    stack: list[Any] = [*args, *kwargs.values()]
-    while stack:
-        value = stack.pop()
-        if isinstance(value, Tensor):
-            yield value
-        elif isinstance(value, list | tuple):
-            stack.extend(value)
-        elif isinstance(value, dict):
-            stack.extend(value.values())
 
 
 def register_operation(name: str, handler: Handler) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genoplrp.relevance.tracing.operations.neutral import _without_in_place
+from genoplrp.relevance.tracing.calls import without_in_place
 from genoplrp.relevance.tracing.tracer import Marks, Tracer, handles
 
 EPSILON = 1e-6
@@ -162,4 +162,4 @@ def _evaluate(
     kwargs = {k: v for k, v in kwargs.items() if k != "inplace"}
     rest = args[1:-1] if len(args) > 1 and isinstance(args[-1], bool) else args[1:]
     with torch.no_grad():
-        return z, _without_in_place(func)(z.detach(), *rest, **kwargs)
+        return z, without_in_place(func)(z.detach(), *rest, **kwargs)

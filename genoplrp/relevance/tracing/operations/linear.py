@@ -6,13 +6,13 @@ Here is decided what place a layer has (input, convolution, dense) and whether i
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from genoplrp.relevance.propagation.layer import AmbiguousBatchError, Layer, RelevanceNode
+from genoplrp.relevance.propagation.backward import AmbiguousBatchError, RelevanceNode
+from genoplrp.relevance.propagation.layer import Layer
 from genoplrp.relevance.propagation.linear_maps import (
     Convolution,
     Dense,
@@ -106,7 +106,7 @@ def apply_layer(
         weight=weight,
         bias=bias,
         z=z,
-        gauge_axis=_gauge_axis(described, plain, weight)
+        gauge_axis=gauge_axis(described, plain, weight)
         if marks.is_input and getattr(rule, "gauge", False)
         else None,
     )
@@ -130,9 +130,7 @@ def merge_affine(tracer: Tracer, z: Tensor, scale: Tensor, shift: Tensor) -> Ten
     shape = (1, -1, *[1] * (z.dim() - 2))
     with torch.no_grad():
         bias = shift if layer.bias is None else layer.bias * scale + shift
-        merged: Layer = replace(
-            layer,
-            _blended={},
+        merged: Layer = layer.with_operands(
             weight=layer.map.scale_outputs(layer.weight, scale),
             bias=bias,
             z=layer.z * scale.reshape(shape) + shift.reshape(shape),
@@ -159,7 +157,7 @@ def _join(tracer: Tracer, x: Tensor, marks: Marks, layer: Layer, value: Tensor) 
     return out
 
 
-def _gauge_axis(described: LinearMap, x: Tensor, weight: Tensor) -> int | None:
+def gauge_axis(described: LinearMap, x: Tensor, weight: Tensor) -> int | None:
     """Return the weight's axis over the bases if the input is DNA as this layer sees it, else None."""
     if not isinstance(described, Convolution) or described.transposed or described.groups != 1:
         return None
