@@ -6,6 +6,7 @@ Here is decided what place a layer has (input, convolution, dense) and whether i
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
