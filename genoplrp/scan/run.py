@@ -16,7 +16,6 @@ import pandas as pd
 import torch
 from jaxtyping import UInt8
 
-import genoplrp
 from genoplrp.errors import GenoplrpError, InputError, OutputExistsError
 from genoplrp.relevance import Pruning
 from genoplrp.scan.blocks import Task, explain_block
@@ -34,6 +33,7 @@ from genoplrp.scan.store import (
     read_manifest,
     zarr_module,
 )
+from genoplrp.version import __version__
 
 BASES_A_BATCH = 1 << 17
 """Bases explained at once when the batch size is left open: a batch of 128 windows of 1 kb, 62 of 2,114 bp."""
@@ -288,7 +288,7 @@ def _manifest(
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "versions": {
-            "genoplrp": genoplrp.__version__,
+            "genoplrp": __version__,
             "torch": str(torch.__version__),
             "numpy": np.__version__,
             "zarr": str(zarr_module().__version__),
