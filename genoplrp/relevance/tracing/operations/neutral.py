@@ -48,6 +48,9 @@ def move(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Any:
     if name == "requires_grad_" or getattr(getattr(func, "__self__", None), "__name__", "") == "data":
         return source
     marks = tracer.marks_of(source)
+    if name == "contiguous" and len(args) == 1 and not kwargs and is_channels_last(source):
+        tracer.count("neutral", name)
+        return source  # convolutions want it as it is; what views it gets a copy
     if name in ("detach", "detach_"):
         if tracer.in_target:
             return func(*args, **kwargs)
