@@ -10,7 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from genoplrp.errors import InputError
-from genoplrp.relevance.ledger import Ledger, ledger_frame
+from genoplrp.relevance.propagation.ledger import Ledger, ledger_frame
+from genoplrp.thumbnails import thumbnail
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,11 +89,7 @@ class Explanation:
 
     def _repr_html_(self) -> str | None:
         """Show a logo and the first sequences in a notebook; None (the plain text) where that cannot be drawn."""
-        try:  # not at the top: the engine needs no picture
-            from genoplrp.plotting.notebook import explanation_html
-        except ImportError:
-            return None
-        return explanation_html(self)
+        return thumbnail(self)
 
     @property
     def per_nucleotide(self) -> Float[Tensor, "n length"]:
@@ -103,7 +100,7 @@ class Explanation:
     def layers(self) -> pd.DataFrame:
         """One row a layer and sequence: what came in, was handed on, kept, pruned, given back, absorbed.
 
-        Columns as in `genoplrp.relevance.ledger.ledger_frame`; empty where diagnostics were off.
+        Columns as in `genoplrp.relevance.propagation.ledger.ledger_frame`; empty where diagnostics were off.
         """
         return ledger_frame(self.ledgers)
 

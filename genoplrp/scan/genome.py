@@ -13,6 +13,7 @@ from genoplrp.errors import InputError
 from genoplrp.relevance import Pruning
 from genoplrp.scan.models import LoadedModel, describe_output, load_any_model
 from genoplrp.scan.run import scan
+from genoplrp.scan.targets import output_target
 from genoplrp.scan.variants import write_effects
 from genoplrp.sequence import (
     Genome,
@@ -40,6 +41,8 @@ def scan_genome(
     max_unknown: float = 0.0,
     state_dict: str | Path | None = None,
     trust_pickle: bool = False,
+    keras_objects: str | Path | None = None,
+    layout: str | None = None,
     target: int | str = 0,
     rules: Any = "gamma",
     pruning: Pruning | None = None,
@@ -78,7 +81,7 @@ def scan_genome(
         Length of the windows in bp; needed where the model does not say it.
     edge, max_unknown
         As in `genoplrp.sequence.place_windows`.
-    state_dict, trust_pickle
+    state_dict, trust_pickle, keras_objects, layout
         As in `load_any_model`.
     target, rules, pruning, values, hypothetical, dtype, batch_size, shard, device
         As in `scan`.
@@ -103,10 +106,18 @@ def scan_genome(
     loaded = (
         model
         if isinstance(model, LoadedModel)
-        else load_any_model(model, state_dict=state_dict, trust_pickle=trust_pickle)
+        else load_any_model(
+            model,
+            state_dict=state_dict,
+            trust_pickle=trust_pickle,
+            keras_objects=keras_objects,
+            layout=layout,
+        )
     )
     length = _length(loaded, length)
-    say(f"{loaded.source} returns {describe_output(loaded.model, length)} for sequences of {length} bp")
+    wanted, _ = output_target(target, loaded.tasks, loaded.outputs)
+    returned = describe_output(loaded.model, length, wanted)
+    say(f"{loaded.source} returns {returned} for sequences of {length} bp")
     genome = Genome(fasta)
     source: Windows | VariantWindows
     if vcf is not None:
