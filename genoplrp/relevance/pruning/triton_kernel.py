@@ -1,4 +1,4 @@
-"""Pruning on a GPU, in Triton: the bounds of all samples and both signs by histograms, in a few launches without a wait.
+"""Pruning on a GPU, in Triton: the bounds of all samples and both signs by histograms, in a few launches.
 
 The definition it follows to the bit is that of `thresholds`; nothing is decided here. Short samples (a dense layer's)
 take one launch, a sample in the registers of one program. Long ones take six, each over all samples at once:
@@ -21,7 +21,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from genoplrp.relevance.thresholds import PruneStats
+from genoplrp.relevance.pruning.thresholds import PruneStats, Reference
 
 KEEP, RESCALE, INPUTS = 0, 1, 2
 """What is to be written: the kept multipliers, the same rescaled, or the activations of the kept."""
@@ -38,22 +38,25 @@ _ONE = tl.constexpr(1 << 44)
 _SUM = tl.constexpr((1 << 44) - 1)
 
 
-def prune(
+class OnDevice(Reference):
+    """The Triton form of `thresholds.Reference`, for float32 rows on a CUDA device; not for the policy "effective"."""
+
+    @staticmethod
+    def prune(
+        a: Tensor, g: Tensor, p_pos: Tensor, p_neg: Tensor, rescale: bool, policy: str, out: Tensor
+    ) -> PruneStats:
+        """Write the pruned multiplier of (N, M) rows into ``out``."""
+        return _prune(a, g, p_pos, p_neg, policy, RESCALE if rescale else KEEP, out)
+
+    @staticmethod
+    def inputs(a: Tensor, g: Tensor, p_pos: Tensor, p_neg: Tensor, policy: str, out: Tensor) -> PruneStats:
+        """Write the activations whose relevance is kept into ``out``, 0 for the others; (N, M) rows."""
+        return _prune(a, g, p_pos, p_neg, policy, INPUTS, out)
+
+
+def _prune(
     a: Tensor, g: Tensor, p_pos: Tensor, p_neg: Tensor, policy: str, mode: int, out: Tensor
 ) -> PruneStats:
-    """Write the pruned rows (N, M) of float32 into ``out``.
-
-    Parameters
-    ----------
-    a, g, out
-        (N, M) float32, contiguous; ``out`` may be ``g``.
-    p_pos, p_neg
-        (N,) float64.
-    policy
-        ``"mass"`` or ``"mean"``.
-    mode
-        `KEEP`, `RESCALE` or `INPUTS`.
-    """
     rows, entries = g.shape
     shares = torch.stack((p_pos, p_neg), dim=1)
     masses = torch.empty(rows, 4, dtype=torch.float64, device=g.device)
@@ -70,7 +73,14 @@ def prune(
 
 
 def _prune_long(
-    a: Tensor, g: Tensor, out: Tensor, shares: Tensor, masses: Tensor, counts: Tensor, by_mean: bool, mode: int
+    a: Tensor,
+    g: Tensor,
+    out: Tensor,
+    shares: Tensor,
+    masses: Tensor,
+    counts: Tensor,
+    by_mean: bool,
+    mode: int,
 ) -> None:
     rows, entries = g.shape
     # Of a row and sign: 256 binades (number, sum), 16 parts (number, sum), candidates.
@@ -168,7 +178,7 @@ def _prune_row(  # type: ignore[no-untyped-def]
     binade = tl.zeros([2], tl.int32) - 1
     for k in range(first, last + 1):
         more = run + _mass(tl.sum(tl.where(slots == k, sums, 0), axis=1), k)
-        if BY_MEAN:
+        if BY_MEAN:  # noqa: SIM108  (a branch of the compiler's)
             is_it = (known >> 23) == k
         else:
             is_it = (more > goal) & (binade < 0)
@@ -290,7 +300,7 @@ def _locate(  # type: ignore[no-untyped-def]
     binade = tl.zeros([1], tl.int32) - 1
     for k in range(first, last + 1):
         more = run + _mass(tl.load(mine + 256 + k), k)
-        if BY_MEAN:
+        if BY_MEAN:  # noqa: SIM108  (a branch of the compiler's)
             is_it = (known >> 23) == k
         else:
             is_it = (more > goal) & (binade < 0)
