@@ -1,0 +1,273 @@
+"""Networks and real sequences whose decisive sites biology knows, and what maps are scored against there.
+
+Published networks (`benchmarks.published`) on human splice sites, and networks trained here on primate splice junctions
+and on bacterial translation starts. Two judges: the known extent of the sites, and the network's own answers to every
+substitution. Not here: planted sequences (`genoplrp.evaluation`).
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from genoplrp.datasets import load_splice_junctions
+from genoplrp.evaluation import output_function
+from genoplrp.evaluation.localization import average_precision, relevance_mass_accuracy
+from genoplrp.evaluation.methods import explain_with
+from genoplrp.evaluation.job import Job
+from genoplrp.sequence import one_hot_encode, read_fasta
+from genoplrp.synthetic import Dataset
+from genoplrp.training import load_model, train
+
+HERE = Path(__file__).parent
+HUMAN = HERE.parent / "data" / "human_splice"
+STARTS = HERE / "data" / "ecoli_starts.fa.gz"
+#: Extents before and behind the first base of the intron (donor) or of the exon (acceptor), 0-based, half-open.
+DONOR = {"dinucleotide": (0, 2), "site": (-3, 6)}
+ACCEPTOR = {"dinucleotide": (-2, 0), "site": (-20, 1), "consensus": (-3, 1), "branch": (-44, -18)}
+#: Shine and Dalgarno's sequence is looked for before the start codon, and its best match of four bases or more is the site.
+SHINE_DALGARNO, BEFORE = "AGGAGG", (-17, -5)
+START_AT = 60
+
+
+@dataclass(frozen=True)
+class RealCell:
+    """One network, sequences that it recognises, and where their sites lie.
+
+    Attributes
+    ----------
+    name : str
+    model : torch.nn.Module
+    X : numpy.ndarray, shape (N, 4, L)
+    target : int
+    masks : dict of str to numpy.ndarray, shape (N, L), bool
+        ``site`` is the truth; others are parts of it, or near it.
+    window : tuple of int
+        Where bases are ranked and mutated: all of a short sequence, the middle of a long one.
+    """
+
+    name: str
+    model: nn.Module
+    X: np.ndarray
+    target: int
+    masks: dict[str, np.ndarray]
+    window: tuple[int, int]
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """Return the explained output."""
+        return output_function(self.model, self.target, batch_size=16)(X)
+
+    def job(self, X: np.ndarray | None = None) -> Job:
+        """Return what a method is handed."""
+        X = self.X if X is None else X
+        return Job(self.model, X, self.target, 0, batch_size=64 if X.shape[2] < 2000 else 2)
+
+
+def spliceai(kind: str, replicate: int, *, first: int = 0, n: int = 12) -> RealCell:
+    """SpliceAI on human donors or acceptors that it gives a probability of a half or more."""
+    from benchmarks.published import CONTEXT, load_spliceai
+
+    model, target = load_spliceai(replicate), {"acceptor": 1, "donor": 2}[kind]
+    chosen: list[np.ndarray] = []
+    for window in _windows(kind, CONTEXT, CONTEXT + 1):
+        x = one_hot_encode([window]).astype(np.float32)
+        with torch.no_grad():
+            if float(model(torch.as_tensor(x)).softmax(1)[0, target]) >= 0.5:
+                chosen.append(x)
+        if len(chosen) == first + n:
+            break
+    X = np.concatenate(chosen[first:])
+    # The base named is the last of the exon (donor), or its first.
+    at = CONTEXT + 1 if kind == "donor" else CONTEXT
+    masks = _anchored(X.shape, at, DONOR if kind == "donor" else ACCEPTOR)
+    window = (at - 30, at + 30) if kind == "donor" else (at - 60, at + 20)
+    return RealCell(f"spliceai{replicate}-{kind}", model, X, target, masks, window)
+
+
+def mmsplice(kind: str, *, first: int = 0, n: int = 60) -> RealCell:
+    """MMSplice's module for one kind on human sites with a positive logit."""
+    from benchmarks.published import load_mmsplice
+
+    before, behind = {"donor": (4, 14), "acceptor": (50, 3)}[kind]
+    at = 5 if kind == "donor" else 50
+    model = load_mmsplice(kind.capitalize())
+    X = one_hot_encode(list(_windows(kind, before, behind))).astype(np.float32)
+    X = X[output_function(model, 0)(X) > 0][first : first + n]
+    masks = _anchored(X.shape, at, DONOR if kind == "donor" else ACCEPTOR)
+    return RealCell(f"mmsplice-{kind}", model, X, 0, masks, (0, X.shape[2]))
+
+
+def junctions(kind: str, architecture: str, seed: int, folder: Path, *, n: int = 150) -> RealCell:
+    """A network trained here on primate splice junctions, on held-out ones."""
+    data = load_splice_junctions(seed=0)
+    fit = _trained(data, architecture, seed, folder / f"junctions-{architecture}-{seed}")
+    target = data.tasks.index(kind)
+    X, _ = _recognised(fit, data, target)
+    at = 30
+    masks = _anchored(X[:n].shape, at, DONOR if kind == "donor" else ACCEPTOR)
+    return RealCell(
+        f"junctions-{architecture}-{seed}-{kind}", fit.model, X[:n], target, masks, (0, X.shape[2])
+    )
+
+
+def load_starts() -> Dataset:
+    """Load 3,500 translation starts of E. coli, and as many ATG elsewhere in its genome; ATG stands at position 60."""
+    records = read_fasta(STARTS)
+    labels = np.array([[kind == "start"] for kind in records.descriptions])
+    return Dataset.from_sequences(
+        records.sequences,
+        labels,
+        ["start"],
+        {"train": 0.7, "valid": 0.1, "test": 0.2},
+        records.names,
+        seed=0,
+    )
+
+
+def starts(architecture: str, seed: int, folder: Path, *, n: int = 150) -> RealCell:
+    """A network trained here on translation starts, on held-out ones that have a Shine-Dalgarno sequence."""
+    data = load_starts()
+    fit = _trained(data, architecture, seed, folder / f"starts-{architecture}-{seed}")
+    X, _ = _recognised(fit, data, 0)
+    site = shine_dalgarno(X)
+    some = site.any(axis=1)
+    X, site = X[some][:n], site[some][:n]
+    return RealCell(f"starts-{architecture}-{seed}", fit.model, X, 0, {"site": site}, (0, X.shape[2]))
+
+
+def shine_dalgarno(X: np.ndarray) -> np.ndarray:
+    """Mark the best match of at least four bases before each start codon, the one nearest its usual place if several."""
+    wanted = one_hot_encode([SHINE_DALGARNO])[0]
+    width = wanted.shape[1]
+    places = range(START_AT + BEFORE[0], START_AT + BEFORE[1] - width + 2)
+    matches = np.stack([(X[:, :, k : k + width] * wanted).sum((1, 2)) for k in places], axis=1)
+    usual = -np.abs(np.array([k - START_AT + 12 for k in places])) / 100
+    best = (matches + usual).argmax(axis=1)
+    mask = np.zeros((len(X), X.shape[2]), dtype=bool)
+    for row, k in enumerate(best):
+        if matches[row, k] >= 4:
+            mask[row, places[k] : places[k] + width] = True
+    return mask
+
+
+def mutagenesis(cell: RealCell) -> np.ndarray:
+    """Return the output less the mean of the three substitutions at each position of the window, NaN outside."""
+    start, stop = cell.window
+    maps = np.full((len(cell.X), cell.X.shape[2]), np.nan)
+    for row, x in enumerate(cell.X):
+        mutants = np.repeat(x[None], 3 * (stop - start), axis=0)
+        for k, position in enumerate(range(start, stop)):
+            others = np.flatnonzero(x[:, position] == 0)[:3]
+            for j, base in enumerate(others):
+                mutants[3 * k + j, :, position] = np.eye(4, dtype=np.float32)[base]
+        changed = cell.predict(mutants).reshape(-1, 3)
+        maps[row, start:stop] = cell.predict(x[None])[0] - changed.mean(axis=1)
+    return maps
+
+
+def score_map(cell: RealCell, maps: np.ndarray, ism: np.ndarray) -> pd.DataFrame:
+    """Score maps (N, L) against the known sites and against the network's own answers, a row for each sequence.
+
+    ``rma`` is the share of the positive mass on the site, ``near`` that of the absolute mass in the window; ``ap`` ranks
+    the window's bases against the site; ``pearson`` and ``spearman`` compare with the effects of substitutions there.
+    """
+    start, stop = cell.window
+    inside, effect = maps[:, start:stop], ism[:, start:stop]
+    size = np.abs(maps).sum(axis=1)
+    table = pd.DataFrame(
+        {
+            "rma": relevance_mass_accuracy(maps, cell.masks["site"]),
+            "ap": average_precision(inside, cell.masks["site"][:, start:stop]),
+            "near": np.abs(inside).sum(axis=1) / np.where(size > 0, size, 1),
+            "pearson": [_correlation(a, b) for a, b in zip(inside, effect, strict=True)],
+            "spearman": [
+                _correlation(pd.Series(a).rank(), pd.Series(b).rank())
+                for a, b in zip(inside, effect, strict=True)
+            ],
+        }
+    )
+    for name, mask in cell.masks.items():
+        if name != "site":
+            table[name] = relevance_mass_accuracy(maps, mask)
+    table.index.name = "sequence"
+    return table
+
+
+def explain_cell(
+    cell: RealCell, name: str, folder: Path, ism: Callable[[], np.ndarray] | None = None
+) -> tuple[np.ndarray, float]:
+    """Return a method's maps and its seconds per sequence, from the folder if they are there."""
+    import time
+
+    path = folder / cell.name / f"{name.replace(':', '+')}.npz"
+    if path.exists():
+        with np.load(path, allow_pickle=False) as archive:
+            return archive["maps"].astype(np.float64), float(archive["seconds"])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if name != "ism":
+        explain_with(name, cell.job(cell.X[:1]))  # imports and compilation are no part of the cost
+    started = time.perf_counter()
+    maps = mutagenesis(cell) if name == "ism" else explain_with(name, cell.job())
+    seconds = (time.perf_counter() - started) / len(cell.X)
+    np.savez_compressed(path, maps=maps.astype(np.float32), seconds=seconds)
+    return maps, seconds
+
+
+def _correlation(a: np.ndarray, b: np.ndarray) -> float:
+    a, b = np.asarray(a) - np.mean(a), np.asarray(b) - np.mean(b)
+    norm = np.sqrt((a * a).sum() * (b * b).sum())
+    return float((a * b).sum() / norm) if norm > 0 else 0.0
+
+
+def _windows(kind: str, before: int, behind: int) -> list[str]:
+    """Cut windows around the annotated sites: so many bases before the base that is named, and from it on."""
+    with gzip.open(HUMAN / "chr22_20M_21M.fa.gz", "rt") as stream:
+        genome = "".join(line.strip() for line in stream if not line.startswith(">")).upper()
+    windows = []
+    for line in (HUMAN / f"{kind}s.bed").read_text().splitlines():
+        _, at, _, _, _, strand = line.split("\t")
+        start, stop = (
+            (int(at) - before, int(at) + behind)
+            if strand == "+"
+            else (int(at) - behind + 1, int(at) + before + 1)
+        )
+        if start < 0 or stop > len(genome):
+            continue
+        window = genome[start:stop]
+        if "N" in window:
+            continue
+        windows.append(window if strand == "+" else window.translate(str.maketrans("ACGT", "TGCA"))[::-1])
+    return windows
+
+
+def _anchored(shape: tuple[int, ...], at: int, extents: dict[str, tuple[int, int]]) -> dict[str, np.ndarray]:
+    masks = {}
+    for name, (start, stop) in extents.items():
+        mask = np.zeros((shape[0], shape[2]), dtype=bool)
+        mask[:, max(at + start, 0) : at + stop] = True
+        masks[name] = mask
+    return masks
+
+
+def _trained(data: Dataset, architecture: str, seed: int, path: Path):
+    if path.exists():
+        return load_model(path)
+    fit = train(data, architecture, seed, progress=False, bootstrap=0)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fit.save(path)
+    return fit
+
+
+def _recognised(fit, data: Dataset, target: int) -> tuple[np.ndarray, np.ndarray]:
+    rows = np.flatnonzero((data.split == "test") & (data.labels[:, target] > 0))
+    X = data.subset(rows).one_hot().astype(np.float32)
+    # A few sequences hold IUPAC codes, which not every rival takes.
+    good = (X.sum(axis=1) == 1).all(axis=1) & (fit.logits(X)[:, target] > 0)
+    return X[good], rows[good]
