@@ -29,7 +29,7 @@ from benchmarks.timing import (
     time_cases,
 )
 from genoplrp.relevance import SWEEP, Explainer, Pruning
-from genoplrp.relevance.maps import Dense, LinearMap, convolution_map
+from genoplrp.relevance.propagation.linear_maps import Dense, LinearMap, convolution_map
 from genoplrp.training import build_architecture
 
 UNIT = "gradient x input"

@@ -123,7 +123,7 @@ def viewed_method(name: str, base: Method, *, shrink: bool) -> Method:
     def explain(job: Job) -> Maps:
         import torch
 
-        from genoplrp.relevance.agreement import Agreement
+        from genoplrp.relevance.methods.agreement import Agreement
 
         n, length = len(job.X), job.X.shape[2]
         agreement = Agreement(n, length)

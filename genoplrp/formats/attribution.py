@@ -8,8 +8,6 @@ An ``.npz`` without pickle, written by ``genoplrp explain`` and read by the othe
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from genoplrp import partial
 from genoplrp.errors import InputError, OutputExistsError
 
 _ARRAYS = ("relevance", "per_nucleotide", "prediction", "target", "sequence")
@@ -125,18 +124,8 @@ class AttributionFile:
         if not path.parent.is_dir():
             raise InputError(f"the folder {path.parent} does not exist; create it first")
         arrays = {name: getattr(self, name) for name in _ARRAYS}
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                np.savez_compressed(stream, **arrays, meta=np.array(_to_json(self.meta)))
-            # mkstemp makes private files; a result is as readable as any other file of its owner.
-            mask = os.umask(0)
-            os.umask(mask)
-            Path(temporary).chmod(0o666 & ~mask)
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        with partial.new_file(path) as temporary, temporary.open("wb") as stream:
+            np.savez_compressed(stream, **arrays, meta=np.array(_to_json(self.meta)))
         return path
 
     @classmethod

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from genoplrp import partial
 from genoplrp.errors import InputError, OutputExistsError
 
 
@@ -36,6 +35,7 @@ def written(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
 
     Examples
     --------
+    >>> import tempfile
     >>> target = Path(tempfile.mkdtemp()) / "a.txt"
     >>> with written(target) as part:
     ...     _ = part.write_text("done")
@@ -49,10 +49,8 @@ def written(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
         raise OutputExistsError(f"{path} exists already; choose another name or ask to overwrite it")
     if not path.parent.is_dir():
         raise InputError(f"the folder {path.parent} does not exist; create it first")
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-        part = Path(folder) / path.name
+    with partial.new_file(path) as part:
         yield part
-        part.replace(path)
 
 
 @contextmanager
@@ -79,16 +77,12 @@ def written_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Pat
         If the folder above it does not exist.
     """
     path = Path(path)
+    partial.clear_abandoned(path)
     ours = (path / "manifest.json").is_file()
     if path.exists() and not (overwrite and ours):
         why = "it was not made by this command" if overwrite else "choose another name or ask to overwrite it"
         raise OutputExistsError(f"{path} exists already: {why}; nothing was written")
     if not path.parent.is_dir():
         raise InputError(f"the folder {path.parent} does not exist; create it first")
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-        part = Path(folder) / path.name
-        part.mkdir()
-        yield part
-        if path.exists():
-            shutil.rmtree(path)
-        part.rename(path)
+    with partial.new_folder(path) as folder:
+        yield folder

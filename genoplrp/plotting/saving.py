@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from genoplrp import partial
 from genoplrp.errors import InputError, OutputExistsError
 
 FORMATS = ("png", "svg", "pdf")
@@ -93,10 +92,7 @@ def save_figure(
         raise InputError(
             f"{path} holds one figure, {len(pages)} are to be written; name a .pdf for one page each"
         )
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    with partial.new_file(path) as temporary:
         if suffix == "pdf":
             _write_pages(pages, temporary)
         else:
@@ -104,13 +100,6 @@ def save_figure(
             metadata = {"Date": None} if suffix == "svg" else None
             with mpl.rc_context({"svg.hashsalt": "genoplrp"}):  # else an SVG's ids are drawn anew each time
                 pages[0].savefig(temporary, format=suffix, dpi=dpi, metadata=metadata)
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)  # mkstemp makes private files
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
     return path
 
 

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 from genoplrp.errors import UnsupportedOperationError
 from genoplrp.relevance.explainer import Explainer
-from genoplrp.relevance.gradients import run_out_of_place
-from genoplrp.relevance.guards import autograd_on, evaluation_mode
 from genoplrp.relevance.inputs import check_input
-from genoplrp.relevance.names import function_name, qualified_name
+from genoplrp.relevance.methods.gradients import run_out_of_place
 from genoplrp.relevance.presets import DEFAULT_PRESET
-from genoplrp.relevance.propagation import Run
-from genoplrp.relevance.tracing import HANDLERS, Handler, Tracer, one_explanation
+from genoplrp.relevance.propagation.layer import Run
+from genoplrp.relevance.tracing.guards import autograd_on, evaluation_mode
+from genoplrp.relevance.tracing.names import function_name, qualified_name
+from genoplrp.relevance.tracing.tracer import HANDLERS, Handler, Tracer, one_explanation
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -18,16 +18,22 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from genoplrp.errors import GenoplrpError, InputError, NonFiniteError, UnsupportedOperationError
-from genoplrp.relevance import operations  # noqa: F401  (registers the handlers)
-from genoplrp.relevance.chain import Chains
 from genoplrp.relevance.explanation import Explanation, join
-from genoplrp.relevance.guards import HOOKS, autograd_on, check_model, evaluation_mode, is_out_of_memory
+from genoplrp.relevance.fastpath import Chains
 from genoplrp.relevance.inputs import check_input, check_target, select_target
-from genoplrp.relevance.ledger import Ledger
 from genoplrp.relevance.presets import DEFAULT_PRESET, is_named, rule_book
-from genoplrp.relevance.propagation import AmbiguousBatchError, EqualLengthError, Run
-from genoplrp.relevance.pruning import FAITHFUL, Pruning
-from genoplrp.relevance.tracing import Tracer, one_explanation
+from genoplrp.relevance.propagation.layer import AmbiguousBatchError, EqualLengthError, Run
+from genoplrp.relevance.propagation.ledger import Ledger
+from genoplrp.relevance.pruning.policy import FAITHFUL, Pruning
+from genoplrp.relevance.tracing import operations  # noqa: F401  (registers the handlers)
+from genoplrp.relevance.tracing.guards import (
+    HOOKS,
+    autograd_on,
+    check_model,
+    evaluation_mode,
+    is_out_of_memory,
+)
+from genoplrp.relevance.tracing.tracer import Tracer, one_explanation
 
 Target = int | Sequence[int] | Tensor | Callable[[Any], Tensor] | None
 SWEEP = tuple(round(0.05 * i, 2) for i in range(20))
@@ -138,7 +144,7 @@ class Explainer:
             On the CPU.
         """
         if self.pruning is not None and self.pruning.p == FAITHFUL:
-            from genoplrp.relevance.faithful import most_pruned
+            from genoplrp.relevance.pruning.faithful import most_pruned
 
             return most_pruned(self, X, target, args=args, progress=progress)
         return self._explain(X, target, args, [self.pruning], progress)[0]

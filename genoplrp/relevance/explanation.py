@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from genoplrp.errors import InputError
-from genoplrp.relevance.ledger import Ledger, ledger_frame
+from genoplrp.relevance.propagation.ledger import Ledger, ledger_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,7 +103,7 @@ class Explanation:
     def layers(self) -> pd.DataFrame:
         """One row a layer and sequence: what came in, was handed on, kept, pruned, given back, absorbed.
 
-        Columns as in `genoplrp.relevance.ledger.ledger_frame`; empty where diagnostics were off.
+        Columns as in `genoplrp.relevance.propagation.ledger.ledger_frame`; empty where diagnostics were off.
         """
         return ledger_frame(self.ledgers)
 

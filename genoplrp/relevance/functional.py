@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from genoplrp.relevance.explainer import Explainer, Target
 from genoplrp.relevance.presets import DEFAULT_PRESET
-from genoplrp.relevance.pruning import Pruning
+from genoplrp.relevance.pruning.policy import Pruning
 
 
 def lrp(

@@ -29,7 +29,7 @@ from torch import Tensor
 from genoplrp.errors import InputError
 
 if TYPE_CHECKING:
-    from genoplrp.relevance.propagation import Layer
+    from genoplrp.relevance.propagation.layer import Layer
 
 BiasConvention = Literal["follow", "raw", "ignore", "share"]
 """What a bias does: its share is absorbed, its value scaled like a weight (``"follow"``) or left (``"raw"``);

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
+from genoplrp import partial
 from genoplrp.errors import InputError, OutputExistsError
 from genoplrp.plotting.glyphs import BASES, SCHEMES, unit_glyph
 from genoplrp.report.maps import MapStore, pack_floats
@@ -157,18 +156,8 @@ def write_report(content: ReportContent, path: str | Path, *, overwrite: bool = 
     """
     path = check_report_path(path, overwrite=overwrite)
     page = report_page(content)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(page)
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with partial.new_file(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
     return path
 
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+from genoplrp import partial
 from genoplrp.errors import InputError, OutputExistsError
 
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -172,15 +173,13 @@ def write_fasta(
     for index, name in enumerate(names):
         if not name or any(letter.isspace() for letter in name):
             raise InputError(f"Name {index} is {name!r}; a FASTA name is one word without white space.")
-    partial = path.with_name(path.name + ".partial")
-    try:
-        with open_for_writing(partial, compressed=path.suffix in {".gz", ".bgz"}) as handle:
-            for name, description, sequence in zip(names, descriptions, sequences, strict=True):
-                header = f"{name} {description}" if description else name
-                handle.write(f">{header}\n{sequence}\n".encode())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with (
+        partial.new_file(path) as made,
+        open_for_writing(made, compressed=path.suffix in {".gz", ".bgz"}) as handle,
+    ):
+        for name, description, sequence in zip(names, descriptions, sequences, strict=True):
+            header = f"{name} {description}" if description else name
+            handle.write(f">{header}\n{sequence}\n".encode())
 
 
 @contextmanager

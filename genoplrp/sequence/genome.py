@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import struct
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
+from genoplrp import partial
 from genoplrp.errors import InputError, MissingDependencyError
 from genoplrp.sequence.alphabet import BYTE_TO_CODE, INVALID, UNKNOWN
 from genoplrp.sequence.fasta import read_fasta
@@ -128,33 +128,26 @@ class Genome:
 
     def _index(self) -> Path:
         """Path of an index that is newer than the file; several processes may make it at once."""
-        import pyfaidx
-
         beside = self.path.with_name(self.path.name + ".fai")
         if beside.is_file() and beside.stat().st_mtime >= self.path.stat().st_mtime:
             return beside
-        try:
-            handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{beside.name}.")
-            os.close(handle)
-        except OSError:
+        if not os.access(self.path.parent, os.W_OK):
             self._folder = tempfile.TemporaryDirectory(prefix="genoplrp-")
-            name = str(Path(self._folder.name) / beside.name)
-        made = Path(name)
-        made.unlink(missing_ok=True)
+            beside = Path(self._folder.name) / beside.name
+        with partial.new_file(beside) as made:
+            self._make_index(made)
+        return beside
+
+    def _make_index(self, made: Path) -> None:
+        import pyfaidx
+
         try:
-            pyfaidx.Faidx(str(self.path), indexname=name, rebuild=True).close()
+            pyfaidx.Faidx(str(self.path), indexname=str(made), rebuild=True).close()
         except Exception as error:
-            made.unlink(missing_ok=True)
             # What readers of bgzip raise where the file ends in the middle of a block.
             cut = isinstance(error, EOFError | struct.error | zlib.error) or "unpack" in str(error)
             why = "the compressed file is damaged or cut off; copy it again" if cut else str(error)
             raise InputError(f"{self.path} cannot be indexed as FASTA: {why}") from error
-        if self._folder is not None:
-            return made
-        with contextlib.suppress(OSError):
-            made.chmod(0o644)
-        made.replace(beside)
-        return beside
 
     def _open_two_bit(self) -> None:
         try:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from genoplrp import __version__
+from genoplrp import __version__, partial
 from genoplrp.errors import InputError, OutputExistsError
 
 FORMAT_VERSION = 1
@@ -28,6 +27,7 @@ def check_target(path: str | os.PathLike[str], *, overwrite: bool = False) -> Pa
         If the folder around it does not exist.
     """
     target = Path(path)
+    partial.clear_abandoned(target)
     replaceable = target.is_dir() and ((target / "manifest.json").exists() or not any(target.iterdir()))
     if target.exists() and not (replaceable and (overwrite or not any(target.iterdir()))):
         way = "choose another name" if overwrite else "choose another name or overwrite it on purpose"
@@ -42,19 +42,8 @@ def check_target(path: str | os.PathLike[str], *, overwrite: bool = False) -> Pa
 def new_folder(path: str | os.PathLike[str], *, overwrite: bool = False) -> Iterator[Path]:
     """Make a folder under a temporary name beside ``path`` and give it its name when the block ends well."""
     target = check_target(path, overwrite=overwrite)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    old = target.with_name(f".{target.name}.{os.getpid()}.old")
-    partial.mkdir()
-    try:
-        yield partial
-        if target.exists():
-            target.rename(old)
-        partial.rename(target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        if old.exists() and not target.exists():  # interrupted between the two renames
-            old.rename(target)
-        shutil.rmtree(old, ignore_errors=True)
+    with partial.new_folder(target) as made:
+        yield made
 
 
 def write_manifest(folder: Path, tasks: list[str], kinds: list[Any], n: int) -> None:

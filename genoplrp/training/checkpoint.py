@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import math
 import platform
-import shutil
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from genoplrp import __version__
+from genoplrp import __version__, partial
 from genoplrp.errors import CheckpointError, InputError, OutputExistsError
 from genoplrp.training.architectures import ARCHITECTURES, build_architecture
 from genoplrp.training.foreign import is_pickled
@@ -57,26 +55,19 @@ def save_model(fit: TrainedModel, path: str | Path, *, overwrite: bool = False) 
         If ``path`` exists and is not to be, or must not be, replaced.
     """
     path = Path(path)
+    partial.clear_abandoned(path)
     if path.exists() and not (overwrite and (path / CARD).is_file()):
         remedy = "it is not a checkpoint" if overwrite else "choose another name, or allow overwriting"
         raise OutputExistsError(f"{path} exists already: {remedy}. Nothing was written.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    try:
-        partial.chmod(0o755)
+    with partial.new_folder(path) as folder:
         state = {
             name: tensor.detach().cpu().contiguous().clone()
             for name, tensor in fit.model.state_dict().items()
         }
-        save_file(state, partial / WEIGHTS)
-        (partial / CARD).write_text(json.dumps(_json_safe(card(fit)), indent=2) + "\n", encoding="utf-8")
-        fit.history.to_csv(partial / HISTORY, index=False)
-        if path.exists():
-            shutil.rmtree(path)
-        partial.rename(path)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
+        save_file(state, folder / WEIGHTS)
+        (folder / CARD).write_text(json.dumps(_json_safe(card(fit)), indent=2) + "\n", encoding="utf-8")
+        fit.history.to_csv(folder / HISTORY, index=False)
     return path
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from genoplrp import partial
 from genoplrp.errors import MissingDependencyError
 
 Row = dict[str, Any]
@@ -30,12 +31,10 @@ def csv_logger(path: str | Path) -> Logger:
     path.parent.mkdir(parents=True, exist_ok=True)
 
     def log(rows: list[Row]) -> None:
-        partial = path.with_name(f".{path.name}.partial")
-        with partial.open("w", newline="", encoding="utf-8") as file:
+        with partial.new_file(path) as made, made.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
-        partial.replace(path)
 
     return log
 

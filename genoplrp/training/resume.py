@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from genoplrp import partial
 from genoplrp.errors import CheckpointError
 from genoplrp.training.loop import Run
 
@@ -45,13 +46,12 @@ def save_state(path: Path, run: Run, identity: dict[str, Any]) -> None:
         "scaler": run.scaler.state_dict(),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    save_file(
-        {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()},
-        partial,
-        metadata={"genoplrp": json.dumps(about)},
-    )
-    partial.replace(path)
+    with partial.new_file(path) as made:
+        save_file(
+            {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()},
+            made,
+            metadata={"genoplrp": json.dumps(about)},
+        )
 
 
 def restore_state(path: Path, run: Run, identity: dict[str, Any]) -> None:

@@ -218,7 +218,7 @@ def test_several_threads_share_one_model():
 
 
 def test_a_part_of_a_model_explained_in_another_thread_stays_in_evaluation_mode():
-    from genoplrp.relevance.guards import evaluation_mode
+    from genoplrp.relevance.tracing.guards import evaluation_mode
 
     model = Net().train()
     with evaluation_mode(model.inner):
@@ -510,7 +510,7 @@ def test_a_hidden_function_at_the_very_end_is_refused():
 
 
 def test_a_registered_operation_is_known_from_then_on():
-    from genoplrp.relevance import tracing
+    from genoplrp.relevance.tracing import tracer
 
     def handler(tracer, func, args, kwargs):
         return args[0] * (torch.sin(args[0]) / args[0]).detach()
@@ -523,7 +523,7 @@ def test_a_registered_operation_is_known_from_then_on():
             torch.testing.assert_close(e.prediction, model.eval()(_one_hot())[:, 0])
         assert e.check().holds
     finally:
-        del tracing.HANDLERS["sin"]
+        del tracer.HANDLERS["sin"]
 
 
 def test_models_whose_operations_are_hidden_are_refused_with_the_way_out():

@@ -1,0 +1,295 @@
+"""The steps of a hand-driven pass: each computes its operation, keeps what the way back needs, and goes back.
+
+What is carried back is ``g = R / a``, as in `propagation`; rules, pruning and books are its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genoplrp.relevance.fastpath.pooling import rectified_pool, unpool, unpool_ratio
+from genoplrp.relevance.fastpath.reading import LayerCall, Node, NormCall, NotAChain, _filled
+from genoplrp.relevance.fastpath.weights import PreparedLayers
+from genoplrp.relevance.propagation.arithmetic import signal
+from genoplrp.relevance.propagation.layer import Layer, Run, _close, multiplier_of, part_denominator
+from genoplrp.relevance.rules import Epsilon, Gamma, Part, ZPlus
+from genoplrp.relevance.tracing.operations.linear import _gauge_axis
+
+
+@dataclass(eq=False)
+class Gradients:
+    """Number of a node -> the multiplier that has reached it, and whether its memory is ours to change."""
+
+    values: dict[int, tuple[Tensor, bool]] = field(default_factory=dict)
+
+    def add(self, node: int, g: Tensor, *, owned: bool) -> None:
+        """Add what another consumer of the node sends back."""
+        if node not in self.values:
+            self.values[node] = (g, owned)
+            return
+        before, is_ours = self.values[node]
+        total = g.add_(before) if owned else before.add_(g) if is_ours else before + g
+        self.values[node] = (total, True)
+
+    def take(self, node: int) -> tuple[Tensor, bool] | None:
+        """Return what has reached a node, and forget it."""
+        return self.values.pop(node, None)
+
+
+@dataclass(eq=False)
+class LayerStep:
+    """A convolution or linear map with the normalisation, ReLU and max pooling that follow it."""
+
+    call: LayerCall
+    source: int
+    out: int
+    index: int
+    norm: NormCall | None = None
+    rectified: bool = False
+    pooled: int = 0
+    is_output: bool = False
+    source_is_nonnegative: bool = False
+    layer: Layer = field(init=False)
+    winner: Tensor | None = field(default=None, init=False)
+    length: int = field(default=0, init=False)
+
+    @property
+    def sources(self) -> tuple[int, ...]:
+        """Nodes whose results it takes."""
+        return (self.source,)
+
+    def forward(self, values: Mapping[int, Tensor], run: Run, prepared: PreparedLayers) -> Tensor:
+        """Return the step's result."""
+        x = values[self.source]
+        layer = prepared.layer(self.call, self.norm, self.index, x, x)
+        z = layer.map.forward(x, layer.weight, layer.bias)
+        if self.call.place == "input" and getattr(layer.rule, "gauge", False):
+            layer.gauge_axis = _gauge_axis(self.call.map, x, layer.weight)
+        if self.source_is_nonnegative:
+            layer.__dict__["has_nonnegative_input"] = True
+        if self.pooled:
+            self.length = z.shape[2]
+            z, self.winner = rectified_pool(z, self.pooled, rectify=self.rectified)
+        elif self.rectified:
+            z.relu_()
+        # Where an output is not positive nothing comes back, so the rectified value serves as pre-activation.
+        layer.z = z
+        self.layer = layer
+        run.layers.append(layer)
+        return z
+
+    def backward(self, g: Tensor, grads: Gradients, run: Run, *, last: bool) -> Tensor | None:
+        """Send the multiplier back; return the relevance itself where the rule is a direct one."""
+        layer = self.layer
+        rule = layer.rule
+        spent = last and self.rectified and not self.is_output and not self.pooled
+        if type(rule) is Epsilon and rule.bias in ("follow", "raw") and not self._needs_whole(run):
+            g_in = self._epsilon(g, rule.epsilon, spent=spent and run.ledger is None)
+            g_x = layer.map.transpose(self._whole(g_in), layer.weights(rule.parts()[0].positive), layer.x)
+            g_x = _close(run, layer, g, layer.x, g_x)
+            grads.add(self.source, g_x, owned=True)
+            return None
+        part = self._merged_part(run)
+        if part is not None:
+            assert self.winner is not None
+            denominator = part_denominator(layer, part)
+            h = unpool_ratio(g, layer.z, self.winner, denominator, rule.epsilon, self.pooled)  # type: ignore[attr-defined]
+            g_x = layer.map.transpose(h, layer.weights(part.positive), layer.x)
+            grads.add(self.source, _close(run, layer, g, layer.x, g_x), owned=True)
+            return None
+        layer, g = self._unpooled(g)
+        if rule.direct:
+            return _close(run, layer, g, None, rule.relevance(layer, g * layer.z))
+        grads.add(
+            self.source,
+            _close(run, layer, g, layer.x, multiplier_of(layer, g, again=self._needs_whole(run))),
+            owned=True,
+        )
+        return None
+
+    def release(self) -> None:
+        """Let go of what the way back needed."""
+        del self.layer
+        self.winner = None
+
+    def _needs_whole(self, run: Run) -> bool:
+        """Return whether pruning will ask for the layer's full-size output again."""
+        return run.goes_twice(self.layer.name)
+
+    def _merged_part(self, run: Run) -> Part | None:
+        """Return the one part of gamma or z-plus that counts behind ReLU and pooling, where its fast form applies."""
+        layer, rule = self.layer, self.layer.rule
+        applies = (
+            type(rule) in (Gamma, ZPlus)
+            and rule.bias in ("follow", "raw")  # type: ignore[attr-defined]
+            and rule.epsilon > 0  # type: ignore[attr-defined]
+            and self.rectified
+            and self.winner is not None
+            and self.winner.dtype == torch.uint8
+            and not self._needs_whole(run)
+            and layer.has_nonnegative_input
+        )
+        return rule.parts()[0] if applies else None
+
+    def _epsilon(self, g: Tensor, epsilon: float, *, spent: bool) -> Tensor:
+        z = self.layer.z
+        if epsilon == 0 and self.rectified:
+            return torch.where(z > 0, g, 0)
+        return signal(g, z, None, epsilon, spent=spent)[0]
+
+    def _whole(self, value: Tensor) -> Tensor:
+        if self.winner is None:
+            return value
+        return unpool(value, self.winner, self.length, self.pooled)
+
+    def _unpooled(self, g: Tensor) -> tuple[Layer, Tensor]:
+        """Return layer and multiplier as if there were no pooling, nothing coming back to what is not positive."""
+        layer = self.layer
+        if self.rectified and getattr(layer.rule, "epsilon", 0.0) <= 0:
+            g = torch.where(layer.z > 0, g, 0)
+        if self.winner is None:
+            return layer, g
+        whole = Layer(
+            layer.name, layer.index, layer.place, layer.map, layer.rule, layer.x, layer.weight, layer.bias,
+            self._whole(layer.z), layer.gauge_axis, layer._blended,
+        )  # fmt: skip
+        if "has_nonnegative_input" in layer.__dict__:
+            whole.__dict__["has_nonnegative_input"] = layer.has_nonnegative_input
+        return whole, self._whole(g)
+
+
+@dataclass(eq=False)
+class PointwiseStep:
+    """Anything without weights: sums, means, pooling, reshapes."""
+
+    node: Node
+    out: int
+    kept: Any = field(default=None, init=False)
+
+    @property
+    def sources(self) -> tuple[int, ...]:
+        """Nodes whose results it takes."""
+        return self.node.inputs
+
+    def forward(self, values: Mapping[int, Tensor], run: Run, prepared: PreparedLayers) -> Tensor:
+        """Return the step's result."""
+        inputs = [values[i] for i in self.node.inputs]
+        match self.node.kind:
+            case "add":
+                return inputs[0] + inputs[1]
+            case "relu":
+                self.kept = inputs[0].relu()
+                return self.kept  # type: ignore[no-any-return]
+            case "mean":
+                self.kept = inputs[0].shape
+                return inputs[0].mean(dim=2)
+            case "pool":
+                out, winner = rectified_pool(inputs[0], self.node.about, rectify=False)
+                self.kept = (winner, inputs[0].shape[2])
+                return out
+        func, template = self.node.about
+        with torch.enable_grad():
+            leaves = [x.detach().requires_grad_(True) for x in inputs]
+            # A model may view what it thinks is contiguous.
+            given = [x.contiguous() for x in leaves] if len(leaves) == 1 else leaves
+            args, kwargs = _filled(template, given)
+            out = func(*args, **kwargs)
+        self.kept = (leaves, out)
+        plain: Tensor = out.detach()
+        return plain
+
+    def backward(self, g: Tensor, grads: Gradients, run: Run, *, last: bool) -> None:
+        """Send the multiplier back."""
+        inputs = self.node.inputs
+        match self.node.kind:
+            case "add":
+                for i in inputs:
+                    grads.add(i, g, owned=False)
+            case "relu":
+                grads.add(inputs[0], torch.where(self.kept > 0, g, 0), owned=True)
+            case "mean":
+                length = self.kept[2]
+                grads.add(inputs[0], (g / length).unsqueeze(2).expand(self.kept), owned=False)
+            case "pool":
+                winner, length = self.kept
+                grads.add(inputs[0], unpool(g, winner, length, self.node.about), owned=True)
+            case _:
+                leaves, out = self.kept
+                back = torch.autograd.grad(out, leaves, g, retain_graph=not last)
+                for i, value in zip(inputs, back, strict=True):
+                    grads.add(i, value, owned=False)
+
+    def release(self) -> None:
+        """Let go of what the way back needed."""
+        self.kept = None
+
+
+Step = LayerStep | PointwiseStep
+
+
+def steps_of(nodes: list[Node], outputs: Iterable[int]) -> list[Step]:
+    """Return the steps for the nodes of a reading, each layer with what merges into it.
+
+    Raises
+    ------
+    NotAChain
+        If a layer is used with and without its normalisation.
+    """
+    final = set(outputs)
+    users: dict[int, list[int]] = {}
+    for i, node in enumerate(nodes):
+        for source in node.inputs:
+            users.setdefault(source, []).append(i)
+
+    def next_if(i: int, fits: Callable[[Node], bool]) -> int | None:
+        following = users.get(i, [])
+        return following[0] if len(following) == 1 and i not in final and fits(nodes[following[0]]) else None
+
+    steps: list[Step] = []
+    nonnegative: set[int] = set()
+    merged: set[int] = set()
+    index = 0
+    for i, node in enumerate(nodes):
+        if i in merged or node.kind in ("input", "gate"):
+            continue
+        if node.kind == "norm":
+            raise NotAChain("a layer that is used with and without its normalisation")
+        if node.kind != "layer":
+            steps.append(PointwiseStep(node, i))
+            if node.kind == "relu" or (
+                node.kind != "layer" and all(source in nonnegative for source in node.inputs)
+            ):
+                nonnegative.add(i)
+            continue
+        step = LayerStep(node.about, node.inputs[0], i, index)
+        step.source_is_nonnegative = step.source in nonnegative
+        index += 1
+        follower = next_if(step.out, lambda n: n.kind == "norm")
+        if follower is not None:
+            step.norm, step.out = nodes[follower].about, follower
+            merged.add(follower)
+        for _ in range(2):  # ReLU and pooling, in either order
+            follower = next_if(
+                step.out,
+                lambda n, s=step: (  # type: ignore[misc]
+                    (n.kind == "relu" and not s.rectified) or (n.kind == "pool" and not s.pooled)
+                ),
+            )
+            if follower is None:
+                break
+            if nodes[follower].kind == "relu":
+                step.rectified = True
+            else:
+                step.pooled = nodes[follower].about
+            step.out = follower
+            merged.add(follower)
+        if step.rectified:
+            nonnegative.add(step.out)
+        step.is_output = step.out in final
+        steps.append(step)
+    return steps

@@ -1,0 +1,160 @@
+"""The books of one explanation: the relevance that each layer took in, handed on, pruned, gave back and absorbed.
+
+Not here: any decision about relevance; the ledger only adds up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from genoplrp.relevance.propagation.layer import Layer
+    from genoplrp.relevance.pruning.thresholds import PruneStats
+
+
+@dataclass
+class Ledger:
+    """Sums per sequence, in float64.
+
+    Attributes
+    ----------
+    rows
+        One dictionary a layer, of tensors (N,).
+    absorbed
+        (layer or operation) -> relevance absorbed there, (N,).
+    """
+
+    rows: dict[str, dict[str, Any]] = field(default_factory=dict)
+    absorbed: dict[str, Tensor] = field(default_factory=dict)
+    operations: list[str] = field(default_factory=list)
+
+    def open_operation(self, name: str) -> int:
+        """Return a key for the entries of one operation that can absorb relevance."""
+        self.operations.append(f"{name} [{len(self.operations)}]")
+        return len(self.operations) - 1
+
+    def enter_operation(self, key: int, relevance: Tensor) -> None:
+        """Add what flowed in (positive) or out (negative) of an operation."""
+        name = self.operations[key]
+        self.absorbed[name] = self.absorbed[name] + relevance if name in self.absorbed else relevance
+
+    def enter_layer(
+        self,
+        layer: Layer,
+        incoming: Tensor,
+        handed: Tensor,
+        after: Tensor,
+        stats: PruneStats | None,
+        unpruned: tuple[Tensor | None, Tensor] | None,
+        batch: int,
+    ) -> None:
+        """Enter one linear layer.
+
+        Parameters
+        ----------
+        incoming, handed, after
+            Relevance that came to the outputs, that the rule handed to the inputs, and what is left after pruning.
+        stats
+            Masses from the pruning kernel; None where it did not run.
+        unpruned
+            Input and multiplier, to take the masses from where there are no ``stats``.
+        """
+        absorbed = (incoming - handed) + (handed - after)
+        if layer.name in self.absorbed:
+            absorbed = absorbed + self.absorbed[layer.name]
+        self.absorbed[layer.name] = absorbed
+        row: dict[str, Any] = {
+            "layer": layer.name,
+            "index": layer.index,
+            "place": layer.place,
+            "rule": type(layer.rule).__name__,
+            "relevance_in": incoming,
+            "relevance_out": after,
+            "absorbed": incoming - handed,
+            "pruning_loss": handed - after,
+        }
+        if stats is None:
+            assert unpruned is not None
+            x, g_x = unpruned
+            r = (g_x if x is None else x * g_x).reshape(batch, -1)
+            positive = r.clamp(min=0).to(torch.float64).sum(dim=1)
+            negative = -r.clamp(max=0).to(torch.float64).sum(dim=1)
+            nonzero = (r != 0).sum(dim=1)
+            one = torch.ones_like(positive)
+            row |= {
+                "positive_mass": positive, "negative_mass": negative,
+                "positive_kept": positive, "negative_kept": negative,
+                "lambda_positive": one, "lambda_negative": one,
+                "entries": nonzero, "entries_kept": nonzero,
+            }  # fmt: skip
+        else:
+            row |= {
+                "positive_mass": stats.positive_mass, "negative_mass": stats.negative_mass,
+                "positive_kept": stats.positive_kept, "negative_kept": stats.negative_kept,
+                "lambda_positive": _ratio(stats.positive_mass, stats.positive_kept),
+                "lambda_negative": _ratio(stats.negative_mass, stats.negative_kept),
+                "entries": stats.n_positive + stats.n_negative,
+                "entries_kept": stats.n_positive_kept + stats.n_negative_kept,
+            }  # fmt: skip
+        row["size"] = layer.x.numel() // max(batch, 1)
+        if layer.name in self.rows:
+            # A convolution that is used with and without its normalisation has two nodes.
+            row = _sum_of_rows(self.rows[layer.name], row)
+        self.rows[layer.name] = row
+
+    def total_absorbed(self, batch: int) -> Tensor:
+        """Return the relevance that biases, stabilizers and operations absorbed, (N,) float64."""
+        if not self.absorbed:
+            return torch.zeros(batch, dtype=torch.float64)
+        return torch.stack([value.cpu() for value in self.absorbed.values()]).sum(dim=0)
+
+
+def _sum_of_rows(a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
+    total = {k: v + b[k] if isinstance(v, Tensor) else v for k, v in a.items()}
+    total["lambda_positive"] = _ratio(total["positive_mass"], total["positive_kept"])
+    total["lambda_negative"] = _ratio(total["negative_mass"], total["negative_kept"])
+    total["size"] = a["size"] + b["size"]
+    return total
+
+
+def _ratio(mass: Tensor, kept: Tensor) -> Tensor:
+    return torch.where(kept > 0, mass / torch.where(kept > 0, kept, 1), torch.ones_like(mass))
+
+
+def ledger_frame(ledgers: list[tuple[int, Ledger]]) -> pd.DataFrame:
+    """Return one row a layer and sequence.
+
+    Parameters
+    ----------
+    ledgers
+        (index of the first sequence, books) for each batch.
+
+    Returns
+    -------
+    DataFrame
+        ``sequence, layer, index, place, rule, relevance_in, relevance_out, absorbed, positive_mass, negative_mass,
+        positive_kept, negative_kept, positive_pruned, negative_pruned, pruning_loss, lambda_positive,
+        lambda_negative, size, entries, entries_kept, kept_fraction``; masses in units of the explained output.
+    """
+    import pandas as pd
+
+    frames = []
+    for first, ledger in ledgers:
+        for row in sorted(ledger.rows.values(), key=lambda r: r["index"]):
+            columns = {k: v.detach().cpu().numpy() if isinstance(v, Tensor) else v for k, v in row.items()}
+            frame = pd.DataFrame(columns)
+            frame.insert(0, "sequence", range(first, first + len(frame)))
+            frames.append(frame)
+    if not frames:
+        return pd.DataFrame(columns=["sequence", "layer"])
+    out = pd.concat(frames, ignore_index=True)
+    out["positive_pruned"] = out["positive_mass"] - out["positive_kept"]
+    out["negative_pruned"] = out["negative_mass"] - out["negative_kept"]
+    out["kept_fraction"] = out["entries_kept"] / out["entries"].clip(lower=1)
+    return out.sort_values(["sequence", "index"], ignore_index=True)

@@ -1,0 +1,384 @@
+"""Which entries of a relevance tensor are pruned, and what the kept ones are multiplied by; not where it happens.
+
+The definition, followed to the bit by every implementation (this sort-based one and the compiled one in `kernel`):
+
+- Positive and negative entries of a sample are treated apart, on their absolute values. Zeros belong to neither.
+- The *mass* of a set of entries is its sum in float64, taken so that it depends on the values alone: first the entries
+  of each binade (``2^e <= v < 2^(e + 1)``; they share a unit, so their sum is exact and rounded once), then the
+  binades' sums one after the other from the smallest binade to the largest.
+- The *bound* of a sign is the smallest value v such that the mass of all entries <= v exceeds p times the mass of all;
+  the largest value if there is none. Entries below their bound are pruned. So tied entries share their fate, p = 0
+  prunes nothing, and the largest entries stay whatever p is.
+
+References
+----------
+Yanez Sarmiento et al. 2024, ECML PKDD, "Sparse Explanations of Neural Networks Using Pruned Layer-Wise Relevance
+Propagation", section 3 (arXiv 2404.14271).
+"""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from genoplrp.errors import InputError, NonFiniteError
+
+POLICIES = ("mass", "mean", "effective")
+
+
+class PruneStats(NamedTuple):
+    """What pruning did to each sample: masses (float64) and numbers of entries (int64), each of shape (N,).
+
+    Attributes
+    ----------
+    positive_mass, negative_mass
+        Sum of the entries of a sign before pruning, both >= 0.
+    positive_kept, negative_kept
+        The same over the kept entries, before they are rescaled.
+    n_positive, n_negative, n_positive_kept, n_negative_kept
+        Numbers of entries.
+    """
+
+    positive_mass: Tensor
+    negative_mass: Tensor
+    positive_kept: Tensor
+    negative_kept: Tensor
+    n_positive: Tensor
+    n_negative: Tensor
+    n_positive_kept: Tensor
+    n_negative_kept: Tensor
+
+
+def prune_multipliers(
+    activation: Tensor,
+    multiplier: Tensor,
+    p_pos: float | Tensor,
+    p_neg: float | Tensor,
+    *,
+    rescale: bool = True,
+    policy: str = "mass",
+    out: Tensor | None = None,
+) -> tuple[Tensor, PruneStats]:
+    """Prune the relevance ``activation * multiplier`` of each sample and return the multiplier that carries the rest.
+
+    Parameters
+    ----------
+    activation, multiplier
+        Tensors a and g of the same shape (N, ...) and dtype; the relevance is r = a g. Any dense layout
+        (contiguous, channels-last) is worked on as it lies in memory.
+    p_pos, p_neg
+        Share of the positive and of the negative mass to prune, in [0, 1]; a number or a float64 tensor (N,).
+    rescale
+        Whether the kept entries of a sign are multiplied by lambda = mass / kept mass, so that the sign's mass is
+        conserved.
+    policy
+        ``"mass"``: prune by share of mass. ``"mean"``: prune the entries of a sign that are below its mass divided by
+        the number of *all* entries of the sample. ``"effective"``: keep the
+        ``round((sum r)^2 / sum r^2)`` largest entries of a sign, and what ties with the last. The last two ignore p.
+    out
+        Where to write the result; may be ``multiplier`` itself. Otherwise a new tensor.
+
+    Returns
+    -------
+    tuple of Tensor and PruneStats
+        The new multiplier: 0 where pruned, lambda g where kept, g unchanged where r = 0. With p = 0 it is g to the bit.
+
+    Raises
+    ------
+    InputError
+        If shapes or dtypes differ, a share is outside [0, 1], or the policy is unknown.
+    NonFiniteError
+        If the relevance of a sample holds NaN or infinity or its mass overflows float64. On CUDA nothing is raised,
+        as that would wait for the device: the masses in the result are then not finite.
+
+    Examples
+    --------
+    >>> import torch
+    >>> a = torch.tensor([[1.0, 2.0, 3.0, 4.0]])
+    >>> g, stats = prune_multipliers(a, torch.ones(1, 4), 0.3, 0.15)
+    >>> g
+    tensor([[0.0000, 0.0000, 1.4286, 1.4286]])
+    >>> stats.positive_kept
+    tensor([7.], dtype=torch.float64)
+    """
+    _check(activation, multiplier, policy)
+    shares = _shares(p_pos, multiplier, "p_pos"), _shares(p_neg, multiplier, "p_neg")
+    target = torch.empty_like(multiplier) if out is None else out
+    if multiplier.numel() == 0:
+        return target, _no_stats(multiplier)
+    work = _working_dtype(multiplier)
+    g = _dense(multiplier.detach().to(work))
+    a = _laid_out_like(activation.detach().to(work), g)
+    direct = target.dtype == work and target.stride() == g.stride()
+    result = target if direct else torch.empty_like(g)
+    stats = _implementation(g).prune(_rows(a), _rows(g), *shares, rescale, policy, _rows(result))
+    if not direct:
+        target.copy_(result)
+    return target, stats
+
+
+def kept_inputs(
+    activation: Tensor, multiplier: Tensor, p_pos: float | Tensor, p_neg: float | Tensor, policy: str = "mass"
+) -> tuple[Tensor, PruneStats]:
+    """Return the activations whose relevance is kept, 0 for the others, and the masses.
+
+    Parameters
+    ----------
+    activation, multiplier, p_pos, p_neg, policy
+        As in `prune_multipliers`.
+
+    Raises
+    ------
+    InputError, NonFiniteError
+        As `prune_multipliers`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> a = torch.tensor([[1.0, 2.0, 3.0, 4.0]])
+    >>> kept_inputs(a, torch.ones(1, 4), 0.3, 0.15)[0]
+    tensor([[0., 0., 3., 4.]])
+    """
+    _check(activation, multiplier, policy)
+    shares = _shares(p_pos, multiplier, "p_pos"), _shares(p_neg, multiplier, "p_neg")
+    if multiplier.numel() == 0:
+        return activation.clone(), _no_stats(multiplier)
+    work = _working_dtype(multiplier)
+    a = _dense(activation.detach().to(work))
+    g = _laid_out_like(multiplier.detach().to(work), a)
+    out = torch.empty_like(a)
+    stats = _implementation(a).inputs(_rows(a), _rows(g), *shares, policy, _rows(out))
+    return out.to(activation.dtype), stats
+
+
+def check_finite(stats: PruneStats) -> None:
+    """Raise if the relevance of a sample is not finite.
+
+    Raises
+    ------
+    NonFiniteError
+        With the first such sample's number.
+    """
+    finite = torch.isfinite(stats.positive_mass) & torch.isfinite(stats.negative_mass)
+    if not bool(finite.all()):
+        first = int((~finite).nonzero()[0])
+        raise NonFiniteError(
+            f"the relevance of sample {first} is not finite (NaN, infinite, or too large to sum in float64): look for "
+            "non-finite weights or inputs, or a denominator near zero (a larger epsilon helps)"
+        )
+
+
+class Reference:
+    """The definition as a sort, a cumulated sum and a comparison; runs on any device."""
+
+    @staticmethod
+    def prune(
+        a: Tensor, g: Tensor, p_pos: Tensor, p_neg: Tensor, rescale: bool, policy: str, out: Tensor
+    ) -> PruneStats:
+        """Write the pruned multiplier of (N, M) rows into ``out``."""
+        r = a * g
+        positive, negative = _Sign(r, p_pos, policy), _Sign(-r, p_neg, policy)
+        stats = _stats(positive, negative)
+        if r.device.type == "cpu":
+            check_finite(stats)
+        wide = g.to(torch.float64)
+        kept_positive = wide * positive.scale(rescale)
+        kept_negative = wide * negative.scale(rescale)
+        new = torch.where(
+            r >= positive.bound, kept_positive, torch.where(r <= -negative.bound, kept_negative, 0.0)
+        )
+        out.copy_(torch.where(r == 0, g, new.to(g.dtype)))
+        return stats
+
+    @staticmethod
+    def inputs(a: Tensor, g: Tensor, p_pos: Tensor, p_neg: Tensor, policy: str, out: Tensor) -> PruneStats:
+        """Write the activations whose relevance is kept into ``out``, 0 for the others; (N, M) rows."""
+        r = a * g
+        positive, negative = _Sign(r, p_pos, policy), _Sign(-r, p_neg, policy)
+        stats = _stats(positive, negative)
+        if r.device.type == "cpu":
+            check_finite(stats)
+        out.copy_(torch.where((r >= positive.bound) | (r <= -negative.bound) | (r == 0), a, 0))
+        return stats
+
+
+def cumulated_mass(ascending: Tensor) -> Tensor:
+    """Return the mass of the first entry, of the first two, and so on (see the module's definition).
+
+    Parameters
+    ----------
+    ascending
+        (N, M) float32 or float64, >= 0, ascending along the rows.
+
+    Returns
+    -------
+    Tensor
+        (N, M) float64.
+    """
+    is_single = ascending.dtype == torch.float32
+    fraction, bias, low, n_binades = (23, 150, 0, 256) if is_single else (52, 1075, 27, 2048)
+    bits = ascending.contiguous().view(torch.int32 if is_single else torch.int64).to(torch.int64)
+    exponent = bits >> fraction
+    significand = (bits & ((1 << fraction) - 1)) | ((exponent > 0).to(torch.int64) << fraction)
+    # Integers, in two halves for float64: no sum of theirs overflows.
+    high, rest = significand >> low, significand & ((1 << low) - 1)
+    position = torch.arange(bits.shape[1], device=bits.device).expand_as(bits)
+    starts = torch.ones_like(bits, dtype=torch.bool)
+    starts[:, 1:] = exponent[:, 1:] != exponent[:, :-1]
+    start = torch.where(starts, position, 0).cummax(dim=1).values
+
+    def within_binade(part: Tensor) -> Tensor:
+        total = part.cumsum(dim=1)
+        return (total - (total - part).gather(1, start)).to(torch.float64)
+
+    unit = torch.pow(2.0, (exponent.clamp(min=1) - bias).to(torch.float64))
+    mass = (within_binade(high) * float(1 << low) + within_binade(rest)) * unit
+    binades = mass.new_zeros(len(bits), n_binades)
+    ends = torch.ones_like(starts)
+    ends[:, :-1] = starts[:, 1:]
+    binades.scatter_add_(1, exponent, torch.where(ends, mass, 0.0))
+    below = torch.zeros_like(binades)
+    below[:, 1:] = binades.cumsum(dim=1)[:, :-1]
+    return below.gather(1, exponent) + mass
+
+
+class _Sign:
+    """The positive entries of (N, M) rows: their bound and masses, each (N, 1)."""
+
+    def __init__(self, r: Tensor, p: Tensor, policy: str) -> None:
+        ascending = r.clamp(min=0).abs().sort(dim=1).values  # abs: a zero may carry a sign
+        # NaN and infinity must reach the mass, but not the integer arithmetic on the way.
+        finite = torch.isfinite(r).all(dim=1, keepdim=True)
+        ascending = torch.where(finite, ascending, 0)
+        cumulated = cumulated_mass(ascending)
+        self.mass = torch.where(finite, cumulated[:, -1:], torch.nan)
+        self.count = (ascending > 0).sum(dim=1, keepdim=True)
+        largest = ascending[:, -1:]
+        if policy == "mass":
+            is_over = cumulated > p.reshape(-1, 1) * cumulated[:, -1:]
+            first = is_over.to(torch.uint8).argmax(dim=1, keepdim=True)
+            bound = torch.where(is_over.any(dim=1, keepdim=True), ascending.gather(1, first), largest)
+        elif policy == "mean":
+            mean = cumulated[:, -1:] / r.shape[1]
+            is_over = (ascending > 0) & (ascending.to(torch.float64) >= mean)
+            first = is_over.to(torch.uint8).argmax(dim=1, keepdim=True)
+            bound = torch.where(is_over.any(dim=1, keepdim=True), ascending.gather(1, first), largest)
+        else:
+            kept = _effective_number(ascending, cumulated[:, -1:]).clamp(max=self.count).clamp(min=1)
+            bound = ascending.gather(1, r.shape[1] - kept)
+        self.bound = torch.where(bound > 0, bound, torch.inf)
+        survivors = torch.where(ascending >= self.bound, ascending, 0)
+        self.kept_mass = cumulated_mass(survivors)[:, -1:]
+        self.kept_count = (survivors > 0).sum(dim=1, keepdim=True)
+
+    def scale(self, rescale: bool) -> Tensor:
+        """Return lambda."""
+        is_pruned = self.kept_count < self.count
+        return (
+            torch.where(is_pruned, self.mass / self.kept_mass, 1.0) if rescale else torch.ones_like(self.mass)
+        )
+
+
+def _effective_number(ascending: Tensor, mass: Tensor) -> Tensor:
+    """Return ``round((sum v)^2 / sum v^2)``, the values scaled by a power of two so that no square overflows."""
+    is_single = ascending.dtype == torch.float32
+    largest = ascending[:, -1:].contiguous()
+    bits = largest.view(torch.int32 if is_single else torch.int64).to(torch.int64)
+    exponent = (bits >> 23) - 127 if is_single else (bits >> 52) - 1023
+    scale = torch.pow(2.0, -exponent.to(torch.float64))
+    squares = cumulated_mass((ascending.to(torch.float64) * scale).square())[:, -1:]
+    number = torch.where(squares > 0, (mass * scale).square() / squares, 0.0)
+    return torch.floor(number + 0.5).to(torch.int64)
+
+
+def _stats(positive: _Sign, negative: _Sign) -> PruneStats:
+    columns = (
+        positive.mass, negative.mass, positive.kept_mass, negative.kept_mass,
+        positive.count, negative.count, positive.kept_count, negative.kept_count,
+    )  # fmt: skip
+    return PruneStats(*(column.squeeze(1) for column in columns))
+
+
+def _no_stats(like: Tensor) -> PruneStats:
+    mass = torch.zeros(like.shape[0], dtype=torch.float64, device=like.device)
+    count = torch.zeros(like.shape[0], dtype=torch.int64, device=like.device)
+    return PruneStats(mass, mass, mass, mass, count, count, count, count)
+
+
+@functools.cache
+def _compiled() -> type[Reference] | None:
+    """Return the compiled kernel, or None where numba is missing; says so once."""
+    try:
+        from genoplrp.relevance.pruning.kernel import Compiled
+    except ImportError as error:
+        warnings.warn(
+            f"pruning runs on a sort, about 20 times slower than the compiled kernel, as numba is missing ({error}): "
+            "pip install numba",
+            stacklevel=4,
+        )
+        return None
+    return Compiled
+
+
+def _implementation(tensor: Tensor) -> type[Reference]:
+    if tensor.device.type == "cpu":
+        return _compiled() or Reference
+    return Reference
+
+
+def _working_dtype(tensor: Tensor) -> torch.dtype:
+    return tensor.dtype if tensor.dtype in (torch.float32, torch.float64) else torch.float32
+
+
+def _check(a: Tensor, g: Tensor, policy: str) -> None:
+    if a.shape != g.shape or a.dtype != g.dtype or not g.is_floating_point() or g.dim() == 0:
+        raise InputError(
+            f"activation {tuple(a.shape)} {a.dtype} and multiplier {tuple(g.shape)} {g.dtype} must be floating-point "
+            "tensors of the same shape (N, ...) and dtype"
+        )
+    if policy not in POLICIES:
+        raise InputError(f"policy={policy!r}: choose one of {', '.join(map(repr, POLICIES))}")
+
+
+def _shares(p: float | Tensor, like: Tensor, name: str) -> Tensor:
+    n = like.shape[0]
+    if not isinstance(p, Tensor):
+        if not 0 <= p <= 1:
+            raise InputError(f"{name}={p!r}: the share to prune must be in [0, 1]")
+        return torch.full((n,), float(p), dtype=torch.float64, device=like.device)
+    shares = p.detach().to(device=like.device, dtype=torch.float64)
+    if shares.shape != (n,):
+        raise InputError(
+            f"{name} has shape {tuple(p.shape)}: give one number, or one for each of the {n} samples"
+        )
+    if like.device.type == "cpu" and not bool(((shares >= 0) & (shares <= 1)).all()):
+        raise InputError(
+            f"{name} holds {shares[~((shares >= 0) & (shares <= 1))][0]}: shares must be in [0, 1]"
+        )
+    return shares.contiguous()
+
+
+def _memory_order(tensor: Tensor) -> list[int]:
+    """Return the axes from the outermost in memory to the innermost, the batch first."""
+    strides = tensor.stride()
+    return [0, *sorted(range(1, tensor.dim()), key=lambda axis: (-strides[axis], axis))]
+
+
+def _dense(tensor: Tensor) -> Tensor:
+    """Return the tensor itself if each sample is one block of memory, else a contiguous copy."""
+    return tensor if tensor.permute(_memory_order(tensor)).is_contiguous() else tensor.contiguous()
+
+
+def _laid_out_like(tensor: Tensor, like: Tensor) -> Tensor:
+    if tensor.stride() == like.stride() or tensor.permute(_memory_order(like)).is_contiguous():
+        return tensor
+    return torch.empty_like(like).copy_(tensor)
+
+
+def _rows(tensor: Tensor) -> Tensor:
+    """Return a dense tensor as (N, M), in the order of its memory."""
+    return tensor.permute(_memory_order(tensor)).reshape(tensor.shape[0], -1)

@@ -1,0 +1,198 @@
+"""Convolutions and linear maps: each becomes a node with a rule; and normalisations that merge into them.
+
+Here is decided what place a layer has (input, convolution, dense) and whether its gauge can be fixed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genoplrp.relevance.propagation.layer import AmbiguousBatchError, Layer, RelevanceNode
+from genoplrp.relevance.propagation.linear_maps import (
+    Convolution,
+    Dense,
+    LinearMap,
+    convolution_map,
+    per_dimension,
+)
+from genoplrp.relevance.tracing.tracer import Marks, Tracer, handles
+
+BASES = 4
+TOLERANCE = 1e-4
+"""How far the shares of the bases at a position may be from 1 in sum."""
+
+
+@handles("conv1d", "conv2d", "conv3d")
+def convolution(
+    tracer: Tracer, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Tensor:
+    """``F.conv*d(input, weight, bias, stride, padding, dilation, groups)``."""
+    call = _bind(args, kwargs, ("input", "weight", "bias", "stride", "padding", "dilation", "groups"))
+    weight = call["weight"]
+    _refuse_traced_weight(tracer, func, weight)
+    described = convolution_map(
+        weight, call.get("stride", 1), call.get("padding", 0), call.get("dilation", 1), call.get("groups", 1)
+    )
+    x = call["input"]
+    if x.dim() == weight.dim() - 1:  # unbatched: one sequence
+        return apply_layer(
+            tracer, described, x.unsqueeze(0), weight, call.get("bias"), func.__name__
+        ).squeeze(0)
+    return apply_layer(tracer, described, x, weight, call.get("bias"), func.__name__)
+
+
+@handles("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
+def transposed_convolution(
+    tracer: Tracer, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Tensor:
+    """``F.conv_transpose*d(input, weight, bias, stride, padding, output_padding, groups, dilation)``."""
+    names = ("input", "weight", "bias", "stride", "padding", "output_padding", "groups", "dilation")
+    call = _bind(args, kwargs, names)
+    weight = call["weight"]
+    _refuse_traced_weight(tracer, func, weight)
+    n = weight.dim() - 2
+    described = Convolution(
+        stride=per_dimension(call.get("stride", 1), n),
+        padding=per_dimension(call.get("padding", 0), n),
+        dilation=per_dimension(call.get("dilation", 1), n),
+        groups=call.get("groups", 1),
+        transposed=True,
+        output_padding=per_dimension(call.get("output_padding", 0), n),
+    )
+    return apply_layer(tracer, described, call["input"], weight, call.get("bias"), func.__name__)
+
+
+@handles("linear")
+def linear(tracer: Tracer, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    """``F.linear(input, weight, bias)``."""
+    call = _bind(args, kwargs, ("input", "weight", "bias"))
+    _refuse_traced_weight(tracer, func, call["weight"])
+    return apply_layer(tracer, Dense(), call["input"], call["weight"], call.get("bias"), "linear")
+
+
+def dense(tracer: Tracer, x: Tensor, weight: Tensor, bias: Tensor | None, name: str) -> Tensor:
+    """Apply a linear map that a composite operation contains (attention, a recurrent cell, ``x @ W``)."""
+    return apply_layer(tracer, Dense(), x, weight, bias, name)
+
+
+def apply_layer(
+    tracer: Tracer, described: LinearMap, x: Tensor, weight: Tensor, bias: Tensor | None, fallback: str
+) -> Tensor:
+    """Compute a linear layer once and put a node with its rule into the graph."""
+    with torch.no_grad():
+        plain = x.detach()
+        z = described.forward(plain, weight, bias)
+    marks = tracer.marks_of(x)
+    name = tracer.name_layer(weight, fallback)
+    place = "input" if marks.is_input else described.kind
+    module = (
+        next((m for m, path in tracer.names.items() if path == name.split("#")[0]), None)
+        if tracer.rules.by_type
+        else None
+    )
+    rule = tracer.rules.rule_for(name, place, module)
+    layer = Layer(
+        name=name,
+        index=len(tracer.run.layers),
+        place=place,  # type: ignore[arg-type]
+        map=described,
+        rule=rule,
+        x=plain,
+        weight=weight,
+        bias=bias,
+        z=z,
+        gauge_axis=_gauge_axis(described, plain, weight)
+        if marks.is_input and getattr(rule, "gauge", False)
+        else None,
+    )
+    layer = tracer.at_layer(layer)
+    tracer.run.layers.append(layer)
+    tracer.count("ruled", fallback)
+    return _join(tracer, x, marks, layer, z)
+
+
+def merge_affine(tracer: Tracer, z: Tensor, scale: Tensor, shift: Tensor) -> Tensor | None:
+    """Merge ``scale * z + shift`` (per channel) into the layer that made ``z``; None where no layer did.
+
+    The merged output is an affine function of the one already computed: there is no second convolution.
+    """
+    origin = tracer.marks_of(z).affine
+    if origin is None:
+        return None
+    x, layer = origin
+    if layer.map.kind == "dense" and z.dim() != 2:
+        return None  # the normalised axis is not the one that the weight's rows make
+    shape = (1, -1, *[1] * (z.dim() - 2))
+    with torch.no_grad():
+        bias = shift if layer.bias is None else layer.bias * scale + shift
+        merged: Layer = replace(
+            layer,
+            _blended={},
+            weight=layer.map.scale_outputs(layer.weight, scale),
+            bias=bias,
+            z=layer.z * scale.reshape(shape) + shift.reshape(shape),
+        )
+    # The merged layer stands for both; the unmerged one stays in the graph only if something else uses its output.
+    tracer.run.layers[layer.index] = merged
+    return _join(tracer, x, tracer.marks_of(x), merged, merged.z)
+
+
+def _join(tracer: Tracer, x: Tensor, marks: Marks, layer: Layer, value: Tensor) -> Tensor:
+    shadow = marks.shadow if layer.rule.direct else None
+    if layer.rule.direct and shadow is None:
+        raise tracer.refuse(
+            f"the rule {type(layer.rule).__name__} at {layer.name!r}",
+            "it does not depend on the input's value, so it serves the model's input layer only",
+            "choose another rule for this layer",
+        )
+    # A view of its own: in a residual network the tensor feeds two consumers, and only this one is pruned here.
+    out: Tensor = RelevanceNode.apply(x.view_as(x), shadow, value, layer, tracer.run)
+    if tracer.run.outputs is not None:
+        tracer.run.outputs.setdefault(layer.name, []).append(out)
+    # A layer that stands for a difference to a reference is not the one whose output a normalisation scales.
+    tracer.mark(out, Marks(affine=(x, layer) if value is layer.z else None))
+    return out
+
+
+def _gauge_axis(described: LinearMap, x: Tensor, weight: Tensor) -> int | None:
+    """Return the weight's axis over the bases if the input is DNA as this layer sees it, else None."""
+    if not isinstance(described, Convolution) or described.transposed or described.groups != 1:
+        return None
+    if x.shape[1] == BASES:
+        return 1 if _is_dna(x, 1) else None
+    if (
+        x.dim() == 4
+        and x.shape[1] == 1
+        and x.shape[2] == BASES
+        and weight.shape[2] == BASES
+        and described.padding[0] == 0
+    ):
+        return 2 if _is_dna(x, 2) else None
+    return None
+
+
+def _is_dna(x: Tensor, axis: int) -> bool:
+    """Return whether each column holds shares of the bases: one-hot, a mixture (.25 each for N), or nothing."""
+    columns = x.sum(dim=axis)
+    sound = ((columns - 1).abs() < TOLERANCE) | (columns == 0)
+    rows = sound.reshape(len(x), -1).all(dim=1) & (x >= 0).reshape(len(x), -1).all(dim=1)
+    if bool(rows.any()) and not bool(rows.all()):
+        # A sequence's map may not depend on what else is in its batch.
+        raise AmbiguousBatchError("some of the sequences are not one-hot DNA")
+    return bool(rows.all())
+
+
+def _refuse_traced_weight(tracer: Tracer, func: Callable[..., Any], weight: Any) -> None:
+    if isinstance(weight, Tensor) and tracer.is_traced(weight):
+        raise tracer.refuse(
+            func.__name__, "its weight depends on the input (a hyper-network or dynamic filter)"
+        )
+
+
+def _bind(args: tuple[Any, ...], kwargs: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return dict(zip(names, args, strict=False)) | kwargs

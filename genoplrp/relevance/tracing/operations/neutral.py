@@ -1,0 +1,350 @@
+"""Operations whose ordinary gradient already is the LRP rule: linear and homogeneous ones, and selections.
+
+Sums, differences, concatenations, slices, reshapes, padding with zeros, means, average pooling and interpolation share
+relevance in proportion to the contributions; max pooling and its like send it to the winner. What a constant brings in
+(a positional encoding, say) is absorbed by it, and booked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from genoplrp.relevance.propagation.layer import EqualLengthError
+from genoplrp.relevance.propagation.layout import is_channels_last, keep_layout
+from genoplrp.relevance.propagation.linear_maps import per_dimension
+from genoplrp.relevance.tracing.tracer import Marks, Tracer, handles, tensors_in
+
+Call = Callable[..., Any]
+Args = tuple[Any, ...]
+Kwargs = dict[str, Any]
+
+RESHAPES = frozenset(
+    {"view", "view_as", "unflatten", "reshape", "reshape_as", "flatten", "ravel", "contiguous"}
+)
+
+
+MOVES = """
+    view reshape flatten unflatten squeeze unsqueeze transpose permute movedim moveaxis swapaxes
+    swapdims T mT H mH t contiguous clone getitem narrow select expand expand_as view_as reshape_as
+    to float double half bfloat16 type type_as cuda cpu flip roll index_select ravel alias unfold
+    repeat tile detach broadcast_to rearrange take_along_dim gather requires_grad data positive real
+    fliplr flipud rot90 pin_memory masked_select diagonal repeat_interleave pixel_unshuffle
+    channel_shuffle
+""".split()
+
+
+TURNS = frozenset("transpose permute movedim moveaxis swapaxes swapdims T mT H mH t __get__".split())
+
+
+@handles(*MOVES)
+def move(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Any:
+    """Pass on a rearrangement; what is known of the tensor goes with it."""
+    source = args[0]
+    name = getattr(func, "__name__", "")
+    if name == "requires_grad_" or getattr(getattr(func, "__self__", None), "__name__", "") == "data":
+        return source
+    marks = tracer.marks_of(source)
+    if name in ("detach", "detach_"):
+        if tracer.in_target:
+            return func(*args, **kwargs)
+        tracer.note("detach() in the model is explained as if it were not there")
+        same = source.view_as(source)
+        tracer.mark(same, marks)
+        return same
+    if name in RESHAPES:
+        source = keep_layout(source)
+        args = (source, *args[1:])
+    if name in ("view", "view_as", "unflatten") and not source.is_contiguous():
+        # Convolutions here may leave their result channels-last, where the model could view a contiguous one.
+        source = source.contiguous()
+        args = (source, *args[1:])
+    out = func(*args, **kwargs)
+    if name in TURNS:
+        _check_batch_first(tracer, func, args, kwargs, out)
+    if (
+        isinstance(out, Tensor)
+        and out is not args[0]
+        and (marks.is_input or marks.gate or marks.logit is not None)
+    ):
+        shadow = None if marks.shadow is None else func(marks.shadow, *args[1:], **kwargs)
+        if tracer.is_traced(out) and out.is_floating_point():
+            logit = marks.logit
+            moved = None if logit is None else (lambda: func(logit(), *args[1:], **kwargs))
+            tracer.mark(out, Marks(is_input=marks.is_input, shadow=shadow, gate=marks.gate, logit=moved))
+    tracer.count("neutral", name)
+    return out
+
+
+def _check_batch_first(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs, out: Tensor) -> None:
+    """Notice a batch that changes places with an axis of the same length: no shape shows it later."""
+    n, source = tracer.run.batch, args[0]
+    if n == 1 or source.dim() < 2 or source.shape[0] != n or out.shape[0] != n:
+        return
+    # Its first axis is the only one with a stride: where does it go?
+    probe = torch.empty(n).as_strided(source.shape, (1, *[0] * (source.dim() - 1)))
+    if func(probe, *args[1:], **kwargs).stride(0) != 1:
+        raise EqualLengthError("the model moves the batch off its first axis")
+
+
+@handles("pad", "constant_pad_nd")
+def pad(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Any:
+    """Padding; a constant other than zero is absorbed where it stands."""
+    value = kwargs.get("value", args[3] if len(args) > 3 else None)
+    marks = tracer.marks_of(args[0])
+    if not value and marks.shadow is None:
+        return move(tracer, func, args, kwargs)
+    tracer.count("neutral", "pad")
+    if value:
+        tracer.note(f"padding with {value:g}: the padding's own relevance is absorbed")
+        out = tracer.watch("pad", [args[0]], lambda ts: func(ts[0], *args[1:], **kwargs))
+    else:
+        out = func(*args, **kwargs)
+    shadow = None
+    if marks.shadow is not None:  # a rule that does not look at the input gives relevance to the padding
+        shadow = tracer.watch_shadows("pad", [marks.shadow], lambda ts: func(ts[0], *args[1:], **kwargs))
+    tracer.mark(out, Marks(is_input=marks.is_input, shadow=shadow))
+    return out
+
+
+@handles("chunk", "split", "unbind", "tensor_split", "split_with_sizes", "hsplit", "vsplit")
+def divide(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Any:
+    """Pass on a split into several tensors."""
+    marks = tracer.marks_of(args[0])
+    outs = func(*args, **kwargs)
+    if marks.is_input or marks.gate:
+        shadows = [None] * len(outs) if marks.shadow is None else func(marks.shadow, *args[1:], **kwargs)
+        for out, shadow in zip(outs, shadows, strict=True):
+            tracer.mark(out, Marks(is_input=marks.is_input, shadow=shadow, gate=marks.gate))
+    tracer.count("neutral", func.__name__)
+    return outs
+
+
+HOMOGENEOUS = """
+    mean sum avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d neg cumsum
+    adaptive_avg_pool3d interpolate upsample upsample_nearest nansum trace diff pixel_shuffle fold
+    max_pool2d max_pool3d max_pool1d_with_indices max_pool2d_with_indices max_unpool1d
+    adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool1d_with_indices amax amin sort topk
+    adaptive_max_pool2d_with_indices relu leaky_relu prelu rrelu abs median kthvalue msort cummax
+    masked_fill tril triu index_fill nanmean nan_to_num
+""".split()
+
+
+@handles(*HOMOGENEOUS)
+def homogeneous(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Any:
+    """Pass on an operation that is positively homogeneous: its gradient times its input is its output."""
+    name = func.__name__
+    if name in ("masked_fill", "masked_fill_", "index_fill", "index_fill_"):
+        return _fill(tracer, func, args, kwargs)
+    tracer.count("neutral", name)
+    if name.startswith("interpolate") and kwargs.get("mode") == "bicubic":
+        tracer.note("bicubic interpolation is linear: explained as such")
+    call = _out_of_place(func, (keep_layout(args[0]), *args[1:]) if args else args, kwargs)
+    return call()
+
+
+@handles("max_pool1d", "avg_pool1d")
+def pool(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Any:
+    """Pool along the sequence, keeping the memory layout."""
+    tracer.count("neutral", func.__name__)
+    x = args[0] if args else kwargs["input"]
+    if not is_channels_last(x) or kwargs.get("return_indices"):
+        return func(*args, **kwargs)
+    wide: Call
+    names: tuple[str, ...]
+    if func.__name__ == "max_pool1d":
+        names, wide = ("kernel_size", "stride", "padding", "dilation", "ceil_mode"), F.max_pool2d
+    else:
+        names, wide = ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad"), F.avg_pool2d
+    call = dict(zip(names, args[1:], strict=False)) | {k: v for k, v in kwargs.items() if k in names}
+    flat = {"kernel_size": 1, "stride": 1, "padding": 0, "dilation": 1}
+    if call.get("stride") in (None, []):
+        call["stride"] = call["kernel_size"]
+    spread: dict[str, Any] = {
+        k: (flat[k], per_dimension(v, 1)[0]) if k in flat else v for k, v in call.items()
+    }
+    return wide(x.unsqueeze(2), **spread).squeeze(2)
+
+
+@handles("max", "min", "maximum", "minimum", "fmax", "fmin")
+def extremum(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Any:
+    """Send relevance to the winner; against a constant (a clamp from one side) the constant may win and absorb it."""
+    tracer.count("neutral", func.__name__)
+    inputs = [t for t in tensors_in(args, kwargs) if tracer.is_traced(t)]
+    if len(inputs) == 1 and (len(args) < 2 or not isinstance(args[1], Tensor)):
+        return func(*args, **kwargs)
+    return tracer.watch(func.__name__, inputs, lambda ts: _call_with(tracer, func, args, kwargs, inputs, ts))
+
+
+COMBINATIONS = """
+    add sub rsub subtract cat concat concatenate stack hstack vstack where lerp addcmul index_add
+    scatter_add index_copy setitem copy dstack column_stack masked_scatter index_put scatter
+    sum_to_size
+""".split()
+
+
+JOINS = frozenset("cat concat concatenate stack hstack vstack".split())
+
+
+@handles(*COMBINATIONS)
+def combine(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Any:
+    """Sums and concatenations share relevance by contribution; the constants among them absorb theirs."""
+    name = func.__name__.strip("_")
+    if name in ("setitem", "copy"):
+        return _assign(tracer, name, args)
+    if name in ("lerp", "addcmul"):
+        raise tracer.refuse(name, remedy="write it as a sum and a product")
+    if name == "where" and len(args) > 1 and tracer.is_traced(args[0]):
+        raise tracer.refuse("where with a condition that carries relevance")
+    tracer.count("neutral", name)
+    everything = list(tensors_in(args, kwargs))
+    traced = [t for t in everything if tracer.is_traced(t)]
+    constants = len(everything) > len(traced) or any(
+        isinstance(a, int | float) and a for a in (*args[:2], kwargs.get("other"))
+    )
+    out_of_place = _without_in_place(func)
+    if not constants:
+        out = out_of_place(*args, **kwargs)
+    else:
+        out = tracer.watch(
+            name, traced, lambda ts: _call_with(tracer, out_of_place, args, kwargs, traced, ts)
+        )
+    if name == "stack" and kwargs.get("dim", args[1] if len(args) > 1 else 0) in (0, -out.dim()):
+        tracer.mark(out, Marks(batch_axis=1))
+    elif name in JOINS and all(tracer.marks_of(t).is_input for t in traced):
+        # Further tracks beside the sequence, or both strands in one batch: what follows is an input layer still.
+        tracer.mark(out, Marks(is_input=True, shadow=_joined_shadows(tracer, func, args, kwargs, everything)))
+    return out
+
+
+def _joined_shadows(
+    tracer: Tracer, func: Call, args: Args, kwargs: Kwargs, everything: list[Tensor]
+) -> Tensor | None:
+    shadows = [tracer.marks_of(t).shadow for t in everything]
+    if all(s is None for s in shadows):
+        return None
+    present = [s for s in shadows if s is not None]
+
+    def joined(ts: list[Tensor]) -> Tensor:
+        rest = iter(ts)
+        given = [
+            torch.zeros_like(t) if s is None else next(rest) for t, s in zip(everything, shadows, strict=True)
+        ]
+        out: Tensor = _call_with(tracer, func, args, kwargs, everything, given)
+        return out
+
+    return tracer.watch_shadows(func.__name__, present, joined)
+
+
+@handles("logaddexp")
+def logaddexp(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Tensor:
+    """``log(exp(a) + exp(b))`` like `torch.logsumexp`: its gradient; the constant term is absorbed."""
+    tracer.count("ruled", "logaddexp")
+    traced = [t for t in tensors_in(args, kwargs) if tracer.is_traced(t)]
+    return tracer.watch("logaddexp", traced, lambda ts: _call_with(tracer, func, args, kwargs, traced, ts))
+
+
+DROPOUTS = """
+    dropout dropout1d dropout2d dropout3d alpha_dropout feature_dropout feature_alpha_dropout
+    native_dropout
+""".split()
+
+
+@handles(*DROPOUTS)
+def dropout(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Any:
+    """Dropout is the identity: an explanation is of the model in evaluation mode."""
+    if kwargs.get("training", args[2] if len(args) > 2 else True):
+        tracer.note("dropout was left on by the model's code; it is explained as switched off")
+    tracer.count("neutral", "dropout")
+    return args[0]
+
+
+@handles("clamp", "clip", "clamp_min", "clamp_max", "hardtanh", "relu6", "threshold", "_threshold")
+def clamp(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Any:
+    """A clamp passes relevance on where it lets the value through; a bound other than zero absorbs it."""
+    call = _without_in_place(func)
+    tracer.count("neutral", func.__name__)
+    kwargs = {k: v for k, v in kwargs.items() if k != "inplace"}
+    rest = args[1:-1] if len(args) > 1 and args[-1] is True else args[1:]
+    return tracer.watch(func.__name__, [args[0]], lambda ts: call(ts[0], *rest, **kwargs))
+
+
+def _assign(tracer: Tracer, name: str, args: Args) -> Tensor:
+    """``x[index] = y`` and ``x.copy_(y)`` on a copy: what was overwritten loses its relevance, rightly."""
+    target = args[0]
+    value = args[2] if name == "setitem" else args[1]
+    tracer.count("neutral", name)
+
+    def assigned(ts: list[Tensor]) -> Tensor:
+        given = {id(old): new for old, new in zip(inputs, ts, strict=True)}
+        out: Tensor = given[id(target)].clone() if id(target) in given else target.clone()
+        source: Any = given.get(id(value), value)
+        out[args[1] if name == "setitem" else ...] = source
+        return out
+
+    inputs = [t for t in (target, value) if tracer.is_traced(t)]
+    return tracer.watch(name, inputs, assigned)
+
+
+def _fill(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Tensor:
+    tracer.count("neutral", func.__name__)
+    call = _without_in_place(func)
+    return tracer.watch(func.__name__, [args[0]], lambda ts: call(ts[0], *args[1:], **kwargs))
+
+
+def _call_with(
+    tracer: Tracer, func: Call, args: Args, kwargs: Kwargs, old: list[Tensor], new: list[Tensor]
+) -> Any:
+    """Call a function with some of its tensors replaced."""
+    given = {id(a): b for a, b in zip(old, new, strict=True)}
+
+    def swap(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return given.get(id(value), value)
+        if isinstance(value, list | tuple) and type(value) in (list, tuple):
+            return type(value)(swap(v) for v in value)
+        return value
+
+    return func(*swap(args), **{k: swap(v) for k, v in kwargs.items()})
+
+
+def _without_in_place(func: Call) -> Call:
+    """Return the out-of-place form of a torch function."""
+    name = func.__name__
+    table: dict[str, Call] = {
+        "__iadd__": torch.add,
+        "__isub__": torch.sub,
+        "__rsub__": _reflected_sub,
+        "__imul__": torch.mul,
+        "__itruediv__": torch.div,
+        "__ipow__": torch.pow,
+    }
+    if name in table:
+        return table[name]
+    if name.endswith("_") and not name.endswith("__"):
+        plain = name[:-1]
+        found = getattr(torch.Tensor, plain, None) or getattr(torch, plain, None) or getattr(F, plain, None)
+        if found is not None:
+            out: Call = found
+            return out
+    return func
+
+
+def _out_of_place(func: Call, args: Args, kwargs: Kwargs) -> Callable[[], Any]:
+    call = _without_in_place(func)
+    kwargs = {k: v for k, v in kwargs.items() if k != "inplace"}
+    if func.__name__ in ("leaky_relu", "relu", "rrelu") and len(args) > 1 and args[-1] is True:
+        args = args[:-1]
+    return lambda: call(*args, **kwargs)
+
+
+def _reflected_sub(x: Tensor, other: Any, *, alpha: float = 1) -> Tensor:
+    return torch.sub(
+        other if isinstance(other, Tensor) else torch.as_tensor(other, dtype=x.dtype, device=x.device),
+        x,
+        alpha=alpha,
+    )
