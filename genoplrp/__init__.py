@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from genoplrp.evaluation import benchmark, score
     from genoplrp.pipeline.explore import explore
     from genoplrp.plotting import plot_logo, plot_logos, plot_motif
-    from genoplrp.relevance import Explainer, Explanation, Pruning, consensus, lrp, plrp
+    from genoplrp.relevance import Explainer, Explanation, Pruning, adapt_model, consensus, lrp, plrp
+    from genoplrp.scan import load_keras
     from genoplrp.sequence import one_hot_decode, one_hot_encode, read_fasta, reverse_complement
     from genoplrp.synthetic import Dataset, load_spec, simulate
     from genoplrp.training import TrainedModel, load_model, train
@@ -25,9 +26,11 @@ _HOME = {
     "Explanation": "relevance",
     "Pruning": "relevance",
     "TrainedModel": "training",
+    "adapt_model": "relevance",
     "benchmark": "evaluation",
     "consensus": "relevance",
     "explore": "pipeline.explore",
+    "load_keras": "scan",
     "load_model": "training",
     "load_spec": "synthetic",
     "lrp": "relevance",
@@ -51,9 +54,11 @@ __all__ = [
     "Pruning",
     "TrainedModel",
     "__version__",
+    "adapt_model",
     "benchmark",
     "consensus",
     "explore",
+    "load_keras",
     "load_model",
     "load_spec",
     "lrp",

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @click.command(
@@ -50,6 +54,9 @@ import click
 @click.option("--seed", type=int, help="Seed of the data sets.  [default: 0]")
 @click.option("--jobs", "-j", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
 @click.option("--list", "list_only", is_flag=True, help="Print the methods of the plan and stop.")
+@click.option(
+    "--resume", is_flag=True, help="Take the plan from the folder and compute what is missing or has failed."
+)
 @click.option("--force", is_flag=True, help="Empty the folder first, if a benchmark made it.")
 def command(
     out: Path,
@@ -68,17 +75,21 @@ def command(
     seed: int | None,
     jobs: int,
     list_only: bool,
+    resume: bool,
     force: bool,
 ) -> None:
     """Compare methods of explanation on networks trained on planted motifs.
 
     Trains the networks, makes every map, scores it against the planted sites and by asking the network, and writes
     tables, paired comparisons, figures and report.md into the folder. Interrupted, it goes on where it was when called
-    again; more methods, seeds or data sets can be added later.
+    again; more methods, seeds or data sets can be added later. What was made of other data, weights, code, package
+    versions or settings is made anew, and said. A method that fails is listed with its reason, the others go on, and
+    the exit code is 1; --resume computes just these.
     """
     from dataclasses import replace
 
-    from genoplrp.evaluation.plan import full_plan, quick_plan, sweep_methods
+    from genoplrp.errors import InputError
+    from genoplrp.evaluation.plan import Plan, full_plan, quick_plan, sweep_methods
     from genoplrp.evaluation.runner import benchmark
 
     given: dict[str, Any] = {
@@ -96,7 +107,9 @@ def command(
     settings = {name: value for name, value in given.items() if value is not None}
     folders = {Path(name).name: Path(name) for name in dataset if Path(name).is_dir()}
     names = tuple(Path(name).name if Path(name).is_dir() else name for name in dataset)
-    base = quick_plan() if quick else full_plan()
+    if resume and (quick or force):
+        raise InputError("--resume takes the plan from the folder: leave --quick and --force out")
+    base = Plan.load(out / "plan.json") if resume else quick_plan() if quick else full_plan()
     if names:
         settings["datasets"] = names
     plan = replace(base, **settings)
@@ -106,8 +119,19 @@ def command(
         click.echo("\n".join(plan.methods))
         return
     own = _load(folders) if folders else None
-    table = benchmark(own, out=out, plan=plan, jobs=jobs, force=force)
+    table = benchmark(own, out=out, plan=plan, jobs=jobs, resume=resume, force=force)
     click.echo(f"Wrote {len(table)} rows of scores, tables and figures to {out}; read {out / 'report.md'}")
+    if "error" in table:
+        _list_failures(table)
+        sys.exit(1)
+
+
+def _list_failures(table: pd.DataFrame) -> None:
+    failed = table[table["error"].notna()].drop_duplicates(["dataset", "architecture", "seed", "method"])
+    click.echo(f"{len(failed)} failed (run again with --resume to try just these):", err=True)
+    for (method, reason), part in failed.groupby(["method", "error"], sort=False):
+        where = ", ".join(f"{row.dataset}/{row.architecture}-{row.seed}" for row in part.itertuples())
+        click.echo(f"  {method} ({where}): {reason}", err=True)
 
 
 def _load(folders: dict[str, Path]) -> dict[str, Any]:

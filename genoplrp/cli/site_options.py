@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from genoplrp.cli.model_options import MODEL_OPTIONS
+from genoplrp.cli.model_options import LOADING, MODEL_OPTIONS
 
 if TYPE_CHECKING:
     from torch import nn
@@ -78,6 +78,6 @@ def explained_model(
     """Load the model that was explained, and the output of it that was."""
     from genoplrp.scan import load_any_model, output_target
 
-    loaded = load_any_model(model, state_dict=options["state_dict"], trust_pickle=options["trust_pickle"])
+    loaded = load_any_model(model, **{name: options[name] for name in LOADING})
     target, _ = output_target(explained.meta.get("target", explained.meta.get("task", 0)), loaded.tasks)
     return loaded.model, target

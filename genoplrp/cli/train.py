@@ -80,7 +80,7 @@ _TASKS = click.Choice(["auto", "binary", "multiclass", "regression", "count"])
     type=click.Choice(["loss", "score"]),
     default="loss",
     show_default=True,
-    help="What has to improve on the validation part: the loss, or AUROC (Pearson's r).",
+    help="What has to improve on the validation part: the loss, or the mean over the tasks of AUROC (Pearson's r).",
 )
 @click.option("--start-from", type=click.Path(path_type=Path), help="Checkpoint whose layers to start from.")
 @click.option("--task", type=_TASKS, default="auto", show_default=True, help="What the labels are.")
@@ -148,6 +148,7 @@ def command(
     test part, with 95 % bootstrap intervals.
     """
     from genoplrp.cli.architecture import named_architecture, parse_parameters
+    from genoplrp.cli.notes import notes_shown
     from genoplrp.training import list_architectures, read_labelled_fasta, seed_table, train_to_folder
 
     if list_names:
@@ -162,30 +163,31 @@ def command(
     data = read_labelled_fasta(dataset, labels, seed=seed) if labels else dataset
     folders = [out] if seeds == 1 else [out / f"seed{s}" for s in range(seed, seed + seeds)]
     fits = []
-    for number, folder in enumerate(folders):
-        try:
-            fit = train_to_folder(
-                data,
-                folder,
-                named_architecture(architecture),
-                seed + number,
-                parameters=parse_parameters(pairs),
-                clip_norm=clip_norm or None,
-                log=_of_seed(log, seed + number, seeds),
-                tensorboard=tensorboard / f"seed{seed + number}"
-                if tensorboard and seeds > 1
-                else tensorboard,
-                resume=resume,
-                overwrite=force,
-                progress=True,
-                **options,
-            )
-        except KeyboardInterrupt:
-            click.echo("Finished epochs are kept: the same command with --resume goes on.", err=True)
-            raise
-        fits.append(fit)
-        best = f"best epoch {fit.provenance['best_epoch']} of {len(fit.history)}"
-        click.echo(f"{fit.architecture}, seed {fit.seed}: {best}; {folder}")
+    with notes_shown():
+        for number, folder in enumerate(folders):
+            try:
+                fit = train_to_folder(
+                    data,
+                    folder,
+                    named_architecture(architecture),
+                    seed + number,
+                    parameters=parse_parameters(pairs),
+                    clip_norm=clip_norm or None,
+                    log=_of_seed(log, seed + number, seeds),
+                    tensorboard=tensorboard / f"seed{seed + number}"
+                    if tensorboard and seeds > 1
+                    else tensorboard,
+                    resume=resume,
+                    overwrite=force,
+                    progress=True,
+                    **options,
+                )
+            except KeyboardInterrupt:
+                click.echo("Finished epochs are kept: the same command with --resume goes on.", err=True)
+                raise
+            fits.append(fit)
+            best = f"best epoch {fit.provenance['best_epoch']} of {len(fit.history)}"
+            click.echo(f"{fit.architecture}, seed {fit.seed}: {best}; {folder}")
     # Without --bootstrap there are no intervals to show.
     table = (fits[0].metrics_table() if seeds == 1 else seed_table(fits)).dropna(axis="columns", how="all")
     click.echo(table.to_string(index=False, float_format=lambda value: f"{value:.4f}"))

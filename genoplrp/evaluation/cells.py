@@ -1,12 +1,11 @@
-"""One cell of a benchmark: train the network, make every map, score it; each piece is cached on disk under the cell.
+"""One cell of a benchmark: train the network, make every map, score it; each piece is kept on disk under the cell.
 
-A piece that exists is not made again, so an interrupted run goes on where it was, and a new method costs only itself.
+A piece counts only if it was made of just what it would be made of now (`pieces`). So an interrupted run goes on where
+it was, a new method costs only itself, and other data, weights, code or settings never get an old table.
 """
 
 from __future__ import annotations
 
-import copy
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,20 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from genoplrp.errors import InputError
-from genoplrp.evaluation.faithfulness import deletion_insertion, sufficiency_necessity
-from genoplrp.evaluation.grammar import score_grammar
-from genoplrp.evaluation.instances import score_recovery
+from genoplrp import __version__
+from genoplrp.errors import InputError, NonFiniteError
+from genoplrp.evaluation.ingredients import Ingredients, file_content, method_ingredients
 from genoplrp.evaluation.job import Job
 from genoplrp.evaluation.maps import Maps
-from genoplrp.evaluation.methods import explain_with, output_function
+from genoplrp.evaluation.methods import explain_with, get_method
+from genoplrp.evaluation.pieces import Pieces
 from genoplrp.evaluation.plan import AVERAGES, SLOW, Cell, Plan
-from genoplrp.evaluation.pointing import pointing_game, signal_contrast, top_k_intersection, weighted_cosine
-from genoplrp.evaluation.removals import Removals, infidelity, random_removals, sensitivity_n
+from genoplrp.evaluation.ready import Ready, score_faithfulness, score_truth
 from genoplrp.evaluation.robustness import agreement, score_robustness
 from genoplrp.evaluation.sanity import score_sanity, train_on_random_labels
-from genoplrp.evaluation.scoring import score
-from genoplrp.evaluation.sparsity import effective_bases, entropy, gini, hoyer, zero_fraction
 from genoplrp.formats.table import write_csv
 
 if TYPE_CHECKING:
@@ -38,6 +34,11 @@ if TYPE_CHECKING:
 
 KEYS = ["dataset", "architecture", "seed", "method", "sequence"]
 SANITY_SEQUENCES = 5
+#: What stands for the sequence in the row of a method that failed.
+NO_SEQUENCE = -1
+#: Columns of the results that are no scores.
+NO_SCORES = [*KEYS, "error"]
+_NETWORK = "network"
 
 
 class CellRun:
@@ -51,29 +52,54 @@ class CellRun:
         Which cell.
     out : Path
         Folder of the benchmark; the data set is in ``out/data``.
-
-    Raises
-    ------
-    InputError
-        If no sequence of the cell can be explained.
     """
 
     def __init__(self, plan: Plan, cell: Cell, out: Path) -> None:
         self.plan, self.cell = plan, cell
         self.folder = out / "cells" / cell.folder
         self.data_folder = out / "data" / cell.dataset
-        self._ready: _Ready | None = None
+        self.data_content = Pieces(out).fact("data", cell.dataset, "content")
+        self.pieces = Pieces(self.folder)
+        self._ready: Ready | None = None
         self._learnt: bool | None = None
+        self._weights_content: str | None = None
+
+    def todo(self, name: str) -> list[str]:
+        """Parts of a method that are not there, or were made of something else: maps, scores, ..."""
+        parts = self._parts(name)
+        # Everything else is made from the maps.
+        if not self.is_trained() or not self._is_ready("maps", name):
+            return parts
+        return [part for part in parts if not self._is_ready(part, name)]
 
     def missing(self) -> list[str]:
-        """Methods that have no scores yet; none for a network that is trained and has not learnt."""
+        """Methods that are not complete; none for a network that is trained and has not learnt."""
         if self.is_trained() and not self.has_learnt():
             return []
-        return [name for name in self.plan.methods if not self._scores_path(name).exists()]
+        return [name for name in self.plan.methods if self.todo(name)]
+
+    def changes(self) -> dict[str, list[str]]:
+        """Say of each method that is to be made anew which of its ingredients have changed since it was made."""
+        network = self.pieces.changes(_NETWORK, "model", self._network_ingredients())
+        if network:
+            return dict.fromkeys(self.plan.methods, network)
+        if not self.is_trained():
+            return {}
+        found = {}
+        for name in self.plan.methods:
+            changed: dict[str, None] = {}
+            for part in self._parts(name):
+                for key in self.pieces.changes(part, name, self._ingredients(part, name)):
+                    changed[key] = None
+            if changed:
+                found[name] = list(changed)
+        return found
 
     def is_trained(self) -> bool:
-        """Whether the network is there already."""
-        return (self.folder / "model").exists()
+        """Whether the network is there already, trained on these data with these settings."""
+        made_of = self._network_ingredients()
+        recorded = self.pieces.fact(_NETWORK, "model", "made_of") == made_of
+        return recorded and self._weights.is_file() and self.pieces.failure(_NETWORK, "model") is None
 
     def auroc(self) -> float:
         """AUROC of the explained task on the test part, NaN where the network has none."""
@@ -92,64 +118,158 @@ class CellRun:
     def run(self, *, after_each: Callable[[str], None] | None = None) -> None:
         """Train, explain and score whatever is missing; a network that has not learnt is not explained.
 
+        What fails is noted with its reason, and the rest goes on.
+
         Parameters
         ----------
         after_each : callable, optional
             Called with the method's name after each one.
         """
-        if not self.is_trained():
-            self._network(self._data())
-        for name in self.missing():
-            self._run_method(name)
+        self.pieces.forget("cell", "cell")
+        try:
+            if not self.is_trained():
+                self._network(self._data())
+            names = self.missing()
+            if names:
+                self._prepare()
+        except Exception as error:  # whatever it is, it must not take the other cells with it
+            self.pieces.record_failure("cell", "cell", {}, _reason(error))
+            names = []
+        for name in names:
+            for part in self.todo(name):
+                try:
+                    self._make(part, name)
+                except Exception as error:
+                    self.pieces.record_failure(part, name, self._ingredients(part, name), _reason(error))
+                    break
             if after_each is not None:
                 after_each(name)
 
+    def failures(self) -> dict[str, str]:
+        """Why each method that failed did; empty if all is well."""
+        cell = self.pieces.failure("cell", "cell")
+        if cell is not None:
+            return dict.fromkeys(self.plan.methods, cell)
+        found = {}
+        for name in self.plan.methods:
+            for part in self._parts(name):
+                reason = self.pieces.failure(part, name)
+                if reason is not None:
+                    found[name] = f"{part}: {reason}"
+                    break
+        return found
+
     def scores(self) -> pd.DataFrame:
-        """Read the scores of all methods of the plan, one row per method and sequence."""
+        """Read the scores of the plan's methods, one row per method and sequence; a method without any has one row."""
         import pandas as pd
 
-        return pd.concat(
-            [pd.read_csv(self._scores_path(name)) for name in self.plan.methods], ignore_index=True
-        )
+        failures, tables = self.failures(), []
+        for name in self.plan.methods:
+            parts = [p for p in ("scores", "faithful", "robust") if p in self._parts(name)]
+            ready = [p for p in parts if self._is_trained_and_ready(p, name)]
+            if "scores" in ready:
+                columns = [pd.read_csv(self._path(part, name)) for part in ready]
+                table = pd.concat([columns[0], *(c.drop(columns="sequence") for c in columns[1:])], axis=1)
+            else:
+                table = pd.DataFrame({"sequence": [NO_SEQUENCE]})
+            for position, (key, value) in enumerate({**self.cell._asdict(), "method": name}.items()):
+                table.insert(position, key, value)
+            if name in failures:
+                table["error"] = failures[name]
+            tables.append(table)
+        return pd.concat(tables, ignore_index=True)
 
     def sanity(self) -> pd.DataFrame:
         """Read the comparison with randomised networks, empty where it was not made."""
         import pandas as pd
 
-        paths = [self._path(name, "sanity", "csv") for name in self.plan.methods]
-        tables = [pd.read_csv(path) for path in paths if path.exists()]
+        tables = []
+        for name in self.plan.methods:
+            for part in ("sanity", "random_labels"):
+                if part in self._parts(name) and self._is_trained_and_ready(part, name):
+                    table = pd.read_csv(self._path(part, name))
+                    for position, (key, value) in enumerate({**self.cell._asdict(), "method": name}.items()):
+                        table.insert(position, key, value)
+                    tables.append(table)
         return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
     def timings(self) -> dict[str, float]:
-        """Seconds per sequence of every method, with those of the maps that it is made from."""
-        paths = {name: self._path(name, "timing", "json") for name in self.plan.methods}
-        own = {name: float(json.loads(path.read_text())["seconds"]) for name, path in paths.items()}
+        """Seconds per sequence of every method that has maps, with those of the maps that it is made from."""
+        found = {name: self.pieces.fact("maps", name, "seconds") for name in self.plan.methods}
+        own = {name: float(seconds) for name, seconds in found.items() if seconds is not None}
         return {name: own[name] + sum(own[needed] for needed in _needs(name)) for name in own}
 
     def maps(self, name: str) -> tuple[Maps, np.ndarray]:
         """Read a method's maps and the rows of the data set they are of."""
-        with np.load(self._path(name, "maps", "npz"), allow_pickle=False) as archive:
+        with np.load(self._path("maps", name), allow_pickle=False) as archive:
             return archive["per_nucleotide"].astype(np.float64), archive["sequence"]
 
-    def _run_method(self, name: str) -> None:
-        ready = self._prepare()
-        if name in SLOW:
-            ready = ready.first(self.plan.n_slow)
-        maps = self._explain(name, ready)
-        if self.plan.sanity and name.partition(":")[0] not in AVERAGES:
-            self._score_sanity(name, ready, maps)
-        table = self._score(name, ready, maps)
-        write_csv(table, self._scores_path(name), overwrite=True)
+    def has_maps(self, name: str) -> bool:
+        """Whether a method's maps are there."""
+        return self._is_trained_and_ready("maps", name)
 
-    def _prepare(self) -> _Ready:
-        """Load or train the network, and choose what is explained."""
-        if self._ready is None:
-            for part in ("maps", "scores", "timing", "sanity"):
-                (self.folder / part).mkdir(parents=True, exist_ok=True)
-            data = self._data()
-            fit = self._network(data)
-            self._ready = _Ready(self.plan, data, fit)
-        return self._ready
+    # What each piece is made of.
+
+    @property
+    def _weights(self) -> Path:
+        return self.folder / "model" / "weights.safetensors"
+
+    def _network_ingredients(self) -> Ingredients:
+        return {
+            "data": self.data_content,
+            "architecture": self.cell.architecture,
+            "seed": self.cell.seed,
+            "training": self.plan.training_options(self.cell.architecture),
+        }
+
+    def _weights_now(self) -> str | None:
+        if self._weights_content is None and self._weights.is_file():
+            self._weights_content = file_content(self._weights)
+        return self._weights_content
+
+    def _ingredients(self, part: str, name: str) -> Ingredients:
+        """What a part of a method is made of, as far as it is known."""
+        if part == "maps":
+            return {
+                "data": self.data_content,
+                "weights": self._weights_now(),
+                "method": method_ingredients(name),
+                "seed": self.cell.seed,
+                "task": self.plan.task,
+                "n_explain": self.plan.n_slow if name in SLOW else self.plan.n_explain,
+                **{f"maps of {other}": self.pieces.fact("maps", other, "sha256") for other in _needs(name)},
+            }
+        made_of: Ingredients = {"maps": self.pieces.fact("maps", name, "sha256"), "genoplrp": __version__}
+        if part == "faithful":
+            made_of |= {key: getattr(self.plan, key) for key in ("fill", "n_fills", "n_faithful")}
+        if part == "robust":
+            made_of["n_robust"] = self.plan.n_robust
+        if part == "random_labels":
+            made_of["network"] = self._network_ingredients()
+        return made_of
+
+    def _parts(self, name: str) -> list[str]:
+        parts = ["maps", "scores", "faithful"]
+        if name.partition(":")[0] in AVERAGES:
+            return parts
+        if self.plan.n_robust:
+            parts.append("robust")
+        if self.plan.sanity:
+            parts.append("sanity")
+            if self.plan.random_labels:
+                parts.append("random_labels")
+        return parts
+
+    def _path(self, part: str, name: str) -> Path:
+        return self.pieces.path(part, name, "npz" if part == "maps" else "csv")
+
+    def _is_ready(self, part: str, name: str) -> bool:
+        return self.pieces.is_ready(part, name, self._path(part, name), self._ingredients(part, name))
+
+    def _is_trained_and_ready(self, part: str, name: str) -> bool:
+        return self.is_trained() and all(self._is_ready(p, name) for p in dict.fromkeys(["maps", part]))
+
+    # Making them.
 
     def _data(self) -> Dataset:
         from genoplrp.synthetic import Dataset
@@ -160,191 +280,140 @@ class CellRun:
         from genoplrp.training import load_model, train
 
         path = self.folder / "model"
-        if path.exists():
+        if self.is_trained():
+            if self._weights_now() != self.pieces.fact(_NETWORK, "model", "sha256"):
+                raise InputError(
+                    f"{self._weights} is not what was trained here (its SHA-256 differs): put the file back, or "
+                    f"remove {path} to train anew"
+                )
             return load_model(path)
         options = self.plan.training_options(self.cell.architecture)
         fit = train(data, self.cell.architecture, self.cell.seed, progress=False, bootstrap=0, **options)
-        fit.save(path)
+        self.pieces.forget(_NETWORK, "model")
+        fit.save(path, overwrite=True)
+        self.pieces.record(_NETWORK, "model", self._weights, self._network_ingredients())
+        self._weights_content = self._learnt = None
         return fit
 
     def _random_label_network(self) -> TrainedModel:
         from genoplrp.training import load_model
 
         path = self.folder / "random-labels"
-        if not path.exists():
-            data = self._data()
+        made_of, weights = self._network_ingredients(), path / "weights.safetensors"
+        if not self.pieces.is_ready(_NETWORK, "random-labels", weights, made_of):
             options = self.plan.training_options(self.cell.architecture)
-            train_on_random_labels(data, self.cell.architecture, self.cell.seed, **options).save(path)
+            fit = train_on_random_labels(self._data(), self.cell.architecture, self.cell.seed, **options)
+            fit.save(path, overwrite=True)
+            self.pieces.record(_NETWORK, "random-labels", weights, made_of)
         return load_model(path)
 
-    def _explain(self, name: str, ready: _Ready) -> Maps:
-        path = self._path(name, "maps", "npz")
-        if path.exists():
-            return self.maps(name)[0]
-        job = ready.job(self.cell.seed)
+    def _prepare(self) -> Ready:
+        """Load or train the network, and choose what is explained."""
+        if self._ready is None:
+            data = self._data()
+            self._ready = Ready(self.plan, data, self._network(data))
+        return self._ready
+
+    def _ready_for(self, name: str) -> Ready:
+        ready = self._prepare()
+        return ready.first(self.plan.n_slow) if name in SLOW else ready
+
+    def _make(self, part: str, name: str) -> None:
+        ready, path = self._ready_for(name), self._path(part, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if part == "maps":
+            seconds = self._explain(name, ready, path)
+            self.pieces.record(part, name, path, self._ingredients(part, name), seconds=seconds)
+            return
+        maps, made_of = self.maps(name)[0], self._ingredients(part, name)
+        if part == "scores":
+            table = score_truth(maps, ready)
+        elif part == "faithful":
+            table = score_faithfulness(maps, ready, self.plan)
+        elif part == "robust":
+            table = self._robustness(name, ready, maps)
+        elif part == "sanity":
+            table = self._sanity(name, ready, maps)
+        else:
+            table = self._against_random_labels(name, ready, maps)
+        if part in ("scores", "faithful", "robust"):
+            table.insert(0, "sequence", ready.rows)
+            table = table.reset_index(drop=True)
+        write_csv(table, path, overwrite=True)
+        self.pieces.record(part, name, path, made_of)
+
+    def _explain(self, name: str, ready: Ready, path: Path) -> float:
+        """Make and keep a method's maps; return the seconds they took for each sequence."""
         known: dict[str, Maps] = {}
-        for other in self.plan.methods:
-            if other != name and self._path(other, "maps", "npz").exists() and other in _needs(name):
-                known[other] = self.maps(other)[0]
+        for other in _needs(name):
+            if not self._is_ready("maps", other):
+                raise InputError(f"it is made from the maps of {other}, which failed")
+            known[other] = self.maps(other)[0]
         # Once on two sequences first: imports and compilation are no part of what a method costs.
         explain_with(name, ready.job(self.cell.seed, ready.X[:2]))
+        job = ready.job(self.cell.seed)
         started = time.perf_counter()
         # What is kept is what is scored, now and after a restart.
         maps = explain_with(name, job, known=known).astype(np.float32)
         seconds = (time.perf_counter() - started) / len(job.X)
-        self._path(name, "timing", "json").write_text(json.dumps({"seconds": seconds}))
+        _check(maps, ready)
         part = path.with_suffix(".part")
         with part.open("wb") as stream:
             np.savez_compressed(stream, per_nucleotide=maps, sequence=ready.rows)
         part.replace(path)
-        return maps.astype(np.float64)
+        return seconds
 
-    def _score(self, name: str, ready: _Ready, maps: Maps) -> pd.DataFrame:
-        import pandas as pd
+    def _robustness(self, name: str, ready: Ready, maps: Maps) -> pd.DataFrame:
+        some = slice(0, self.plan.n_robust)
 
-        plan, X = self.plan, ready.X
-        tables = [
-            score(maps, ready.mask),
-            _further_scores(maps, ready),
-            score_recovery(maps, ready.sites),
-            score_grammar(maps, ready.all_sites),
-            _faithfulness(plan, ready, maps),
-        ]
-        table = pd.concat(tables, axis=1)
-        table["sensitivity_n"] = sensitivity_n(maps, ready.removals)
-        table["infidelity"] = infidelity(maps, ready.removals)
-        if plan.n_robust and name.partition(":")[0] not in AVERAGES:
-            some = slice(0, plan.n_robust)
+        def explain(changed: np.ndarray) -> Maps:
+            return explain_with(name, ready.job(self.cell.seed, changed))
 
-            def explain(changed: np.ndarray) -> Maps:
-                return explain_with(name, ready.job(self.cell.seed, changed))
+        table = score_robustness(explain, ready.X[some], ready.mask[some], n_draws=4, maps=maps[some])
+        return table.reindex(range(len(maps)))
 
-            robust = score_robustness(explain, X[some], ready.mask[some], n_draws=4, maps=maps[some])
-            table = pd.concat([table, robust], axis=1)
-        table["sequence"] = ready.rows
-        keys = {**self.cell._asdict(), "method": name}
-        for position, key in enumerate(("dataset", "architecture", "seed", "method")):
-            table.insert(position, key, keys[key])
-        table.insert(4, "sequence", table.pop("sequence"))
-        return table.reset_index(drop=True)
-
-    def _score_sanity(self, name: str, ready: _Ready, maps: Maps) -> None:
-        import pandas as pd
-
-        path = self._path(name, "sanity", "csv")
-        if path.exists():
-            return
+    def _sanity(self, name: str, ready: Ready, maps: Maps) -> pd.DataFrame:
         some = slice(0, SANITY_SEQUENCES)
 
         def explain(model: Any, X: np.ndarray) -> Maps:
             return explain_with(name, Job(model, X, ready.target, self.cell.seed, ready.motifs))
 
-        table = score_sanity(explain, ready.fit.model, ready.X[some], maps=maps[some])
-        if self.plan.random_labels:
-            other = np.abs(explain(self._random_label_network().model, ready.X[some]))
-            row = agreement(np.abs(maps[some]), other).reset_index()
-            row.insert(0, "layers", 0)
-            row.insert(1, "layer", "random labels")
-            table = pd.concat([table, row], ignore_index=True)
-        for position, (key, value) in enumerate({**self.cell._asdict(), "method": name}.items()):
-            table.insert(position, key, value)
-        write_csv(table, path, overwrite=True)
+        return score_sanity(explain, ready.fit.model, ready.X[some], maps=maps[some])
 
-    def _scores_path(self, name: str) -> Path:
-        return self._path(name, "scores", "csv")
-
-    def _path(self, name: str, part: str, suffix: str) -> Path:
-        # A colon is no letter of a file name everywhere.
-        return self.folder / part / f"{name.replace(':', '+')}.{suffix}"
+    def _against_random_labels(self, name: str, ready: Ready, maps: Maps) -> pd.DataFrame:
+        some = slice(0, SANITY_SEQUENCES)
+        model = self._random_label_network().model
+        other = explain_with(name, Job(model, ready.X[some], ready.target, self.cell.seed, ready.motifs))
+        table = agreement(np.abs(maps[some]), np.abs(other)).reset_index()
+        table.insert(0, "layers", 0)
+        table.insert(1, "layer", "random labels")
+        return table
 
 
-class _Ready:
-    """What all methods of a cell share: the sequences that are explained, their truth, and the model's answers."""
-
-    def __init__(self, plan: Plan, data: Dataset, fit: TrainedModel) -> None:
-        self.fit = fit
-        self.target = data.task_index(plan.task)
-        rows = np.flatnonzero((data.split == "test") & (data.labels[:, self.target] > 0))
-        logits = fit.logits(data.subset(rows).one_hot())[:, self.target] if len(rows) else np.zeros(0)
-        self.rows = rows[logits > 0][: plan.n_explain]
-        if len(self.rows) == 0:
-            raise InputError(
-                f"no positive of the test part is predicted correctly ({len(rows)} positives); train longer or on more"
-            )
-        chosen = data.subset(self.rows)
-        self.X = chosen.one_hot()
-        self.mask = chosen.mask(self.target)
-        self.information = chosen.information(self.target)
-        self.sites = chosen.instances_of(self.target)
-        self.all_sites = _with_roles(chosen, self.target)
-        used = set(data.instances_of(self.target)["motif"].astype(str))
-        self.motifs = tuple(motif for name, motif in data.motifs.items() if name in used)
-        self.predict = output_function(fit.model, self.target)
-        self.removals: Removals = random_removals(self.predict, self.X, fill=plan.fill)
-
-    def first(self, n: int) -> _Ready:
-        """Make the same of the first sequences only."""
-        if n >= len(self.rows):
-            return self
-        some = copy.copy(self)
-        some.rows, some.X, some.mask = self.rows[:n], self.X[:n], self.mask[:n]
-        some.information = self.information[:n]
-        some.sites = self.sites[self.sites["sequence"] < n]
-        some.all_sites = self.all_sites[self.all_sites["sequence"] < n]
-        some.removals = Removals(self.removals.subsets[:n], self.removals.drop[:n])
-        return some
-
-    def job(self, seed: int, X: np.ndarray | None = None) -> Job:
-        return Job(self.fit.model, self.X if X is None else X, self.target, seed, self.motifs)
+def _check(maps: Maps, ready: Ready) -> None:
+    if maps.shape != (len(ready.rows), ready.X.shape[2]):
+        raise InputError(
+            f"its map has the shape {maps.shape}, expected {(len(ready.rows), ready.X.shape[2])}, one row per sequence"
+        )
+    bad = np.argwhere(~np.isfinite(maps))
+    if len(bad):
+        row, position = bad[0]
+        raise NonFiniteError(
+            f"its map holds {len(bad)} entries that are NaN or infinite, the first at sequence {ready.rows[row]}, "
+            f"position {position}"
+        )
 
 
-def _with_roles(data: Dataset, target: int) -> pd.DataFrame:
-    """Give every instance its role for one task: what matters for other tasks only is "other"."""
-    table = data.instances.copy()
-    role = table["role"].astype(str)
-    matters = table.index.isin(data.instances_of(target).index)
-    table["role"] = role.where(matters | (role != "core"), "other")
-    return table
+def _reason(error: Exception) -> str:
+    from genoplrp.errors import GenoplrpError
+
+    text = " ".join(str(error).split()) or "no message"
+    return text if isinstance(error, GenoplrpError) else f"{type(error).__name__}: {text}"
 
 
-def _further_scores(maps: Maps, ready: _Ready) -> pd.DataFrame:
-    import pandas as pd
-
-    columns = {
-        "gini_positive": gini(np.maximum(maps, 0.0)),
-        "hoyer": hoyer(maps),
-        "entropy": entropy(maps),
-        "zero_fraction": zero_fraction(maps),
-        "effective_bases": effective_bases(maps),
-        "top_10": top_k_intersection(maps, ready.mask, k=10),
-        "pointing_game": pointing_game(maps, ready.mask),
-        "signal_contrast": signal_contrast(maps, ready.mask),
-        "weighted_cosine": weighted_cosine(maps, ready.information),
-    }
-    return pd.DataFrame(columns, index=pd.RangeIndex(len(maps), name="sequence"))
-
-
-def _faithfulness(plan: Plan, ready: _Ready, maps: Maps) -> pd.DataFrame:
-    """Scale deletion and insertion by the mean span of the cell: single sequences may span next to nothing.
-
-    The span is the same for every method of the cell, so that methods compare as before.
-    """
-    import pandas as pd
-
-    X, maps = ready.X[: plan.n_faithful], maps[: plan.n_faithful]
-    curves = deletion_insertion(ready.predict, X, maps, fill=plan.fill, n_fills=plan.n_fills).to_frame()
-    span = curves["span"].mean()
-    span = span if span > 0 else np.nan
-    curves["deletion"] = 1 - curves["deletion_drop"] / span
-    curves["insertion"] = curves["insertion_gain"] / span
-    named = sufficiency_necessity(ready.predict, X, maps, fill=plan.fill, n_fills=plan.n_fills)
-    return pd.concat([curves, named], axis=1)
-
-
-def _needs(name: str) -> set[str]:
-    from genoplrp.evaluation.methods import get_method
-
-    found: set[str] = set()
+def _needs(name: str) -> list[str]:
+    """All methods whose maps a method is made from, in order."""
+    found: dict[str, None] = {}
     for needed in get_method(name).needs:
-        found |= {needed} | _needs(needed)
-    return found
+        found |= dict.fromkeys([*_needs(needed), needed])
+    return list(found)

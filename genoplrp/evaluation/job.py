@@ -24,7 +24,8 @@ class Job:
     Attributes
     ----------
     model : torch.nn.Module
-        From (n, 4, L) to (n, T) outputs, in evaluation mode.
+        From (n, 4, L) to (n, T) outputs, in evaluation mode; one that takes other axes is put behind
+        `genoplrp.adapt_model`.
     X : numpy.ndarray, shape (N, 4, L)
         One-hot sequences, float32.
     target : int
@@ -44,6 +45,14 @@ class Job:
     motifs: tuple[Any, ...] = ()
     batch_size: int = 64
 
+    def __post_init__(self) -> None:
+        import torch
+
+        from genoplrp.relevance import adapt_model
+
+        taken = adapt_model(self.model, X=torch.as_tensor(np.asarray(self.X[:1], dtype=np.float32)))
+        object.__setattr__(self, "model", taken)
+
 
 @dataclass(frozen=True)
 class Method:
@@ -59,12 +68,18 @@ class Method:
         From a `Job`, and the maps of the methods it is made from, to the map (N, L).
     needs : tuple of str
         Names of the methods whose maps a control is made from; their maps come in this order.
+    packages : tuple of str
+        Other packages that compute it: their versions are part of what its maps are made of.
+    origin : callable, optional
+        What a user registered, whose code is part of it too.
     """
 
     name: str
     family: Family
     explain: Callable[..., Maps]
     needs: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
+    origin: Callable[[Job], Any] | None = None
 
 
 def per_nucleotide(relevance: Any) -> Float[np.ndarray, "n length"]:

@@ -150,7 +150,8 @@ def register_method(name: str, explain: Callable[[Job], Any]) -> Method:
         Any name that is not taken.
     explain : callable
         From a `Job` to a map (N, L), or to relevance (N, 4, L), which is summed over the bases. For work in several
-        processes it must be importable (a function of a module).
+        processes it must be importable (a function of a module). A benchmark notices when its code, or a value that
+        the code uses, is no longer what it was, and makes its maps anew.
 
     Returns
     -------
@@ -172,9 +173,14 @@ def register_method(name: str, explain: Callable[[Job], Any]) -> Method:
         raise InputError(
             f"the method name {name!r} is taken or reserved; choose another, without ':' and '@'"
         )
-    method = Method(name, "user", lambda job: per_nucleotide(explain(job)))
+    method = Method(name, "user", lambda job: per_nucleotide(explain(job)), origin=explain)
     _FIXED[name] = method
     return method
+
+
+def registered_methods() -> dict[str, Callable[[Job], Any]]:
+    """All methods of a user's own, by name: what another process must register first."""
+    return {name: method.origin for name, method in _FIXED.items() if method.origin is not None}
 
 
 def explain_with(name: str, job: Job, *, known: dict[str, Maps] | None = None) -> Maps:
@@ -246,9 +252,14 @@ def output_function(
     """
     import torch
 
+    from genoplrp.relevance import adapt_model
+
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
 
     def predict(X: np.ndarray) -> np.ndarray:
+        nonlocal model
+        first = torch.as_tensor(X[:1], dtype=torch.float32, device=device)
+        model = adapt_model(model, X=first)
         modes = {module: module.training for module in model.modules()}
         if any(modes.values()):
             model.eval()
@@ -295,13 +306,18 @@ _FIXED: dict[str, Method] = {
     for method in (
         Method("random", "baseline", _random),
         Method("pwm-scan", "oracle", _pwm_scan),
-        Method("gradient", "gradient", _rival("gradient")),
-        Method("gradient-x-input", "gradient", _rival("gradient_x_input")),
-        Method("gradient-x-input-corrected", "gradient", _rival("gradient_x_input_corrected")),
-        Method("smoothgrad", "gradient", _rival("smoothgrad")),
-        Method("integrated-gradients", "gradient", _rival("integrated_gradients")),
-        Method("deeplift-shap", "gradient", _rival("deeplift_shap")),
-        Method("ism", "perturbation", _rival("in_silico_mutagenesis")),
+        Method("gradient", "gradient", _rival("gradient"), packages=("torch",)),
+        Method("gradient-x-input", "gradient", _rival("gradient_x_input"), packages=("torch",)),
+        Method(
+            "gradient-x-input-corrected",
+            "gradient",
+            _rival("gradient_x_input_corrected"),
+            packages=("torch",),
+        ),
+        Method("smoothgrad", "gradient", _rival("smoothgrad"), packages=("captum",)),
+        Method("integrated-gradients", "gradient", _rival("integrated_gradients"), packages=("captum",)),
+        Method("deeplift-shap", "gradient", _rival("deeplift_shap"), packages=("tangermeme",)),
+        Method("ism", "perturbation", _rival("in_silico_mutagenesis"), packages=("tangermeme",)),
     )
 }
 

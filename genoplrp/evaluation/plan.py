@@ -12,20 +12,6 @@ from genoplrp.errors import InputError
 from genoplrp.evaluation.fills import FILLS, Fill
 from genoplrp.evaluation.methods import SWEEP_P, default_methods, full_name, get_method
 
-#: Settings that every cell of one folder must share; the others may grow from run to run.
-FIXED = (
-    "n_sequences",
-    "n_explain",
-    "n_slow",
-    "n_faithful",
-    "n_robust",
-    "epochs",
-    "least_auroc",
-    "task",
-    "fill",
-    "n_fills",
-    "data_seed",
-)
 #: Prefixes of methods that ask another one four times.
 AVERAGES = ("views", "agreement")
 #: What takes a hundred passes and more for one sequence.
@@ -127,6 +113,12 @@ class Plan:
             if not values or len(set(values)) != len(values):
                 raise InputError(f"{name} must be a list without repetitions; got {list(values)}")
             object.__setattr__(self, name, values)
+        # They are names of folders, too.
+        odd = [name for name in self.datasets if not name or Path(name).name != name or "\\" in name]
+        if odd:
+            raise InputError(
+                f"{odd[0]!r} is no name of a data set: give a preset's name, or hand the data set in"
+            )
         for name, least in (
             ("n_sequences", 10),
             ("n_explain", 1),
@@ -162,25 +154,40 @@ class Plan:
         """Write the plan as JSON."""
         path.write_text(json.dumps(asdict(self), indent=2) + "\n")
 
-    def check_same(self, path: Path) -> None:
-        """Refuse to go on with a folder that was made under other settings.
+    @classmethod
+    def load(cls, path: Path) -> Plan:
+        """Read a plan that `save` wrote.
 
         Raises
         ------
         InputError
-            If a setting that all cells share differs, or the file cannot be read.
+            If the file cannot be read as a plan.
         """
         try:
-            before: dict[str, Any] = json.loads(path.read_text())
-        except (OSError, ValueError) as error:
+            known = {field.name for field in fields(cls)}
+            settings = {key: value for key, value in json.loads(path.read_text()).items() if key in known}
+            return cls(**settings)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
+        except (OSError, ValueError, AttributeError, TypeError) as error:
+            raise InputError(f"{path} cannot be read as a plan ({error}); choose another folder") from error
+
+    def differences(self, path: Path) -> str:
+        """Settings that differ from those of a saved plan, but for the lists, which may grow; empty if none does.
+
+        Raises
+        ------
+        InputError
+            If the file cannot be read.
+        """
+        try:
+            before = dict(json.loads(path.read_text()))
+        except (OSError, ValueError, TypeError) as error:
             raise InputError(f"{path} cannot be read ({error}); choose another folder") from error
-        names = {field.name for field in fields(self)}
-        changed = [name for name in FIXED if name in names and before.get(name) != getattr(self, name)]
-        if changed:
-            details = ", ".join(f"{name} {before.get(name)!r} -> {getattr(self, name)!r}" for name in changed)
-            raise InputError(
-                f"{path.parent} was made with other settings ({details}); choose another folder, or force"
-            )
+        now = json.loads(json.dumps(asdict(self)))
+        names = [name for name in now if name not in ("datasets", "architectures", "seeds", "methods")]
+        changed = [name for name in names if before.get(name) != now[name]]
+        return ", ".join(f"{name} {before.get(name)!r} -> {now[name]!r}" for name in changed)
 
 
 def full_plan() -> Plan:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from genoplrp.evaluation.cells import KEYS, CellRun
+from genoplrp.evaluation.cells import NO_SCORES, NO_SEQUENCE, CellRun
 from genoplrp.evaluation.plan import AVERAGES, Plan
 from genoplrp.evaluation.robustness import agreement
 from genoplrp.evaluation.statistics import compare_methods, summarise_methods
@@ -75,7 +75,8 @@ def write_report(
     pandas.DataFrame
         All scores, one row per cell, method and sequence. Written: ``results.parquet`` (``results.csv.gz`` where
         pyarrow is missing), ``summary.csv``, ``comparisons.csv``, ``agreement.csv`` (between training seeds),
-        ``sanity.csv``, ``timing.csv``, ``models.csv``, ``figures/`` and ``report.md``.
+        ``sanity.csv``, ``timing.csv``, ``models.csv``, ``failures.csv`` (empty if nothing failed), ``figures/`` and
+        ``report.md``. A method that failed has its reason under ``error``.
 
     Examples
     --------
@@ -84,11 +85,13 @@ def write_report(
     import pandas as pd
 
     results = pd.concat([cell.scores() for cell in cells], ignore_index=True)
-    metrics = [name for name in results.columns if name not in KEYS]
-    summary = summarise_methods(results, metrics)
-    pairs = comparison_pairs(plan.methods)
+    metrics = [name for name in results.columns if name not in NO_SCORES]
+    scored = results[results["sequence"] != NO_SEQUENCE]
+    summary = summarise_methods(scored, metrics)
+    known = set(scored["method"])
+    pairs = [pair for pair in comparison_pairs(plan.methods) if known.issuperset(pair)]
     compared = [name for name in COMPARED if name in metrics]
-    comparisons = compare_methods(results, pairs, compared) if pairs else pd.DataFrame()
+    comparisons = compare_methods(scored, pairs, compared) if pairs else pd.DataFrame()
     timing = _timings(cells)
     _write_results(results, out)
     write_csv(summary, out / "summary.csv", overwrite=True)
@@ -98,12 +101,16 @@ def write_report(
     write_csv(seed_agreement(plan, cells), out / "agreement.csv", overwrite=True)
     sanity = [cell.sanity() for cell in cells]
     write_csv(pd.concat(sanity, ignore_index=True), out / "sanity.csv", overwrite=True)
+    failed = _failures(cells)
+    write_csv(failed, out / "failures.csv", overwrite=True)
     drawn: list[str] = []
-    if figures:
+    if figures and len(summary):
         from genoplrp.evaluation.figures import draw_benchmark
 
         drawn = draw_benchmark(results, summary, timing, out / "figures")
-    (out / "report.md").write_text(_report(plan, left_out, results, summary, comparisons, timing, drawn))
+    (out / "report.md").write_text(
+        _report(plan, left_out, scored, failed, summary, comparisons, timing, drawn)
+    )
     return results
 
 
@@ -179,7 +186,7 @@ def seed_agreement(plan: Plan, cells: Sequence[CellRun]) -> pd.DataFrame:
         groups.setdefault((cell.cell.dataset, cell.cell.architecture), []).append(cell)
     for (dataset, architecture), members in groups.items():
         for name in plan.methods:
-            for first, second in combinations(members, 2):
+            for first, second in combinations([m for m in members if m.has_maps(name)], 2):
                 (a, rows_a), (b, rows_b) = first.maps(name), second.maps(name)
                 _, at_a, at_b = np.intersect1d(rows_a, rows_b, return_indices=True)
                 means = agreement(a[at_a], b[at_b]).mean()
@@ -210,13 +217,24 @@ def _timings(cells: Sequence[CellRun]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def _failures(cells: Sequence[CellRun]) -> pd.DataFrame:
+    import pandas as pd
+
+    rows = [
+        {**cell.cell._asdict(), "method": name, "reason": reason}
+        for cell in cells
+        for name, reason in cell.failures().items()
+    ]
+    return pd.DataFrame(rows, columns=["dataset", "architecture", "seed", "method", "reason"])
+
+
 def _models(cells: Sequence[CellRun]) -> pd.DataFrame:
     import pandas as pd
 
     from genoplrp.training import load_model
 
     rows = []
-    for cell in cells:
+    for cell in (cell for cell in cells if cell.is_trained()):
         table = load_model(cell.folder / "model").metrics_table()
         test = table[table["part"] == "test"]
         rows += [
@@ -229,6 +247,7 @@ def _report(
     plan: Plan,
     left_out: Sequence[CellRun],
     results: pd.DataFrame,
+    failed: pd.DataFrame,
     summary: pd.DataFrame,
     comparisons: pd.DataFrame,
     timing: pd.DataFrame,
@@ -238,6 +257,8 @@ def _report(
     if left_out:
         named = ", ".join(f"{cell.cell.folder} (test AUROC {cell.auroc():.3f})" for cell in left_out)
         lines += [f"Not explained, since the network has not learnt its task: {named}.", ""]
+    if len(failed):
+        lines += ["## Failed", "", *_failed_lines(failed), ""]
     for (dataset, architecture), part in summary.groupby(["dataset", "architecture"], sort=False):
         count = results[(results["dataset"] == dataset) & (results["architecture"] == architecture)]
         n = len(count[["seed", "sequence"]].drop_duplicates())
@@ -253,6 +274,15 @@ def _report(
         lines += [comparison_table(comparisons), ""]
     lines += [f"![{Path(name).stem}](figures/{name})\n" for name in drawn if name.endswith(".png")]
     return "\n".join(lines)
+
+
+def _failed_lines(failed: pd.DataFrame) -> list[str]:
+    lines = ["| method | network | reason |", "| --- | --- | --- |"]
+    for (method, reason), part in failed.groupby(["method", "reason"], sort=False):
+        where = ", ".join(f"{row.dataset}, {row.architecture}, seed {row.seed}" for row in part.itertuples())
+        text = str(reason).replace("|", "/")
+        lines.append(f"| {method} | {where} | {text} |")
+    return lines
 
 
 def _preface(plan: Plan) -> str:
@@ -297,7 +327,7 @@ def headline_table(summary: pd.DataFrame, timing: pd.DataFrame) -> str:
             text = "" if np.isnan(row[name]) else f"{row[name]:.3f}"
             is_best = name in best and method not in _NO_RIVALS and row[name] == best[name]
             cells.append(f"**{text}**" if is_best else text)
-        lines.append(f"| {method} | " + " | ".join(cells) + f" | {1000 * seconds[method]:.2g} |")
+        lines.append(f"| {method} | " + " | ".join(cells) + f" | {1000 * seconds.get(method, np.nan):.2g} |")
     return "\n".join(lines)
 
 

@@ -5,16 +5,23 @@ The pieces live elsewhere: what is compared in `plan`, one trained network in `c
 
 from __future__ import annotations
 
+import pickle
+import re
 import shutil
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genoplrp import __version__
 from genoplrp.errors import InputError, OutputExistsError
 from genoplrp.evaluation.cells import CellRun
+from genoplrp.evaluation.ingredients import data_content, fingerprint
+from genoplrp.evaluation.methods import register_method, registered_methods
+from genoplrp.evaluation.pieces import Pieces
 from genoplrp.evaluation.plan import Cell, Plan
 from genoplrp.evaluation.report import write_report
 
@@ -22,6 +29,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from genoplrp.synthetic import Dataset
+
+Say = Callable[[str], None]
 
 
 def benchmark(
@@ -32,15 +41,19 @@ def benchmark(
     plan: Plan | None = None,
     jobs: int = 1,
     figures: bool = True,
+    resume: bool = False,
     force: bool = False,
     progress: bool = True,
     **settings: Any,
 ) -> pd.DataFrame:
     """Compare methods of explanation on networks trained on planted truth.
 
-    An interrupted run goes on where it was when it is called again with the same folder; a method, a seed or a data
-    set that is added costs only itself. The same plan gives the same scores (but for the timings) on as many threads;
-    in several processes each network has one.
+    An interrupted run goes on where it was when it is called again with the same folder; a method, a seed, a data
+    set or a part such as `sanity` that is added costs only itself. What is kept counts only if it was made of the same
+    data, weights, code, package versions and settings; otherwise it is made anew, and one line on stderr says why. A
+    method that fails, or whose map is not finite, is a row with its reason under ``error``, and the others go on; the
+    next call tries it again. The same plan gives the same scores (but for the timings) on as many threads; in several
+    processes each network has one.
 
     Parameters
     ----------
@@ -56,6 +69,9 @@ def benchmark(
         Processes. Each cell (data set, architecture, seed) is one piece of work.
     figures : bool
         Draw figures.
+    resume : bool
+        Take plan and data sets from the folder and compute only what is missing or has failed; `datasets`, `methods`
+        and `settings` may be left out.
     force : bool
         Empty the folder first, if it was made by a benchmark.
     progress : bool
@@ -66,13 +82,14 @@ def benchmark(
     Returns
     -------
     pandas.DataFrame
-        One row per data set, architecture, seed, method and sequence, one column per metric. The same table is in
-        ``out`` with a summary, paired comparisons and a report.
+        One row per data set, architecture, seed, method and sequence, one column per metric. Where methods failed
+        there is a column ``error`` with the reasons; one without any scores has a single row, of sequence -1. The
+        same table is in ``out`` with a summary, paired comparisons and a report.
 
     Raises
     ------
     InputError
-        If a setting does not make sense or differs from those that the folder was made with.
+        If a setting does not make sense, or no network has learnt its task.
     OutputExistsError
         If the folder holds something else.
 
@@ -87,13 +104,17 @@ def benchmark(
     """
     own = dict(datasets) if isinstance(datasets, Mapping) else {}
     names = (datasets,) if isinstance(datasets, str) else tuple(datasets or ())
-    plan = _merge(plan, names, methods, settings)
     folder = Path(out)
-    _prepare_folder(folder, plan, force)
-    _prepare_data(folder, plan, own)
+    if resume:
+        plan = _plan_of(folder)
+    plan = _merge(plan, names, methods, settings)
+    _check_architectures(plan)
+    _prepare_folder(folder, plan, force, _say)
+    _prepare_data(folder, plan, own, resume, _say)
     cells = [CellRun(plan, cell, folder) for cell in plan.cells()]
+    _say_what_is_made_anew(cells, _say)
     _run(cells, plan, folder, jobs, progress)
-    learnt = [cell for cell in cells if cell.has_learnt()]
+    learnt = [cell for cell in cells if not cell.is_trained() or cell.has_learnt()]
     if not learnt:
         found = ", ".join(f"{cell.cell.folder} {cell.auroc():.3f}" for cell in cells)
         raise InputError(
@@ -101,6 +122,27 @@ def benchmark(
             "or for more epochs, or lower least_auroc (--least-auroc)"
         )
     return write_report(plan, learnt, folder, figures=figures, left_out=[c for c in cells if c not in learnt])
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)  # one line, whether or not a progress bar is shown
+
+
+def _plan_of(folder: Path) -> Plan:
+    if not (folder / "plan.json").is_file():
+        raise InputError(
+            f"{folder} holds no benchmark to go on with (no plan.json); leave resume out to begin one"
+        )
+    return Plan.load(folder / "plan.json")
+
+
+def _check_architectures(plan: Plan) -> None:
+    from genoplrp.training import list_architectures
+
+    known = list_architectures()
+    for name in plan.architectures:
+        if name not in known:
+            raise InputError(f"There is no architecture {name!r}; choose one of {', '.join(known)}.")
 
 
 def _merge(
@@ -120,7 +162,7 @@ def _merge(
         raise InputError(f"unknown setting: {error}") from error
 
 
-def _prepare_folder(folder: Path, plan: Plan, force: bool) -> None:
+def _prepare_folder(folder: Path, plan: Plan, force: bool, say: Say) -> None:
     record = folder / "plan.json"
     if folder.exists() and not folder.is_dir():
         raise OutputExistsError(f"{folder} is a file; name a folder")
@@ -129,22 +171,73 @@ def _prepare_folder(folder: Path, plan: Plan, force: bool) -> None:
             raise OutputExistsError(f"{folder} exists and is no benchmark; choose another folder")
         if force:
             shutil.rmtree(folder)
-        else:
-            plan.check_same(record)
+        elif changed := plan.differences(record):
+            say(f"{folder} was made with other settings ({changed}): what depends on them is made anew")
     folder.mkdir(parents=True, exist_ok=True)
     plan.save(record)
 
 
-def _prepare_data(folder: Path, plan: Plan, own: dict[str, Dataset]) -> None:
-    """Simulate or store the data sets, before any process needs them."""
+def _prepare_data(folder: Path, plan: Plan, own: dict[str, Dataset], resume: bool, say: Say) -> None:
+    """Simulate or store the data sets, before any process needs them; what is there counts only if it is the same."""
+    pieces = Pieces(folder)
+    (folder / "data").mkdir(exist_ok=True)
     for name in plan.datasets:
         path = folder / "data" / name
-        if path.exists():
+        manifest = path / "manifest.json"
+        made_of, make = _recipe(name, plan, own, pieces, manifest, resume)
+        if make is None or pieces.is_ready("data", name, manifest, made_of):
             continue
-        path.parent.mkdir(exist_ok=True)
-        data = own.get(name) or _simulate(name, plan)
+        if path.exists():
+            changed = ", ".join(pieces.changes("data", name, made_of)) or "no record of what it was made of"
+            say(f"data set {name!r} is not the one that was used here before ({changed}): it is replaced")
+        data = make()
         data.task_index(plan.task)
-        data.save(path)
+        pieces.forget("data", name)
+        data.save(path, overwrite=True)
+        pieces.record("data", name, manifest, made_of, content=data_content(data))
+
+
+def _recipe(
+    name: str, plan: Plan, own: dict[str, Dataset], pieces: Pieces, manifest: Path, resume: bool
+) -> tuple[dict[str, Any], Callable[[], Dataset] | None]:
+    """What a data set is to be made of, and how; None instead if the one that is there is to be used."""
+    if name in own:
+        data = own[name]
+        return {"content": data_content(data)}, lambda: data
+    stored = pieces.fact("data", name, "made_of")
+    kept = stored is not None and pieces.is_ready("data", name, manifest, stored)
+    if kept and resume:
+        return stored, None
+    from genoplrp.synthetic import load_spec
+    from genoplrp.synthetic.spec_toml import spec_to_table
+
+    try:
+        spec = load_spec(name)
+    except InputError:
+        # A data set of somebody's own that was handed in the first time.
+        if kept and "content" in stored:
+            return stored, None
+        raise
+    made_of = {
+        "specification": fingerprint([spec_to_table(spec), [m.pwm for m in spec.matrices.values()]]),
+        "n_sequences": plan.n_sequences,
+        "data_seed": plan.data_seed,
+        "genoplrp": __version__,
+    }
+    return made_of, lambda: _simulate(name, plan)
+
+
+def _say_what_is_made_anew(cells: list[CellRun], say: Say) -> None:
+    """One line for each reason."""
+    found: dict[str, list[str]] = {}
+    for cell in cells:
+        for name, changed in cell.changes().items():
+            found.setdefault(", ".join(changed), []).append(f"{cell.cell.folder} {name}")
+    for reason, names in found.items():
+        shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+        say(
+            f"{len(names)} of the results here were made of something else ({reason}) and are made anew: {shown}"
+        )
 
 
 def _simulate(name: str, plan: Plan) -> Dataset:
@@ -171,13 +264,16 @@ def _run(cells: list[CellRun], plan: Plan, folder: Path, jobs: int, progress: bo
             for run in waiting:
                 if not run.is_trained():
                     bar.set_postfix_str(f"{run.cell.folder} training")
+                before, waited = bar.n, len(run.missing())
                 run.run(after_each=lambda name, cell=run.cell: done(name, cell))  # type: ignore[misc]
-                if not run.has_learnt():
-                    bar.update(len(plan.methods))
+                bar.update(
+                    waited - (bar.n - before)
+                )  # nothing is explained where training failed or was in vain
             return
         # Fresh interpreters: a forked process would share torch's thread pool.
         with ProcessPoolExecutor(min(jobs, len(waiting)), mp_context=get_context("spawn")) as pool:
-            work = {pool.submit(_run_cell, plan, run.cell, folder): run for run in waiting}
+            own = _methods_to_send(plan)
+            work = {pool.submit(_run_cell, plan, run.cell, folder, own): run for run in waiting}
             sizes = {future: len(run.missing()) for future, run in work.items()}
             try:
                 for future in as_completed(work):
@@ -189,9 +285,26 @@ def _run(cells: list[CellRun], plan: Plan, folder: Path, jobs: int, progress: bo
                 raise
 
 
-def _run_cell(plan: Plan, cell: Cell, folder: Path) -> None:
+def _methods_to_send(plan: Plan) -> dict[str, Callable[..., Any]]:
+    """Methods of the user's own that the plan uses, which fresh processes do not know."""
+    used = {part for name in plan.methods for part in re.split(r"[:+]", name)}
+    own = {name: explain for name, explain in registered_methods().items() if name in used}
+    for name, explain in own.items():
+        try:
+            pickle.dumps(explain)
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise InputError(
+                f"the method {name!r} cannot be sent to another process ({error}): make it a function of a module, or "
+                "use one job"
+            ) from error
+    return own
+
+
+def _run_cell(plan: Plan, cell: Cell, folder: Path, own: dict[str, Callable[..., Any]]) -> None:
     """Do one cell in a process of its own, on one thread: on several, sums and so networks come out otherwise."""
     import torch
 
+    for name, explain in own.items():
+        register_method(name, explain)
     torch.set_num_threads(1)
     CellRun(plan, cell, folder).run()

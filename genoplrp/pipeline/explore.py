@@ -33,6 +33,7 @@ def explore(
     mask: Bool[np.ndarray, "n length"] | None = None,
     args: Sequence[torch.Tensor] | None = None,
     device: str | None = None,
+    layout: str | None = None,
     scheme: str = "classic",
 ) -> RelevanceWidget:
     """Show a logo with a slider over p in a notebook; needs the extra ``notebook``.
@@ -59,6 +60,8 @@ def explore(
         Further inputs of the model.
     device : str, optional
         Where to compute.
+    layout : str, optional
+        The order of axes that the model takes, see `genoplrp.adapt_model`.
     scheme : {"classic", "colorblind"}
         Colours of the bases.
 
@@ -98,7 +101,7 @@ def explore(
     _check(X, p, rules, methods, names, mask)
     explainers = {
         (rule, method): Explainer(
-            model, rule, Pruning(method=cast(Any, method)), device=device, diagnostics=False
+            model, rule, Pruning(method=cast(Any, method)), device=device, layout=layout, diagnostics=False
         )
         for rule in rules
         for method in methods

@@ -1,5 +1,6 @@
 """The engine: layer-wise relevance propagation with pruning, on the user's own model as it is."""
 
+from genoplrp.relevance.axes import LAYOUTS, adapt_model
 from genoplrp.relevance.coverage import coverage
 from genoplrp.relevance.explainer import SWEEP, Explainer
 from genoplrp.relevance.explanation import Conservation, Explanation
@@ -15,6 +16,7 @@ from genoplrp.relevance.rules import AlphaBeta, Blend, Epsilon, Flat, Gamma, Par
 from genoplrp.relevance.tracing.tracer import register_operation
 
 __all__ = [
+    "LAYOUTS",
     "PRESETS",
     "SWEEP",
     "AlphaBeta",
@@ -37,6 +39,7 @@ __all__ = [
     "WSquare",
     "ZBox",
     "ZPlus",
+    "adapt_model",
     "consensus",
     "consensus_views",
     "coverage",

@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from genoplrp.errors import UnsupportedOperationError
+from genoplrp.relevance.axes import adapt_model
 from genoplrp.relevance.explainer import Explainer
 from genoplrp.relevance.inputs import check_input
 from genoplrp.relevance.methods.gradients import run_out_of_place
@@ -21,6 +23,7 @@ from genoplrp.relevance.presets import DEFAULT_PRESET
 from genoplrp.relevance.propagation.layer import Run
 from genoplrp.relevance.tracing.guards import autograd_on, evaluation_mode
 from genoplrp.relevance.tracing.names import function_name, qualified_name
+from genoplrp.relevance.tracing.plainly import plainly
 from genoplrp.relevance.tracing.tracer import HANDLERS, Handler, Tracer, one_explanation
 
 if TYPE_CHECKING:
@@ -33,12 +36,13 @@ def coverage(
     *,
     rules: Any = DEFAULT_PRESET,
     args: Sequence[Tensor] | None = None,
+    layout: str | None = None,
 ) -> pd.DataFrame:
     """Run a model once and say of each operation that touches relevance whether it is ruled, neutral or refused.
 
     Parameters
     ----------
-    model, rules, args
+    model, rules, args, layout
         As in `Explainer`.
     X
         A few sequences, (N, 4, L); what the model does with them is what is counted.
@@ -66,10 +70,10 @@ def coverage(
     """
     import pandas as pd
 
-    runner = Explainer(model, rules).model
+    runner = adapt_model(Explainer(model, rules).model, layout, X=torch.as_tensor(X))
     x, extra = check_input(X, args, runner)
     surveyor = _Surveyor(runner, rules)
-    with one_explanation(), evaluation_mode(runner), autograd_on():
+    with one_explanation(), evaluation_mode(runner), plainly(), autograd_on():
         tracer = surveyor.trace(x, extra)
     rows = [(*key, calls, tracer.reasons.get(key, "")) for key, calls in tracer.seen.items()]
     return pd.DataFrame(rows, columns=["module", "operation", "kind", "calls", "reason"])
@@ -82,7 +86,7 @@ class _Surveyor(Explainer):
         leaf = x.detach().clone().requires_grad_(True)
         tracer.leaf(leaf, is_input=True, shadow=leaf.detach().clone().zero_().requires_grad_(True))
         with tracer:
-            self.model(leaf, *extra)
+            self._called(leaf, *extra)
         return tracer
 
 

@@ -18,6 +18,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from genoplrp.errors import GenoplrpError, InputError, NonFiniteError, UnsupportedOperationError
+from genoplrp.relevance.axes import (
+    LAYOUTS,
+    Adapted,
+    adapt_model,
+    may_be_of_shape,
+    module_names,
+    recognised,
+)
 from genoplrp.relevance.explanation import Explanation, join
 from genoplrp.relevance.fastpath import Chains
 from genoplrp.relevance.inputs import check_input, check_target, select_target
@@ -33,6 +41,8 @@ from genoplrp.relevance.tracing.guards import (
     evaluation_mode,
     is_out_of_memory,
 )
+from genoplrp.relevance.tracing.operations.linear import BASES
+from genoplrp.relevance.tracing.plainly import plainly
 from genoplrp.relevance.tracing.tracer import Tracer, one_explanation
 
 Target = int | Sequence[int] | Tensor | Callable[[Any], Tensor] | None
@@ -60,6 +70,9 @@ class Explainer:
         Sequences explained at once; halved by itself when memory runs out.
     device
         Where to compute; None for where the model is. On another device a copy of the model runs.
+    layout
+        The order of axes that the model takes, see `adapt_model`; None to find out. Sequences and relevance are
+        (N, 4, L) whatever it is.
     diagnostics
         Keep the books (`Explanation.layers`, `Explanation.check`); costs a pass over memory a layer.
     keep_intermediate
@@ -91,11 +104,12 @@ class Explainer:
         *,
         batch_size: int = 64,
         device: str | torch.device | None = None,
+        layout: str | None = None,
         diagnostics: bool = True,
         keep_intermediate: bool | str | Iterable[str] = False,
         keep_multiplier: bool = False,
     ) -> None:
-        self.model = check_model(model)
+        self.model, self._notes = check_model(model)
         self.rules = rule_book(rules)
         if pruning is not None and not isinstance(pruning, Pruning):
             raise InputError(
@@ -111,7 +125,8 @@ class Explainer:
             names = [keep_intermediate] if isinstance(keep_intermediate, str) else keep_intermediate
             self.keep = "all" if names is True else set(names)
         self.keep_multiplier = keep_multiplier
-        self._runner = self._on_device(device)
+        self._layout_known = layout is not None
+        self._runner = self._on_device(adapt_model(self.model, layout), device)
         self._chains = Chains()
         # Sequences of a shape that memory is known to hold: further calls do not run out of it again.
         self._fits: dict[tuple[int, ...], int] = {}
@@ -232,7 +247,7 @@ class Explainer:
         start, size = 0, min(batch_size or self.batch_size, self._fits.get(shape, len(x)))
         alone = ""
         bar = _progress_bar(len(x), progress)
-        with bar, one_explanation(), evaluation_mode(self._runner):
+        with bar, one_explanation(), evaluation_mode(self._runner), plainly():
             while start < len(x):
                 stop = min(start + size, len(x))
                 try:
@@ -249,9 +264,11 @@ class Explainer:
                     else:
                         size, alone = 1, str(error)
                     continue
-                except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+                except Exception as error:
                     if HOOKS in str(error):
                         raise UnsupportedOperationError(HOOKS) from None
+                    if self._turned(error, x, self._inputs_beside(extra)):
+                        continue
                     if not is_out_of_memory(error) or stop - start == 1:
                         raise
                     size = self._fits[shape] = max(1, (stop - start) // 2)
@@ -296,7 +313,7 @@ class Explainer:
                         if self.keep_multiplier and multiplier is not None
                         else None,
                         intermediate={k: v.cpu() for k, v in self._in_order(run).items()},
-                        notes=list(tracer.notes),
+                        notes=[*self._notes, *tracer.notes],
                         settings=self._settings(pruning, tracer) | {"pass": forward.kind},
                         ledgers=[] if run.ledger is None else [(0, run.ledger)],
                     )
@@ -331,6 +348,24 @@ class Explainer:
                     f"Raised by the model's own forward pass, given {shapes}: does it take this shape?"
                 )
             raise
+
+    def _turned(self, error: Exception, x: Tensor, args: Sequence[Tensor]) -> bool:
+        """Return whether a model that failed takes another order of axes, in which it is called from now on."""
+        if self._layout_known or is_out_of_memory(error) or not may_be_of_shape(error):
+            return False
+        if isinstance(self._runner, Adapted) or x.dim() != 3 or x.shape[1] != BASES:
+            return False
+        self._layout_known = True
+        layout = recognised(self._runner, x, args)
+        if layout == "NCL":
+            return False
+        self._runner, self._chains = Adapted(self._runner, layout), Chains()
+        self._notes.append(f"the model takes {LAYOUTS[layout]}: relevance is returned as (N, 4, L)")
+        return True
+
+    def _inputs_beside(self, extra: list[Tensor]) -> Sequence[Tensor]:
+        """Return the further inputs that the model itself takes."""
+        return extra
 
     def _by_autograd(self, x: Tensor, extra: list[Tensor], target: Any, run: Run) -> _Forward:
         leaf, shadow, output, tracer = self._forward(x, extra, target, run)
@@ -375,8 +410,8 @@ class Explainer:
         return Tracer(run, self.rules, *self._names())
 
     def _names(self) -> tuple[dict[nn.Module, str], dict[int, str]]:
-        modules = {module: path for path, module in self._runner.named_modules()}
-        return modules, {id(p): path for path, p in self._runner.named_parameters()}
+        inner = self._runner.model if isinstance(self._runner, Adapted) else self._runner
+        return module_names(inner), {id(p): path for path, p in inner.named_parameters()}
 
     def _backward(
         self, output: Tensor, leaf: Tensor, shadow: Tensor | None, run: Run, *, retain: bool
@@ -408,13 +443,13 @@ class Explainer:
     def _settings(self, pruning: Pruning | None, tracer: Tracer) -> dict[str, Any]:
         return {"rules": self.rules, "pruning": pruning, "operations": tracer.counts}
 
-    def _on_device(self, device: str | torch.device | None) -> nn.Module:
+    def _on_device(self, model: nn.Module, device: str | torch.device | None) -> nn.Module:
         if device is None:
-            return self.model
+            return model
         wanted = torch.device(device)
-        present = next((t.device for t in [*self.model.parameters(), *self.model.buffers()]), wanted)
+        present = next((t.device for t in [*model.parameters(), *model.buffers()]), wanted)
         same = present.type == wanted.type and (wanted.index is None or wanted.index == present.index)
-        return self.model if same else copy.deepcopy(self.model).to(wanted)
+        return model if same else copy.deepcopy(model).to(wanted)
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,6 +28,7 @@ def lrp(
     args: Sequence[Tensor] | None = None,
     batch_size: int = 64,
     device: str | torch.device | None = None,
+    layout: str | None = None,
     progress: bool = False,
 ) -> Float[Tensor, "n 4 length"]:
     """Layer-wise relevance propagation: the relevance of every base for one output of a model.
@@ -48,6 +49,8 @@ def lrp(
         Sequences explained at once; halved by itself when memory runs out.
     device
         Where to compute; None for where the model is. On another device a copy of the model runs.
+    layout
+        The order of axes that the model takes, e.g. ``"NLC"`` for (N, L, 4), see `adapt_model`; None to find out.
     progress
         Show a progress bar.
 
@@ -77,7 +80,13 @@ def lrp(
     >>> lrp(model, X).shape
     torch.Size([2, 4, 10])
     """
-    explainer = Explainer(model, rules, None, batch_size=batch_size, device=device, diagnostics=False)
+    settings: dict[str, Any] = {
+        "batch_size": batch_size,
+        "device": device,
+        "layout": layout,
+        "diagnostics": False,
+    }
+    explainer = Explainer(model, rules, None, **settings)
     return explainer(X, target, args=args, progress=progress).relevance
 
 
@@ -93,13 +102,14 @@ def plrp(
     args: Sequence[Tensor] | None = None,
     batch_size: int = 64,
     device: str | torch.device | None = None,
+    layout: str | None = None,
     progress: bool = False,
 ) -> Float[Tensor, "n 4 length"]:
     """Pruned layer-wise relevance propagation: sparse relevance of every base for one output of a model.
 
     Parameters
     ----------
-    model, X, target, rules, args, batch_size, device, progress
+    model, X, target, rules, args, batch_size, device, layout, progress
         As in `lrp`.
     p, p_neg, method
         Share of the positive and negative relevance to prune at each layer, and how it is given back, see `Pruning`.
@@ -130,5 +140,11 @@ def plrp(
     True
     """
     pruning = Pruning(p=p, p_neg=p_neg, method=method)  # type: ignore[arg-type]
-    explainer = Explainer(model, rules, pruning, batch_size=batch_size, device=device, diagnostics=False)
+    settings: dict[str, Any] = {
+        "batch_size": batch_size,
+        "device": device,
+        "layout": layout,
+        "diagnostics": False,
+    }
+    explainer = Explainer(model, rules, pruning, **settings)
     return explainer(X, target, args=args, progress=progress).relevance

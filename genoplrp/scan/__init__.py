@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genoplrp.scan.genome import scan_genome
+from genoplrp.scan.keras_files import load_keras
 from genoplrp.scan.merge import merge
 from genoplrp.scan.models import LoadedModel, describe_output, load_any_model, output_target
 from genoplrp.scan.run import Sequences, automatic_batch, scan, shard_path
@@ -22,6 +23,7 @@ __all__ = [
     "automatic_batch",
     "describe_output",
     "load_any_model",
+    "load_keras",
     "merge",
     "open_explained",
     "output_target",

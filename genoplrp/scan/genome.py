@@ -40,6 +40,8 @@ def scan_genome(
     max_unknown: float = 0.0,
     state_dict: str | Path | None = None,
     trust_pickle: bool = False,
+    keras_objects: str | Path | None = None,
+    layout: str | None = None,
     target: int | str = 0,
     rules: Any = "gamma",
     pruning: Pruning | None = None,
@@ -78,7 +80,7 @@ def scan_genome(
         Length of the windows in bp; needed where the model does not say it.
     edge, max_unknown
         As in `genoplrp.sequence.place_windows`.
-    state_dict, trust_pickle
+    state_dict, trust_pickle, keras_objects, layout
         As in `load_any_model`.
     target, rules, pruning, values, hypothetical, dtype, batch_size, shard, device
         As in `scan`.
@@ -103,7 +105,13 @@ def scan_genome(
     loaded = (
         model
         if isinstance(model, LoadedModel)
-        else load_any_model(model, state_dict=state_dict, trust_pickle=trust_pickle)
+        else load_any_model(
+            model,
+            state_dict=state_dict,
+            trust_pickle=trust_pickle,
+            keras_objects=keras_objects,
+            layout=layout,
+        )
     )
     length = _length(loaded, length)
     say(f"{loaded.source} returns {describe_output(loaded.model, length)} for sequences of {length} bp")

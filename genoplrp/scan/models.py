@@ -15,11 +15,13 @@ import torch
 from torch import Tensor, fx, nn
 
 from genoplrp.errors import CheckpointError, InputError
+from genoplrp.relevance.axes import Adapted, adapt_model, is_keras_model, sequence_length
 from genoplrp.scan.archives import open_archive
+from genoplrp.scan.keras_files import is_keras, load_keras
 
 _WAYS = (
-    "name a checkpoint folder of `genoplrp train`, a torch.export archive (.pt2), or module:callable or "
-    "file.py:callable that returns the nn.Module, with its weights as --state-dict"
+    "name a checkpoint folder of `genoplrp train`, a torch.export archive (.pt2), a Keras file (.keras, .h5), or "
+    "module:callable or file.py:callable that returns the nn.Module, with its weights as --state-dict"
 )
 
 
@@ -38,6 +40,8 @@ class LoadedModel(NamedTuple):
         Length of the sequences it was trained on, in bp, where that is known.
     tasks : tuple of str or None
         Names of its outputs, where they are known.
+    outputs : tuple of str or None
+        Names of the tensors that it returns, in order, where it returns several with names (a Keras file).
     """
 
     model: nn.Module
@@ -45,24 +49,35 @@ class LoadedModel(NamedTuple):
     fingerprint: str
     length: int | None = None
     tasks: tuple[str, ...] | None = None
+    outputs: tuple[str, ...] | None = None
 
 
 def load_any_model(
-    source: str | Path, *, state_dict: str | Path | None = None, trust_pickle: bool = False
+    source: str | Path,
+    *,
+    state_dict: str | Path | None = None,
+    trust_pickle: bool = False,
+    keras_objects: str | Path | None = None,
+    layout: str | None = None,
 ) -> LoadedModel:
     """Load a model from whatever a user has.
 
     Parameters
     ----------
     source : str or Path
-        A checkpoint folder of this package; a ``torch.export`` archive (.pt2); ``module:callable`` or
-        ``file.py:callable`` that returns a `torch.nn.Module` (that code runs); or, with `trust_pickle`, a file with a
-        pickled module.
+        A checkpoint folder of this package; a ``torch.export`` archive (.pt2); a Keras file (.keras, .h5);
+        ``module:callable`` or ``file.py:callable`` that returns a `torch.nn.Module` (that code runs); or, with
+        `trust_pickle`, a file with a pickled module.
     state_dict : path, optional
         Weights for ``...:callable``: safetensors, a state dict of ``torch.save`` (read with ``weights_only``), or a
         ``torch.export`` archive (.pt2), whose weights are taken.
     trust_pickle : bool
-        Allow unpickling a module. A pickle can run anything: only for files of people you trust.
+        Allow unpickling a module, or running the code of a Keras file's Lambda layers. Either can run anything: only
+        for files of people you trust.
+    keras_objects : path, optional
+        Custom layers of a Keras file: a Python file or module, see `load_keras`.
+    layout : str, optional
+        The order of axes that the model takes, see `genoplrp.adapt_model`; by default found out.
 
     Returns
     -------
@@ -79,13 +94,19 @@ def load_any_model(
     """
     text = str(source)
     path = Path(text)
-    if path.is_dir():
+    if path.is_dir() and not is_keras(path):
         return _checkpoint(path, state_dict)
     if path.suffix == ".pt2" and path.is_file():
         if state_dict is not None:
             raise InputError(f"{path} is an archive and brings its own weights: leave --state-dict out")
         archive, length = open_archive(path)
-        return LoadedModel(archive, text, fingerprint(archive), length)
+        return LoadedModel(adapt_model(archive, layout), text, fingerprint(archive), length)
+    if is_keras(path):
+        if state_dict is not None:
+            raise InputError(f"{path} is a Keras file and brings its own weights: leave --state-dict out")
+        return _keras(path, keras_objects, trust_pickle, layout)
+    if keras_objects is not None:
+        raise InputError(f"--keras-objects is for Keras files (.keras, .h5); {text} is none")
     if path.is_file():
         model = _pickled(path, trust_pickle)
     elif ":" in text:
@@ -95,14 +116,18 @@ def load_any_model(
     if state_dict is not None:
         _fill(model, Path(state_dict))
     model.eval()
-    return LoadedModel(model, text, fingerprint(model))
+    return LoadedModel(adapt_model(model, layout), text, fingerprint(model))
 
 
 def fingerprint(model: nn.Module) -> str:
     """SHA-256 of a model's class, parameter names, shapes and values."""
+    if isinstance(model, Adapted):
+        model = model.model
     digest = hashlib.sha256(type(model).__qualname__.encode())
     if isinstance(model, fx.GraphModule):  # all of them have one class
         digest.update(model.code.encode())
+    if is_keras_model(model):  # so have these
+        digest.update(str(model.to_json()).encode())  # type: ignore[operator]
     for name, value in sorted(model.state_dict().items()):
         digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
         digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
@@ -122,12 +147,14 @@ def describe_output(model: nn.Module, length: int) -> str:
     X = torch.eye(4, dtype=like.dtype, device=like.device)[codes.to(like.device)].mT.contiguous()
     try:
         with torch.no_grad():
-            y = model(X)
+            y = adapt_model(model, X=X)(X)
+    except InputError:
+        raise
     except Exception as error:  # whatever the user's own code raises
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(
-            f"the model does not take one-hot sequences of shape (N, 4, {length}): {first}. Is {length} bp the length "
-            "it was trained on, and are its channels A C G T second?"
+            f"the model does not take one-hot sequences of {length} bp, in whichever order of axes: {first}. Is that "
+            "the length it was trained on?"
         ) from error
     return _in_words(y)
 
@@ -183,6 +210,30 @@ def _checkpoint(path: Path, state_dict: str | Path | None) -> LoadedModel:
         raise InputError(f"{path} is a checkpoint and brings its own weights: leave --state-dict out")
     fit = load_model(path)
     return LoadedModel(fit.model, str(path), fingerprint(fit.model), fit.length, tuple(fit.tasks))
+
+
+def _keras(path: Path, objects: str | Path | None, trust: bool, layout: str | None) -> LoadedModel:
+    model: Any = load_keras(path, objects, trust_lambda=trust)
+    if len(model.inputs) > 1:
+        inputs = ", ".join(f"{t.name} {tuple(t.shape)}" for t in model.inputs)
+        raise InputError(
+            f"{path} takes {len(model.inputs)} inputs ({inputs}), a FASTA gives one: explain it in Python, "
+            "gp.plrp(gp.load_keras(path), X, args=[...])"
+        )
+    named = tuple(model.output_names) if len(model.outputs) > 1 else None
+    length = sequence_length(tuple(model.inputs[0].shape), layout)
+    return LoadedModel(adapt_model(model, layout), str(path), fingerprint(model), length, outputs=named)
+
+
+def module_of(name: str) -> Any:
+    """Import a module by its dotted name, or from a file, ``file.py``.
+
+    Raises
+    ------
+    InputError
+        If it cannot be loaded.
+    """
+    return _from_file(Path(name)) if name.endswith(".py") else _imported(name, name)
 
 
 def _called(text: str) -> nn.Module:

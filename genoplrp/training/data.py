@@ -159,7 +159,7 @@ def draw_split(
     >>> bool(parts[0] == parts[1])
     True
     """
-    group = _group_of_equals(codes)
+    group = group_of_equals(codes)
     order = np.random.default_rng(seed).permutation(group.max() + 1)
     bounds = np.floor(np.cumsum(shares)[:-1] * len(order) + 0.5).astype(int)
     part_of_group = np.empty(len(order), dtype=int)
@@ -205,6 +205,8 @@ def _assemble(
         )
     if labels.shape[1] != len(tasks) or not tasks:
         raise InputError(f"{labels.shape[1]} label columns, but {len(tasks)} task names: {', '.join(tasks)}.")
+    if len(set(tasks)) != len(tasks):
+        raise InputError(f"Task names repeat: {', '.join(tasks)}; name each task differently.")
     if np.isinf(labels).any():
         row = int(np.flatnonzero(np.isinf(labels).any(axis=1))[0])
         raise InputError(f"Labels hold infinity, first in row {row}; use NaN for a missing label.")
@@ -241,7 +243,8 @@ def _padded(sequences: Sequence[str]) -> list[str]:
     return [s if len(s) == longest else s.ljust(longest, "N") for s in sequences]
 
 
-def _group_of_equals(codes: UInt8[np.ndarray, "n length"]) -> np.ndarray:
+def group_of_equals(codes: UInt8[np.ndarray, "n length"]) -> np.ndarray:
+    """Number sequences so that equal ones, also as each other's reverse complement, have the same number."""
     flipped = np.ascontiguousarray(codes[:, ::-1])
     reverse = np.where(flipped < 4, 3 - flipped, flipped).astype(codes.dtype)
     groups: dict[bytes, int] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,9 @@ def read_labelled_fasta(
     >>> data = read_labelled_fasta("peaks.fa", "peaks.tsv")  # doctest: +SKIP
     """
     records = read_fasta(fasta)
+    repeated = _first_repeated(records.names)
+    if repeated is not None:
+        raise InputError(f"{fasta} has the name {repeated!r} more than once; name each sequence differently.")
     table = _read_table(Path(labels))
     unknown = [name for name in records.names if name not in table.index]
     if unknown:
@@ -190,8 +194,13 @@ def _own_module(architecture: Architecture, seed: int) -> nn.Module | None:
 def _read_table(path: Path) -> pd.DataFrame:
     try:
         table = pd.read_csv(path, sep=None, engine="python", dtype={"name": str})
+        header = pd.read_csv(path, sep=None, engine="python", header=None, nrows=1)
     except (OSError, ValueError, pd.errors.ParserError) as error:
         raise InputError(f"The table of labels {path} cannot be read: {error}") from error
+    # pandas would go on with y and y.1.
+    repeated = _first_repeated(header.iloc[0].dropna().astype(str).tolist())
+    if repeated is not None:
+        raise InputError(f"{path} has the column {repeated!r} more than once; name each differently.")
     if "name" not in table.columns:
         raise InputError(
             f"{path} has no column 'name'; its columns are {', '.join(map(str, table.columns))}."
@@ -201,6 +210,10 @@ def _read_table(path: Path) -> pd.DataFrame:
             f"{path} has {table.loc[table['name'].duplicated(), 'name'].iloc[0]!r} more than once."
         )
     return table.set_index("name")
+
+
+def _first_repeated(names: Sequence[str]) -> str | None:
+    return next((name for name, count in Counter(names).items() if count > 1), None)
 
 
 def _number_columns(table: pd.DataFrame) -> list[str]:

@@ -36,7 +36,7 @@ def detect_kinds(labels: Float[np.ndarray, "n n_tasks"]) -> tuple[Kind, ...]:
     >>> detect_kinds(np.eye(2))
     ('multiclass', 'multiclass')
     """
-    if _exclusive(labels):
+    if exclusive(labels):
         return tuple(as_kind("multiclass") for _ in labels.T)
     return tuple(_kind_of_column(column) for column in labels.T)
 
@@ -53,7 +53,7 @@ def choose_kinds(
     labels
         (N, T) labels.
     declared
-        Kinds that a data set carries ("binary", "count", "real"); used by "auto".
+        Kinds that a data set carries ("binary", "count", "real"); kept by "auto", however the labels look.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def choose_kinds(
     """
     n_tasks = labels.shape[1]
     if task == "auto":
-        if declared is None or _exclusive(labels):
+        if declared is None:
             return detect_kinds(labels)
         return tuple(as_kind(_OF_DATASET.get(kind, kind)) for kind in declared)
     names = [task] * n_tasks if isinstance(task, str) else list(task)
@@ -95,7 +95,7 @@ def check_labels(labels: Float[np.ndarray, "n n_tasks"], kinds: Sequence[Kind], 
     InputError
         Naming the task, the row and the value.
     """
-    if "multiclass" in kinds and not _exclusive(labels):
+    if "multiclass" in kinds and not exclusive(labels):
         raise InputError(
             "Multi-class labels need two columns or more with exactly one 1 in each row, 0 elsewhere, none missing."
         )
@@ -234,8 +234,8 @@ def _balance(column: np.ndarray, kind: Kind, n_tasks: int) -> float:
     return max(len(column) - positive, 1.0) / positive if kind == "binary" else 1.0
 
 
-def _exclusive(labels: np.ndarray) -> bool:
-    """Whether the columns are classes: two or more, exactly one 1 in each row."""
+def exclusive(labels: np.ndarray) -> bool:
+    """Whether the columns could be classes: two or more, exactly one 1 in each row."""
     return bool(labels.shape[1] > 1 and np.isin(labels, (0.0, 1.0)).all() and (labels.sum(axis=1) == 1).all())
 
 

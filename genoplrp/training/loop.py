@@ -16,7 +16,7 @@ from genoplrp.errors import NonFiniteError
 from genoplrp.training.batches import epoch_generator, shuffled_batches
 from genoplrp.training.data import TrainingData
 from genoplrp.training.kinds import Objective
-from genoplrp.training.metrics import METRICS, evaluate
+from genoplrp.training.metrics import HEADLINES, evaluate
 from genoplrp.training.model import raw_outputs
 from genoplrp.training.options import Options
 
@@ -52,7 +52,8 @@ def fit_network(
     -------
     pandas.DataFrame
         One row per epoch: epoch, lr, train_loss, valid_loss, valid_<metric>, seconds, best; of several tasks
-        valid_<metric> is their mean, and valid_<metric>/<task> stands beside it.
+        valid_<metric> is their mean, and valid_<metric>/<task> stands beside it; of tasks of different kinds
+        valid_score is the mean of each one's headline metric (AUROC, Pearson's r).
     """
     n_steps = run.steps_per_epoch * run.options.epochs
     done = run.steps_per_epoch * len(run.history)
@@ -176,9 +177,16 @@ class Run:
         prediction = self.objective.prediction(output).cpu().numpy()
         figures = evaluate(prediction, labels.cpu().numpy(), self.objective.kinds, self.data.tasks)
         named = {f"valid_{k}": v for k, v in figures.items() if isinstance(v, float)}
+        if _headline(self.objective) == "valid_score":
+            each = [
+                figures["tasks"][task][HEADLINES[kind]]
+                for task, kind in zip(self.data.tasks, self.objective.kinds, strict=True)
+            ]
+            defined = [value for value in each if value == value]
+            named["valid_score"] = sum(defined) / len(defined) if defined else float("nan")
         if len(self.data.tasks) > 1:  # the mean hides a task that is not learnt
             for task, kind in zip(self.data.tasks, self.objective.kinds, strict=True):
-                metric = next(iter(METRICS[kind]))
+                metric = HEADLINES[kind]
                 named[f"valid_{metric}/{task}"] = figures["tasks"][task][metric]
         return {"valid_loss": float(self.objective.loss(output, labels))} | named
 
@@ -193,7 +201,9 @@ class Run:
 
 
 def _headline(objective: Objective) -> str:
-    return f"valid_{next(iter(METRICS[objective.kinds[0]]))}"
+    """Column of the history that stands for all tasks; of different kinds, the mean of each one's own metric."""
+    metrics = {HEADLINES[kind] for kind in objective.kinds}
+    return f"valid_{metrics.pop()}" if len(metrics) == 1 else "valid_score"
 
 
 def _or_lowest(value: float) -> float:

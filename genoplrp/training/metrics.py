@@ -103,7 +103,9 @@ def auroc(score: Float[np.ndarray, " n"], label: Float[np.ndarray, " n"], weight
 def average_precision(
     score: Float[np.ndarray, " n"], label: Float[np.ndarray, " n"], weights: Weights
 ) -> Values:
-    """Precision averaged over the steps of recall, tied scores one step; NaN without a positive.
+    """Precision averaged over the steps of recall, tied scores one step; NaN without both classes.
+
+    Without a negative it would be 1 whatever the scores are.
 
     References
     ----------
@@ -113,7 +115,8 @@ def average_precision(
     found = np.cumsum(positive, axis=1)
     retrieved = np.cumsum(positive + negative, axis=1)
     precision = np.divide(found, retrieved, out=np.zeros_like(found), where=retrieved > 0)
-    return _ratio((positive * precision).sum(axis=1), positive.sum(axis=1))
+    both = (negative.sum(axis=1) > 0) * positive.sum(axis=1)
+    return _ratio((positive * precision).sum(axis=1), both)
 
 
 def pearson(prediction: Float[np.ndarray, " n"], label: Float[np.ndarray, " n"], weights: Weights) -> Values:
@@ -142,6 +145,9 @@ METRICS: dict[str, dict[str, Metric]] = {
     "count": {"pearson": pearson, "spearman": spearman, "mse": mean_squared_error},
 }
 """Metrics of each kind of task, the first one the headline."""
+
+HEADLINES: dict[str, str] = {kind: next(iter(metrics)) for kind, metrics in METRICS.items()}
+"""The metric that stands for each kind of task."""
 
 
 def _weights(n: int, bootstrap: int, seed: int) -> Iterator[Weights]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -22,6 +23,7 @@ from genoplrp.training.loop import Run, fit_network, own_randomness
 from genoplrp.training.metrics import evaluate
 from genoplrp.training.model import TrainedModel, evaluating, raw_outputs
 from genoplrp.training.options import Options, resolve_device
+from genoplrp.training.readiness import FEWEST_FOR_INTERVAL, check_learnable, monitored
 from genoplrp.training.resume import restore_state, run_identity, save_state
 from genoplrp.training.transfer import take_over
 
@@ -97,7 +99,8 @@ def train(
     patience
         Epochs without improvement before stopping; 0: never stop early.
     monitor
-        What has to improve on the validation part: "loss", or "score" (mean AUROC, or Pearson's correlation).
+        What has to improve on the validation part: "loss", or "score": the mean over the tasks of AUROC (classes) and
+        Pearson's correlation (values and counts), without the tasks for which it is not defined there.
     class_weight
         None, or "balanced": each class counts the same in the loss.
     label_smoothing
@@ -169,6 +172,9 @@ def train(
     options.check_precision(where)
     read = read_training_data(data, tasks=tasks, split=split, seed=seed)
     objective = _objective(read, task, class_weight)
+    notes = check_learnable(read, objective.kinds, monitor, bootstrap)
+    for note in notes:
+        warnings.warn(note, stacklevel=2)
     network, name, built_with = _network(architecture, read, seed, parameters)
     taken = take_over(network, start_from) if start_from is not None else []
     network = network.to(where)
@@ -208,6 +214,8 @@ def train(
             "data_sha256": read.checksum,
             "n": {part: int((read.split == part).sum()) for part in ("train", "valid", "test")},
             "options": asdict(options),
+            "monitored": monitored(read.tasks, objective.kinds, monitor),
+            "notes": notes,
             "best_epoch": int(history.loc[history["best"], "epoch"].iloc[0]),
             "taken_over": taken,
             "device": str(where),
@@ -289,9 +297,8 @@ def _final_metrics(
             continue
         output = raw_outputs(network, torch.from_numpy(codes), 512).cpu()
         prediction = objective.prediction(output).numpy()
-        figures = evaluate(
-            prediction, labels, objective.kinds, read.tasks, bootstrap=options.bootstrap, seed=seed
-        )
+        bootstrap = options.bootstrap if len(codes) >= FEWEST_FOR_INTERVAL else 0
+        figures = evaluate(prediction, labels, objective.kinds, read.tasks, bootstrap=bootstrap, seed=seed)
         figures["loss"] = float(objective.loss(output, torch.from_numpy(labels)))
         metrics[part] = figures
     return metrics

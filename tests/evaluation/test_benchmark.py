@@ -175,14 +175,11 @@ def test_two_processes_give_what_one_gives(finished, tiny_data, tmp_path):
     np.testing.assert_allclose(left, right, atol=2e-3)
 
 
-def test_a_folder_with_something_else_or_other_settings_is_left_alone(finished, tiny_data, tmp_path):
-    out, _ = finished
+def test_a_folder_with_something_else_is_left_alone(tiny_data, tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(OutputExistsError, match="is no benchmark"):
         benchmark({"tiny": tiny_data}, METHODS, out=tmp_path, force=True, **SETTINGS)
-    with pytest.raises(InputError, match="n_explain 12 -> 13"):
-        benchmark({"tiny": tiny_data}, METHODS, out=out, **(SETTINGS | {"n_explain": 13}))
-    assert json.loads((out / "plan.json").read_text())["n_explain"] == 12
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
 @pytest.mark.parametrize(
@@ -194,11 +191,13 @@ def test_a_folder_with_something_else_or_other_settings_is_left_alone(finished, 
         ({"fill": "blur"}, "unknown fill 'blur'"),
         ({"methods": ("saliency",)}, "unknown method"),
         ({"colour": 3}, "unknown setting.*colour"),
+        ({"architectures": ("unet",)}, "no architecture 'unet'"),
+        ({"datasets": ("my/data",)}, "'my/data' is no name of a data set"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(settings, message, tmp_path):
     with pytest.raises(InputError, match=message):
-        benchmark("koo2021", out=tmp_path / "run", **settings)
+        benchmark(out=tmp_path / "run", **{"datasets": ("koo2021",), **settings})
     assert not (tmp_path / "run").exists()
 
 

@@ -147,7 +147,7 @@ def test_outputs_are_described_in_words():
 
 
 def test_a_model_of_another_length_is_an_error_that_says_so(code):
-    with pytest.raises(InputError, match="does not take one-hot sequences of shape"):
+    with pytest.raises(InputError, match="does not take one-hot sequences of 10 bp"):
         describe_output(load_any_model(f"{code}:build").model, 10)
 
 

@@ -145,6 +145,7 @@ def consensus(
     mechanisms: Sequence[Mechanism] = MECHANISMS,
     batch_size: int = 64,
     device: str | torch.device | None = None,
+    layout: str | None = None,
     args: Sequence[Tensor] | None = None,
     progress: bool = False,
 ) -> Explanation:
@@ -173,7 +174,7 @@ def consensus(
     passes, max_shift, both_strands, mechanisms
         See `consensus_views`. A model with an operation that DeepLIFT has no rule for is explained without those views,
         which the notes say.
-    batch_size, device
+    batch_size, device, layout
         As in `Explainer`; not with one.
     args
         Further inputs of the model, the same in every view.
@@ -213,12 +214,16 @@ def consensus(
     torch.Size([2, 4, 10])
     """
     own = isinstance(model, Explainer)
-    if own and (pruning is not None or device is not None):
-        raise InputError("pruning and device are the explainer's own here: set them there, or pass the model")
+    if own and not (pruning is None and device is None and layout is None):
+        raise InputError(
+            "pruning, device and layout are the explainer's own: set them there, or pass the model"
+        )
     explainer = (
         model
         if isinstance(model, Explainer)
-        else Explainer(model, "gamma", pruning, batch_size=batch_size, device=device, diagnostics=False)
+        else Explainer(
+            model, "gamma", pruning, batch_size=batch_size, device=device, layout=layout, diagnostics=False
+        )
     )
     if views is None:
         views = consensus_views(passes, max_shift=max_shift, both_strands=both_strands, mechanisms=mechanisms)

@@ -40,7 +40,7 @@ class DeepLift(Explainer):
 
     Parameters
     ----------
-    model, pruning, batch_size, device, diagnostics, keep_intermediate, keep_multiplier
+    model, pruning, batch_size, device, layout, diagnostics, keep_intermediate, keep_multiplier
         As in `Explainer`; a batch counts sequences times references. ``keep_multiplier`` keeps the hypothetical
         contributions of all four bases.
     references
@@ -85,13 +85,14 @@ class DeepLift(Explainer):
         references: References = "uniform",
         batch_size: int = 64,
         device: str | torch.device | None = None,
+        layout: str | None = None,
         diagnostics: bool = True,
         keep_intermediate: bool | str | Iterable[str] = False,
         keep_multiplier: bool = False,
     ) -> None:
         super().__init__(
-            model, Epsilon(0.0), pruning, batch_size=batch_size, device=device, diagnostics=diagnostics,
-            keep_intermediate=keep_intermediate, keep_multiplier=keep_multiplier,
+            model, Epsilon(0.0), pruning, batch_size=batch_size, device=device, layout=layout,
+            diagnostics=diagnostics, keep_intermediate=keep_intermediate, keep_multiplier=keep_multiplier,
         )  # fmt: skip
         if isinstance(references, str) and references not in BACKGROUNDS:
             raise InputError(
@@ -139,6 +140,9 @@ class DeepLift(Explainer):
         if not bool(torch.isfinite(tensor).all()):
             raise InputError("references hold NaN or infinity")
         return tensor
+
+    def _inputs_beside(self, extra: list[Tensor]) -> Sequence[Tensor]:
+        return extra[:-1]
 
     def _batch(
         self, x: Tensor, extra: list[Tensor], target: Any, prunings: list[Pruning | None]

@@ -13,13 +13,16 @@ rescale rule. Lundberg and Lee 2017, NeurIPS: Shapley values, the rule for maxim
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from genoplrp.relevance.methods.differences import DifferenceTracer
+from genoplrp.relevance.propagation.linear_maps import per_dimension
 from genoplrp.relevance.tracing.names import ACTIVATIONS_IN_PLACE
 from genoplrp.relevance.tracing.operations.linear import dense
 from genoplrp.relevance.tracing.operations.neutral import (
@@ -41,7 +44,9 @@ LINEAR = frozenset(
     """
     mean sum avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d neg cumsum
     interpolate upsample upsample_nearest nansum trace diff pixel_shuffle fold masked_fill tril triu index_fill nanmean
-    pad constant_pad_nd chunk split unbind tensor_split split_with_sizes hsplit vsplit batch_norm
+    fft_rfft fft_irfft fft_fft fft_ifft fft_rfft2 fft_irfft2 fft_fft2 fft_ifft2 fft_rfftn fft_irfftn fft_hfft fft_ihfft
+    fft_fftshift fft_ifftshift conj view_as_real view_as_complex
+    as_strided pad constant_pad_nd chunk split unbind tensor_split split_with_sizes hsplit vsplit batch_norm
     """.split()
 )
 REARRANGEMENTS = frozenset({*MOVES, *COMBINATIONS, *DROPOUTS} - {"detach", "lerp", "addcmul"})
@@ -292,6 +297,52 @@ def group_norm(tracer: DifferenceTracer, func: Call, args: Args, kwargs: Kwargs)
     tail = (-1, *[1] * (len(shape) - 2))
     weight, bias = (None if call.get(k) is None else call[k].reshape(tail) for k in ("weight", "bias"))
     return _affine(out, weight, bias)
+
+
+@_handles("var", "std")
+def spread(tracer: DifferenceTracer, func: Call, args: Args, kwargs: Kwargs) -> Tensor:
+    """``var`` and ``std``, by squares and a root."""
+    name = func.__name__
+    tracer.count("ruled", name)
+    x = args[0] if args else kwargs["input"]
+    given = args[1] if len(args) > 1 else kwargs.get("dim")
+    if isinstance(given, bool):
+        raise tracer.refuse(
+            f"{name} with its old arguments", remedy=f"name them: x.{name}(dim=..., correction=...)"
+        )
+    unbiased: Any = kwargs.get("unbiased", args[2] if len(args) > 2 else True)
+    correction = kwargs.get("correction", int(unbiased))
+    keepdim = bool(kwargs.get("keepdim", args[3] if len(args) > 3 else False))
+    axes = tuple(range(x.dim())) if given is None else (given,) if isinstance(given, int) else tuple(given)
+    count = math.prod(x.shape[axis] for axis in axes)
+    centred = tracer.pair(name, x).map(lambda t: t - t.mean(dim=axes, keepdim=True))
+    squares = centred.through(torch.square)
+    out = squares.map(lambda t: t.sum(dim=axes, keepdim=keepdim) / max(count - correction, 0))
+    return (out.through(torch.sqrt) if name == "std" else out).here
+
+
+@_handles("lp_pool1d", "lp_pool2d")
+def power_pool(tracer: DifferenceTracer, func: Call, args: Args, kwargs: Kwargs) -> Tensor:
+    """``F.lp_pool*d``, by powers, a sum and a root."""
+    name = func.__name__
+    tracer.count("ruled", name)
+    call = (
+        dict(zip(("input", "norm_type", "kernel_size", "stride", "ceil_mode"), args, strict=False)) | kwargs
+    )
+    stride: Any = call.get("stride")
+    p, size = float(call["norm_type"]), call["kernel_size"]
+    pool = F.avg_pool1d if name == "lp_pool1d" else F.avg_pool2d
+    count = (
+        size
+        if isinstance(size, int) and name == "lp_pool1d"
+        else math.prod(per_dimension(size, int(name[-2])))
+    )
+    sums = (
+        tracer.pair(name, call["input"])
+        .through(lambda t: t.pow(p))
+        .map(lambda t: pool(t, size, stride, 0, bool(call.get("ceil_mode"))) * count)
+    )
+    return sums.through(lambda t: t.clamp(min=0).pow(1 / p)).here
 
 
 @_handles("logaddexp")

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from genoplrp.errors import UnsupportedOperationError
-from genoplrp.relevance.tracing.tracer import Tracer
+from genoplrp.relevance.tracing.tracer import HANDLERS, Tracer
 
 
 @dataclass
@@ -60,6 +60,10 @@ class DifferenceTracer(Tracer):
     def watch(self, name: str, inputs: list[Tensor], output: Callable[[list[Tensor]], Tensor]) -> Tensor:
         """Constants cancel in a difference: nothing absorbs."""
         return output(inputs)
+
+    def is_neutral(self, name: str) -> bool:
+        """Return whether an operation is linear."""
+        return super().is_neutral(name) and self.handlers.get(name) is HANDLERS[name]
 
     def refuse(self, name: str, why: str = "", remedy: str = "") -> UnsupportedOperationError:
         """Return the error for an operation without a rule for differences."""

@@ -39,7 +39,7 @@ class GradientTimesInput(Explainer):
 
     Parameters
     ----------
-    model, pruning, batch_size, device, diagnostics, keep_intermediate, keep_multiplier
+    model, pruning, batch_size, device, layout, diagnostics, keep_intermediate, keep_multiplier
         As in `Explainer`. ``keep_multiplier`` keeps the (pruned) gradient.
 
     Notes
@@ -69,13 +69,14 @@ class GradientTimesInput(Explainer):
         *,
         batch_size: int = 64,
         device: str | torch.device | None = None,
+        layout: str | None = None,
         diagnostics: bool = True,
         keep_intermediate: bool | str | Iterable[str] = False,
         keep_multiplier: bool = False,
     ) -> None:
         super().__init__(
-            model, Epsilon(0.0), pruning, batch_size=batch_size, device=device, diagnostics=diagnostics,
-            keep_intermediate=keep_intermediate, keep_multiplier=keep_multiplier,
+            model, Epsilon(0.0), pruning, batch_size=batch_size, device=device, layout=layout,
+            diagnostics=diagnostics, keep_intermediate=keep_intermediate, keep_multiplier=keep_multiplier,
         )  # fmt: skip
 
     def _tracer(self, run: Run) -> Tracer:
@@ -145,6 +146,10 @@ class _Gradients(Mapping[str, Handler]):
 @dataclass(eq=False)
 class _GradientTracer(Tracer):
     handlers: Mapping[str, Handler] = field(default_factory=_Gradients)
+
+    def is_neutral(self, name: str) -> bool:
+        """A gradient is a gradient."""
+        return True
 
     def known(self, tensor: Tensor) -> bool:
         """A gradient is a gradient, also through code that torch functions do not show."""

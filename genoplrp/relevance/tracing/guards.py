@@ -66,26 +66,22 @@ def autograd_on() -> Iterator[None]:
         yield
 
 
-def check_model(model: object) -> nn.Module:
-    """Return the model if the engine can see into it.
+def check_model(model: object) -> tuple[nn.Module, list[str]]:
+    """Return the model if the engine can see into it, taken out of what wraps it, and notes on that.
 
     Raises
     ------
     InputError
         If it is not a module.
     UnsupportedModelError
-        If it, or a part of it, is compiled, scripted, traced, quantized, never initialised, or runs in other threads.
+        If it, or a part of it, is scripted, traced, quantized, never initialised, or runs in other threads.
     """
     if not isinstance(model, nn.Module):
         hint = " (a class: make an instance of it)" if isinstance(model, type) else ""
         raise InputError(f"model is a {type(model).__name__}{hint}; a torch.nn.Module is needed")
+    model, notes = _unwrapped(model)
     for path, module in model.named_modules():
         where = f"its part {path!r}" if path else "it"
-        if hasattr(module, "_orig_mod"):
-            raise UnsupportedModelError(
-                f"the model cannot be explained: {where} was compiled by torch.compile, which hides its operations; "
-                "hand in the original (compiled_model._orig_mod)"
-            )
         if isinstance(module, torch.jit.ScriptModule):
             raise UnsupportedModelError(
                 f"the model cannot be explained: {where} is a TorchScript module, whose operations are hidden; "
@@ -102,12 +98,28 @@ def check_model(model: object) -> nn.Module:
                 f"the model cannot be explained: {where} ({type(module).__name__}) has not seen data yet, so its "
                 f"{lazy} has no shape; run the model once, or load its weights"
             )
-        if isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        if isinstance(module, _PARALLEL):
             raise UnsupportedModelError(
                 f"the model cannot be explained: {where} is wrapped in {type(module).__name__}, which runs it in other "
-                "threads or processes; hand in the wrapped model (model.module)"
+                "threads or processes; put the wrapped module (.module) in its place"
             )
-    return model
+    return model, notes
+
+
+_PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+
+
+def _unwrapped(model: nn.Module) -> tuple[nn.Module, list[str]]:
+    notes = []
+    while True:
+        if isinstance(model, _PARALLEL):
+            notes.append(f"explained without its {type(model).__name__}")
+            model = model.module
+        elif isinstance(getattr(model, "_orig_mod", None), nn.Module):
+            notes.append("explained as it was before torch.compile")
+            model = model._orig_mod  # type: ignore[assignment]
+        else:
+            return model, notes
 
 
 def is_out_of_memory(error: BaseException) -> bool:

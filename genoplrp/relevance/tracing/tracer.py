@@ -35,6 +35,9 @@ Handler = Callable[["Tracer", Callable[..., Any], tuple[Any, ...], dict[str, Any
 HANDLERS: dict[str, Handler] = {}
 """Name of a torch function, without its namespace and in-place underscore, -> what to do where it meets relevance."""
 
+NEUTRAL: set[str] = set()
+"""Names of those that are linear or homogeneous in one tensor: their ordinary gradient is the rule."""
+
 _MARKS = "_genoplrp_marks"
 
 
@@ -85,6 +88,8 @@ class Marks:
         Gives the tensor before the final sigmoid or softmax.
     affine
         The linear layer that made the tensor, for a normalisation that follows.
+    order
+        Where the axes of that layer's output went since, if they were turned.
     batch_axis
         The axis of the sequences where it is known not to be the first.
     """
@@ -94,7 +99,17 @@ class Marks:
     gate: bool = False
     logit: Callable[[], Tensor] | None = None
     affine: Any = None
+    order: tuple[int, ...] | None = None
     batch_axis: int | None = None
+
+    @property
+    def channel_axis(self) -> int | None:
+        """The axis along which the layer that made the tensor has its outputs."""
+        if self.affine is None:
+            return None
+        _, layer = self.affine
+        axis: int = 1 if layer.map.kind == "convolution" else layer.z.dim() - 1
+        return axis if self.order is None else self.order.index(axis)
 
 
 @dataclass(eq=False)
@@ -255,11 +270,7 @@ class Tracer(TorchFunctionMode):
 
     def _send(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if torch._C._functorch.peek_interpreter_stack() is not None:
-            raise self.refuse(
-                qualified_name(func) + " under vmap or another transform of torch.func",
-                "the transform hides what its tensors depend on",
-                "write it for the whole batch",
-            )
+            return self._mapped(func, args, kwargs)
         if self._moved:
             args, kwargs = self._follow(args), self._follow(kwargs)
         traced = [t for t in tensors_in(args, kwargs) if self.is_traced(t)]
@@ -290,6 +301,47 @@ class Tracer(TorchFunctionMode):
             result = handler(self, func, args, kwargs)
         self._learn(result, traced)
         return self._rebind(args, result) if in_place else result
+
+    def _mapped(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run a call under vmap: what carries no relevance as it is, and what is linear or homogeneous too."""
+        transform = torch._C._functorch.peek_interpreter_stack().key()
+        traced = [t for t in map(_unwrapped, tensors_in(args, kwargs)) if self.is_traced(t)]
+        if not traced:
+            return self._plain(func, args, kwargs)
+        name, in_place = function_name(func)
+        if name in QUERIES and not in_place:
+            return self._query(name, func, args, kwargs)
+        alone = len(traced) == 1 and name in (
+            "mul",
+            "matmul",
+            "rmatmul",
+            "bmm",
+            "mm",
+            "einsum",
+            "inner",
+            "mv",
+            "dot",
+        )
+        if (
+            transform != torch._C._functorch.TransformType.Vmap
+            or in_place
+            or not (alone or self.is_neutral(name))
+        ):
+            raise self.refuse(
+                qualified_name(func) + " under vmap or another transform of torch.func",
+                "the transform hides what its tensors depend on",
+                "write it for the whole batch",
+            )
+        self._check_known(traced, name)
+        self.count("neutral", name)
+        with torch.enable_grad():
+            result = func(*args, **kwargs)
+        self._learn([_unwrapped(t) for t in tensors_in((result,), {})], traced)
+        return result
+
+    def is_neutral(self, name: str) -> bool:
+        """Return whether the ordinary gradient of an operation is what passes relevance on, whatever its tensors."""
+        return name in NEUTRAL
 
     def _query(self, name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if name in ("numpy", "__array__", "tolist"):  # torch refuses these where a gradient is on
@@ -382,6 +434,13 @@ class Tracer(TorchFunctionMode):
     def latest(self, value: Any) -> Any:
         """Return the value with every tensor that was changed in place replaced by its present form."""
         return self._follow(value)
+
+
+def _unwrapped(tensor: Tensor) -> Tensor:
+    """Return the tensor of the whole batch behind one that vmap hands out."""
+    while torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+        tensor = torch._C._functorch.get_unwrapped(tensor)
+    return tensor
 
 
 def tensors_in(args: Any, kwargs: Mapping[str, Any]) -> Iterator[Tensor]:

@@ -404,7 +404,7 @@ def test_an_error_of_the_models_own_is_raised_at_its_first_call():
 
     model = Fails().double().eval()
     with pytest.raises(ValueError, match="no such bases") as caught:
-        Explainer(model)(_data())
+        Explainer(model, layout="NCL")(_data())
     assert model.calls == 1
     assert "(4, 4, 60)" in caught.value.__notes__[0]
 

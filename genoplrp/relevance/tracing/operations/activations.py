@@ -15,9 +15,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from genoplrp.relevance.tracing.operations.neutral import _without_in_place
+from genoplrp.relevance.tracing.operations.products import statistic
 from genoplrp.relevance.tracing.tracer import Marks, Tracer, handles
 
 EPSILON = 1e-6
@@ -135,14 +137,36 @@ def normalised_exponential(
 def power(tracer: Tracer, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
     """``x ** n`` for a number n > 0: relevance passes through."""
     base, exponent = args[0], args[1] if len(args) > 1 else kwargs["exponent"]
-    if not isinstance(exponent, int | float) or exponent <= 0 or func.__name__.strip("_") == "rpow":
-        raise tracer.refuse("pow", "only a tensor to a constant positive power has one")
+    if not isinstance(exponent, int | float) or exponent == 0 or func.__name__.strip("_") == "rpow":
+        raise tracer.refuse("pow", "only a tensor to a constant power has one")
+    if exponent < 0:
+        return statistic(tracer, f"pow with the exponent {exponent:g}", base.detach() ** exponent, base)
     tracer.count("ruled", "pow")
     if exponent == 1:
         return base.view_as(base)  # type: ignore[no-any-return]
     with torch.no_grad():
         a = base.detach() ** exponent
     out: Tensor = PassThrough.apply(base, a, 0.0)
+    return out
+
+
+@handles("lp_pool1d", "lp_pool2d")
+def power_pool(
+    tracer: Tracer, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Tensor:
+    """``F.lp_pool*d``: relevance is shared by the powers, ``x ** p / sum x ** p``."""
+    tracer.count("ruled", func.__name__)
+    names = ("input", "norm_type", "kernel_size", "stride", "ceil_mode")
+    call: dict[str, Any] = dict(zip(names, args, strict=False)) | kwargs
+    x, p = call["input"], float(call["norm_type"])
+    stride: Any = call.get("stride")
+    pool = F.avg_pool1d if func.__name__ == "lp_pool1d" else F.avg_pool2d
+    powers = pool(x.pow(p), call["kernel_size"], stride, 0, bool(call.get("ceil_mode")))
+    with torch.no_grad():
+        value = func(x.detach(), *args[1:], **{k: v for k, v in kwargs.items() if k != "input"})
+        share = torch.where(powers == 0, 0.0, value / torch.where(powers == 0, 1.0, powers))
+    linear: Tensor = powers * share / p  # its gradient is the share, by Euler's theorem
+    out: Tensor = linear + (value - linear.detach())
     return out
 
 

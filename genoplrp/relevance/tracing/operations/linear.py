@@ -116,30 +116,39 @@ def apply_layer(
     return _join(tracer, x, marks, layer, z)
 
 
-def merge_affine(tracer: Tracer, z: Tensor, scale: Tensor, shift: Tensor) -> Tensor | None:
-    """Merge ``scale * z + shift`` (per channel) into the layer that made ``z``; None where no layer did.
+def merge_affine(tracer: Tracer, z: Tensor, scale: Tensor | None, shift: Tensor | None) -> Tensor | None:
+    """Merge ``scale * z + shift`` (per output of the layer) into the layer that made ``z``; None where no layer did.
 
     The merged output is an affine function of the one already computed: there is no second convolution.
     """
-    origin = tracer.marks_of(z).affine
-    if origin is None:
+    marks = tracer.marks_of(z)
+    if marks.affine is None:
         return None
-    x, layer = origin
-    if layer.map.kind == "dense" and z.dim() != 2:
-        return None  # the normalised axis is not the one that the weight's rows make
-    shape = (1, -1, *[1] * (z.dim() - 2))
+    x, layer = marks.affine
+    own = replace(marks, order=None).channel_axis
+    shape = [-1 if axis == own else 1 for axis in range(layer.z.dim())]
     with torch.no_grad():
-        bias = shift if layer.bias is None else layer.bias * scale + shift
+        weight, bias, value = layer.weight, layer.bias, layer.z
+        if scale is not None:
+            weight, value = layer.map.scale_outputs(weight, scale), value * scale.reshape(shape)
+            bias = None if bias is None else bias * scale
+        if shift is not None:
+            value, bias = value + shift.reshape(shape), shift if bias is None else bias + shift
         merged: Layer = replace(
             layer,
             _blended={},
-            weight=layer.map.scale_outputs(layer.weight, scale),
+            weight=weight,
             bias=bias,
-            z=layer.z * scale.reshape(shape) + shift.reshape(shape),
+            z=value,
         )
     # The merged layer stands for both; the unmerged one stays in the graph only if something else uses its output.
     tracer.run.layers[layer.index] = merged
-    return _join(tracer, x, tracer.marks_of(x), merged, merged.z)
+    out = _join(tracer, x, tracer.marks_of(x), merged, merged.z)
+    if marks.order is None:
+        return out
+    turned = out.permute(marks.order)
+    tracer.mark(turned, replace(tracer.marks_of(out), order=marks.order))
+    return turned
 
 
 def _join(tracer: Tracer, x: Tensor, marks: Marks, layer: Layer, value: Tensor) -> Tensor:

@@ -17,7 +17,8 @@ from torch import Tensor
 from genoplrp.relevance.propagation.layer import EqualLengthError
 from genoplrp.relevance.propagation.layout import is_channels_last, keep_layout
 from genoplrp.relevance.propagation.linear_maps import per_dimension
-from genoplrp.relevance.tracing.tracer import Marks, Tracer, handles, tensors_in
+from genoplrp.relevance.tracing.operations.affine import shifted_by_channel
+from genoplrp.relevance.tracing.tracer import NEUTRAL, Marks, Tracer, handles, tensors_in
 
 Call = Callable[..., Any]
 Args = tuple[Any, ...]
@@ -38,6 +39,7 @@ MOVES = """
 """.split()
 
 
+COPIES = frozenset("contiguous clone to float double alias".split())
 TURNS = frozenset("transpose permute movedim moveaxis swapaxes swapdims T mT H mH t __get__".split())
 
 
@@ -66,6 +68,8 @@ def move(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Any:
     out = func(*args, **kwargs)
     if name in TURNS:
         _check_batch_first(tracer, func, args, kwargs, out)
+    if marks.affine is not None and isinstance(out, Tensor) and out is not args[0]:
+        _follow_layer(tracer, name, func, args, kwargs, marks, out)
     if (
         isinstance(out, Tensor)
         and out is not args[0]
@@ -78,6 +82,25 @@ def move(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Any:
             tracer.mark(out, Marks(is_input=marks.is_input, shadow=shadow, gate=marks.gate, logit=moved))
     tracer.count("neutral", name)
     return out
+
+
+def _follow_layer(
+    tracer: Tracer, name: str, func: Call, args: Args, kwargs: Kwargs, marks: Marks, out: Tensor
+) -> None:
+    """Remember which layer made a tensor that was turned or copied, and where its axes went."""
+    source = args[0]
+    if out.dtype != source.dtype or out.dim() != source.dim() or out.device != source.device:
+        return
+    order = tuple(range(source.dim()))
+    if name in TURNS:
+        # Every axis by a stride of its own, whatever its length.
+        probe = torch.empty_strided(source.shape, [2**axis for axis in order], device="meta")
+        order = tuple(stride.bit_length() - 1 for stride in func(probe, *args[1:], **kwargs).stride())
+    elif name not in COPIES:
+        return
+    if marks.order is not None:
+        order = tuple(marks.order[axis] for axis in order)
+    tracer.mark(out, Marks(affine=marks.affine, order=order))
 
 
 def _check_batch_first(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs, out: Tensor) -> None:
@@ -129,9 +152,26 @@ HOMOGENEOUS = """
     adaptive_avg_pool3d interpolate upsample upsample_nearest nansum trace diff pixel_shuffle fold
     max_pool2d max_pool3d max_pool1d_with_indices max_pool2d_with_indices max_unpool1d
     adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool1d_with_indices amax amin sort topk
+    fft_rfft fft_irfft fft_fft fft_ifft fft_rfft2 fft_irfft2 fft_fft2 fft_ifft2 fft_rfftn fft_irfftn
+    fft_hfft fft_ihfft fft_fftshift fft_ifftshift conj view_as_real view_as_complex
     adaptive_max_pool2d_with_indices relu leaky_relu prelu rrelu abs median kthvalue msort cummax
     masked_fill tril triu index_fill nanmean nan_to_num
 """.split()
+
+
+NEUTRAL.update(
+    {*MOVES, *HOMOGENEOUS, "as_strided"} - {"detach", "data", "masked_fill", "index_fill", "sort", "topk"}
+)
+
+
+@handles("as_strided")
+def strided(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Tensor:
+    """A view by strides of a tensor that lies in memory as its one axis says; of others the memory here may differ."""
+    if args[0].dim() != 1 or not args[0].is_contiguous():
+        raise tracer.refuse(
+            "as_strided of a tensor that is not flat", remedy="call it on x.flatten(), or use unfold"
+        )
+    return move(tracer, func, args, kwargs)  # type: ignore[no-any-return]
 
 
 @handles(*HOMOGENEOUS)
@@ -187,6 +227,7 @@ COMBINATIONS = """
 """.split()
 
 
+SUMS = frozenset("add sub rsub subtract".split())
 JOINS = frozenset("cat concat concatenate stack hstack vstack".split())
 
 
@@ -200,6 +241,12 @@ def combine(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Any:
         raise tracer.refuse(name, remedy="write it as a sum and a product")
     if name == "where" and len(args) > 1 and tracer.is_traced(args[0]):
         raise tracer.refuse("where with a condition that carries relevance")
+    if name in SUMS and len(args) == 2 and not kwargs:
+        first, second = args if name != "rsub" else args[::-1]
+        merged = shifted_by_channel(tracer, first, second, 1.0 if name == "add" else -1.0)
+        if merged is not None:
+            tracer.count("neutral", name)
+            return merged
     tracer.count("neutral", name)
     everything = list(tensors_in(args, kwargs))
     traced = [t for t in everything if tracer.is_traced(t)]

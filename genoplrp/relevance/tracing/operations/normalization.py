@@ -45,9 +45,10 @@ def batch_norm(tracer: Tracer, func: Call, args: tuple[Any, ...], kwargs: dict[s
         shift = -mean.to(x.dtype) * scale
         if call.get("bias") is not None:
             shift = shift + call["bias"]
-    merged = merge_affine(tracer, x, scale, shift)
-    if merged is not None:
-        return merged
+    if tracer.marks_of(x).channel_axis == 1:
+        merged = merge_affine(tracer, x, scale, shift)
+        if merged is not None:
+            return merged
     shape = (1, -1, *[1] * (x.dim() - 2))
     return tracer.watch("batch_norm", [x], lambda ts: ts[0] * scale.reshape(shape) + shift.reshape(shape))
 

@@ -3,7 +3,8 @@
 - A gate (a factor that came through a sigmoid or softmax: squeeze-and-excite, GLU, attention pooling) weighs a signal:
   the signal takes all the relevance (Arras et al. 2017).
 - Two factors of equal standing take half each (Achtibat et al. 2024, AttnLRP), also in matrix products.
-- A denominator that depends on the input normalises: it counts as a constant (Ali et al. 2022).
+- A denominator that depends on the input normalises: it counts as a constant (Ali et al. 2022). So does the
+  inverse that a hand-written norm multiplies by.
 - A product with a constant matrix is a linear layer.
 
 References
@@ -20,10 +21,50 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from genoplrp.relevance.tracing.operations.affine import scaled_by_channel
 from genoplrp.relevance.tracing.operations.linear import dense
 from genoplrp.relevance.tracing.tracer import Marks, Tracer, handles
 
 Call = Callable[..., Any]
+
+
+class Weighing(torch.autograd.Function):
+    """A statistic of a tensor that weighs others; relevance that arrives here all the same has no rule."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, value: Tensor, refusal: Exception) -> Tensor:
+        """Return the statistic, which has been computed already."""
+        ctx.refusal, ctx.shape = refusal, z.shape
+        return value.view_as(value)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        """Return no relevance, or refuse."""
+        if bool((grads[0] != 0).any()):
+            raise ctx.refusal
+        return grads[0].new_zeros(ctx.shape), None, None
+
+
+def statistic(tracer: Tracer, name: str, value: Tensor, z: Tensor) -> Tensor:
+    """Return an inverse (of a deviation, say): in a product it is a gate, elsewhere refused."""
+    tracer.count("ruled", name.split(" ")[0])
+    tracer.note(
+        "an inverse that depends on the input, as of a norm, is explained as a constant (normalisation)"
+    )
+    refusal = tracer.refuse(
+        name, "it is a constant where it scales a tensor (a normalisation); here it carries the signal itself"
+    )
+    out: Tensor = Weighing.apply(z, value, refusal)
+    tracer.mark(out, Marks(gate=True))
+    return out
+
+
+@handles("rsqrt", "reciprocal")
+def inverse(tracer: Tracer, func: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    """``1 / sqrt(x)`` and ``1 / x``: what a hand-written norm multiplies by."""
+    z = args[0] if args else kwargs["input"]
+    name = func.__name__.strip("_")
+    return statistic(tracer, name, getattr(torch, name)(z.detach()), z)
 
 
 class Halve(torch.autograd.Function):
@@ -44,6 +85,10 @@ class Halve(torch.autograd.Function):
 def product(tracer: Tracer, func: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
     """Elementwise product."""
     a, b = args[0], args[1] if len(args) > 1 else kwargs["other"]
+    merged = scaled_by_channel(tracer, a, b)
+    if merged is not None:
+        tracer.count("neutral", "mul")
+        return merged
     return bilinear(tracer, "mul", torch.mul, a, b, elementwise=True)
 
 
@@ -65,8 +110,11 @@ def quotient(tracer: Tracer, func: Call, args: tuple[Any, ...], kwargs: dict[str
     if kwargs.get("rounding_mode") is not None:
         raise tracer.refuse("div with a rounding mode")
     if not tracer.is_traced(numerator):
-        raise tracer.refuse(
-            "division of a constant by a traced tensor", "a constant has no relevance to pass on"
+        return statistic(
+            tracer,
+            "division of a constant by a traced tensor",
+            torch.div(numerator, denominator.detach()),
+            denominator,
         )
     if tracer.is_traced(denominator):
         tracer.count("ruled", "div")
@@ -74,6 +122,9 @@ def quotient(tracer: Tracer, func: Call, args: tuple[Any, ...], kwargs: dict[str
         denominator = denominator.detach()
     else:
         tracer.count("neutral", "div")
+        merged = scaled_by_channel(tracer, numerator, 1.0 / torch.as_tensor(denominator))
+        if merged is not None:
+            return merged
     return torch.div(numerator, denominator)
 
 
@@ -142,7 +193,10 @@ def bilinear(
     """
     if not (tracer.is_traced(a) and tracer.is_traced(b)):
         tracer.count("neutral", name)
-        return call(a, b)
+        out = call(a, b)
+        if elementwise and tracer.marks_of(a if tracer.is_traced(a) else b).gate:
+            tracer.mark(out, Marks(gate=True))
+        return out
     tracer.count("ruled", name)
     gate_a, gate_b = (tracer.marks_of(t).gate for t in (a, b))
     if elementwise and gate_a != gate_b:
