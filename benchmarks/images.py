@@ -106,7 +106,7 @@ NETWORKS: dict[str, type[nn.Module]] = {"VGG": Vgg, "ResNet": ResNet}
 
 
 def composites(n: int, *, part: str, seed: int) -> Composites:
-    """Paste digits of one part ("train", "test") onto crops of one part of the textures: left of each picture, or right."""
+    """Paste digits of one part ("train", "test") onto crops of one part of the textures: left or right halves."""
     from skimage import data as pictures
     from skimage.transform import resize
     from sklearn.datasets import load_digits

@@ -1,7 +1,7 @@
 """Published splice networks as torch modules that give one position's scores, read from the wheels that ship them.
 
-SpliceAI (``pip install --no-deps spliceai``; weights CC BY-NC 4.0) and MMSplice (``pip install --no-deps mmsplice``; MIT)
-hold Keras files; h5py reads their weights, no Keras is needed. SpliceAI is asked for the window's centre only, so
+SpliceAI (``pip install --no-deps spliceai``; weights CC BY-NC 4.0) and MMSplice (``pip install --no-deps mmsplice``;
+MIT) hold Keras files; h5py reads their weights, no Keras is needed. SpliceAI is asked for the window's centre only, so
 convolutions are unpadded and leave out what the centre does not see: the same number at a third of the cost.
 
 References

@@ -19,9 +19,9 @@ from torch import nn
 
 from genoplrp.datasets import load_splice_junctions
 from genoplrp.evaluation import output_function
+from genoplrp.evaluation.job import Job
 from genoplrp.evaluation.localization import average_precision, relevance_mass_accuracy
 from genoplrp.evaluation.methods import explain_with
-from genoplrp.evaluation.job import Job
 from genoplrp.sequence import one_hot_encode, read_fasta
 from genoplrp.synthetic import Dataset
 from genoplrp.training import load_model, train
@@ -32,7 +32,7 @@ STARTS = HERE / "data" / "ecoli_starts.fa.gz"
 #: Extents before and behind the first base of the intron (donor) or of the exon (acceptor), 0-based, half-open.
 DONOR = {"dinucleotide": (0, 2), "site": (-3, 6)}
 ACCEPTOR = {"dinucleotide": (-2, 0), "site": (-20, 1), "consensus": (-3, 1), "branch": (-44, -18)}
-#: Shine and Dalgarno's sequence is looked for before the start codon, and its best match of four bases or more is the site.
+#: Before the start codon the best match of four bases or more of Shine and Dalgarno's sequence is the site.
 SHINE_DALGARNO, BEFORE = "AGGAGG", (-17, -5)
 START_AT = 60
 
@@ -143,7 +143,7 @@ def starts(architecture: str, seed: int, folder: Path, *, n: int = 150) -> RealC
 
 
 def shine_dalgarno(X: np.ndarray) -> np.ndarray:
-    """Mark the best match of at least four bases before each start codon, the one nearest its usual place if several."""
+    """Mark the best match of at least four bases before each start codon, of several the one nearest 12 bp before."""
     wanted = one_hot_encode([SHINE_DALGARNO])[0]
     width = wanted.shape[1]
     places = range(START_AT + BEFORE[0], START_AT + BEFORE[1] - width + 2)
@@ -175,8 +175,9 @@ def mutagenesis(cell: RealCell) -> np.ndarray:
 def score_map(cell: RealCell, maps: np.ndarray, ism: np.ndarray) -> pd.DataFrame:
     """Score maps (N, L) against the known sites and against the network's own answers, a row for each sequence.
 
-    ``rma`` is the share of the positive mass on the site, ``near`` that of the absolute mass in the window; ``ap`` ranks
-    the window's bases against the site; ``pearson`` and ``spearman`` compare with the effects of substitutions there.
+    ``rma`` is the share of the positive mass on the site, ``near`` that of the absolute mass in the window; ``ap``
+    ranks the window's bases against the site; ``pearson`` and ``spearman`` compare with the effects of
+    substitutions there.
     """
     start, stop = cell.window
     inside, effect = maps[:, start:stop], ism[:, start:stop]

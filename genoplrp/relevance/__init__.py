@@ -5,10 +5,12 @@ from genoplrp.relevance.coverage import coverage
 from genoplrp.relevance.explainer import SWEEP, Explainer
 from genoplrp.relevance.explanation import Conservation, Explanation
 from genoplrp.relevance.functional import lrp, plrp
-from genoplrp.relevance.methods.consensus import View, consensus, consensus_views
+from genoplrp.relevance.methods.consensus import consensus
 from genoplrp.relevance.methods.deeplift import DeepLift
 from genoplrp.relevance.methods.filter_windows import FilterWindows, filter_windows
 from genoplrp.relevance.methods.gradients import GradientTimesInput
+from genoplrp.relevance.methods.invariance import Invariance, measure_invariance
+from genoplrp.relevance.methods.views import View, consensus_views
 from genoplrp.relevance.presets import PRESETS, Preset, RuleBook, register_preset, rule_book
 from genoplrp.relevance.pruning.faithful import most_pruned
 from genoplrp.relevance.pruning.policy import Pruning, register_policy
@@ -30,6 +32,7 @@ __all__ = [
     "Flat",
     "Gamma",
     "GradientTimesInput",
+    "Invariance",
     "Part",
     "Preset",
     "Pruning",
@@ -45,6 +48,7 @@ __all__ = [
     "coverage",
     "filter_windows",
     "lrp",
+    "measure_invariance",
     "most_pruned",
     "plrp",
     "register_operation",
