@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.timing import Case, Timing, describe, machine, parser, save, table, time_cases
-from genoplrp.relevance.pruning.thresholds import Reference, kept_inputs, prune_multipliers
+from genoplrp.relevance.pruning.prune import kept_inputs, prune_multipliers
+from genoplrp.relevance.pruning.thresholds import Reference
 
 # Layer -> channels, length, batch, width of the convolution (0: dense), of the two benchmark networks and beyond.
 LAYERS = {

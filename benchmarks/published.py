@@ -1,189 +1,200 @@
-"""Published splice networks as torch modules that give one position's scores, read from the wheels that ship them.
+"""The page of models: networks of published packages are explained and timed, and what is refused is tried too.
 
-SpliceAI (``pip install --no-deps spliceai``; weights CC BY-NC 4.0) and MMSplice (``pip install --no-deps mmsplice``;
-MIT) hold Keras files; h5py reads their weights, no Keras is needed. SpliceAI is asked for the window's centre only, so
-convolutions are unpadded and leave out what the centre does not see: the same number at a third of the cost.
+Each network is reduced, with random weights and randomised norms (the wheels of SpliceAI and MMSplice: published
+weights), as in tests/interop, whose requirements.txt installs the packages. Times are processor time on one thread, in
+units of gradient x input on the same network, the lowest of a few turns.
 
-References
-----------
-Jaganathan et al. 2019, Cell 176 (SpliceAI-10k); Cheng et al. 2019, Genome Biology 20 (MMSplice).
+Run: python -m benchmarks.published [--only WORDS] [--out benchmarks/results/published.json]
+     python -m benchmarks.published --write      (run nothing; write the tables into docs/models.md)
 """
 
 from __future__ import annotations
 
-from importlib.util import find_spec
+import argparse
+import json
+import time
+import warnings
+from collections.abc import Callable, Iterable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-#: Kernel width, dilation, and the step between the positions that the centre depends on, of SpliceAI's four groups.
-GROUPS = ((11, 1, 1), (11, 4, 1), (21, 10, 5), (41, 25, 25))
-CONTEXT = 5000
+from benchmarks.timing import machine, parser, save, table
+from genoplrp.errors import GenoplrpError
+from genoplrp.relevance import Explainer, Pruning, adapt_model
+from tests.interop.published import MODELS, Published
+
+PAGE = Path(__file__).parent.parent / "docs" / "models.md"
+MARKS = "<!-- benchmarks.published: begin -->", "<!-- benchmarks.published: end -->"
+REFUSED_MARKS = "<!-- benchmarks.published, refused: begin -->", "<!-- benchmarks.published, refused: end -->"
+COLUMNS = ("package", "model", "call", "rules used", "notes", "time")
+DISTRIBUTIONS = {"SpliceAI (wheel)": "spliceai", "MMSplice (wheel)": "mmsplice"}
+TURNS = 3
+RULES = {
+    "scaled_dot_product_attention": "attention", "multi_head_attention_forward": "attention", "einsum": "products",
+    "matmul": "matrix product", "bmm": "matrix product", "mul": "products", "attention": "attention",
+    "conv1d": "convolution", "conv2d": "convolution", "linear": "dense", "addmm": "dense",
+    "batch_norm": "merged norm", "layer_norm": "norm", "rsqrt": "norm", "group_norm": "norm", "div": "norm",
+    "lstm": "recurrent", "gru": "recurrent", "softmax": "softmax", "log_softmax": "softmax",
+}  # fmt: skip
+"""What a ruled operation is called on the page; others are activations."""
 
 
-class Residual(nn.Module):
-    """Batch norm, ReLU, convolution, twice, and the sum with what came in."""
+def main() -> None:
+    """Run what is asked for and write the results."""
+    options = parser(__doc__ or "", "published.json")
+    options.add_argument("--only", help="networks whose name holds these words")
+    options.add_argument("--write", action="store_true", help="only write the tables into docs/models.md")
+    given: argparse.Namespace = options.parse_args()
+    results = json.loads(given.out.read_text()) if given.out.exists() else {"models": {}}
+    if given.write:
+        write_page(results)
+        return
+    torch.set_num_threads(given.threads)
+    for published in MODELS:
+        if given.only and given.only.lower() not in published.name.lower():
+            continue
+        if published.missing:
+            print(f"{published.name}: {published.missing} is not installed", flush=True)
+            continue
+        results["models"][published.name] = found = measured(published, 1 if given.quick else TURNS)
+        print(f"{published.name}: {found['time']}", flush=True)
+        save(given.out, {"machine": machine(), "models": results["models"]})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        save(given.out, {"machine": machine(), "models": results["models"], "refused": refusals()})
+    print(table(list(rows(results["models"])), COLUMNS))
 
-    def __init__(self, width: int, dilation: int) -> None:
-        super().__init__()
-        self.reach = (width // 2) * dilation * 2
-        self.norms = nn.ModuleList(nn.BatchNorm1d(32, eps=1e-3) for _ in range(2))
-        self.convs = nn.ModuleList(nn.Conv1d(32, 32, width, dilation=dilation) for _ in range(2))
-        # One module a call: rivals that work by hooks take no other.
-        self.relus = nn.ModuleList(nn.ReLU() for _ in range(2))
 
-    def forward(self, x: Tensor) -> Tensor:
-        h = x
-        for norm, relu, conv in zip(self.norms, self.relus, self.convs, strict=True):
-            h = conv(relu(norm(h)))
-        return x[..., self.reach : x.shape[-1] - self.reach] + h
+def measured(published: Published, turns: int) -> dict[str, Any]:
+    """What one network's explanation used and cost."""
+    model, X = published.made(), published.sequences()
+    checked = Explainer(model, "gamma", Pruning(0.1))(X, published.target)
+    assert checked.check().holds, f"{published.name}: the books do not balance"
+    if published.dtype != torch.float32:  # as people run it
+        model = model.float()
+    X = published.sequences(2 if published.length > 5000 else 32).float()
+    explain = Explainer(model, "gamma", Pruning(0.1), diagnostics=False)
+    taken = adapt_model(model, X=X)
 
-
-class SpliceAI(nn.Module):
-    """SpliceAI-10k at the centre of a window of 10,001 bp: scores before the softmax of (neither, acceptor, donor)."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first = nn.Conv1d(4, 32, 1)
-        self.skips = nn.ModuleList(nn.Conv1d(32, 32, 1) for _ in range(5))
-        self.groups = nn.ModuleList(
-            nn.ModuleList(Residual(width, dilation // step) for _ in range(4))
-            for width, dilation, step in GROUPS
+    def gradient_times_input() -> Tensor:
+        x = X.clone().requires_grad_()
+        y = taken(x)
+        chosen = (
+            published.target(y) if callable(published.target) else y.reshape(len(y), -1)[:, published.target]
         )
-        self.last = nn.Conv1d(32, 3, 1)
+        return torch.autograd.grad(chosen.sum(), x)[0] * X
 
-    def forward(self, x: Tensor) -> Tensor:
-        if x.shape[-1] != 2 * CONTEXT + 1:
-            raise ValueError(f"SpliceAI at the centre needs {2 * CONTEXT + 1} bp; got {x.shape[-1]}")
-        h = self.first(x)
-        total = self.skips[0](_centre(h))
-        step = 1
-        for group, skip, (_, _, wanted) in zip(self.groups, self.skips[1:], GROUPS, strict=True):
-            if wanted > step:
-                every = wanted // step
-                h = h[..., (h.shape[-1] // 2) % every :: every]
-                step = wanted
-            for block in group:
-                h = block(h)
-            total = total + skip(_centre(h))
-        return self.last(total)[..., 0]
-
-
-class Donor(nn.Module):
-    """MMSplice's donor module, 5 bp of exon and 13 of intron: one logit."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.dense1, self.dense2, self.last = nn.Linear(72, 128), nn.Linear(128, 64), nn.Linear(64, 1)
-        self.norm1, self.norm2 = (nn.BatchNorm1d(n, eps=1e-3) for n in (128, 64))
-        self.relu1, self.relu2 = nn.ReLU(), nn.ReLU()
-
-    def forward(self, x: Tensor) -> Tensor:
-        h = self.relu1(self.norm1(self.dense1(x.transpose(1, 2).flatten(1))))
-        return self.last(self.relu2(self.norm2(self.dense2(h))))
-
-
-class Acceptor(nn.Module):
-    """MMSplice's acceptor module, 50 bp of intron and 3 of exon: one logit."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv1, self.conv2 = nn.Conv1d(4, 32, 15, padding=7), nn.Conv1d(32, 32, 1)
-        self.norm1, self.norm2 = (nn.BatchNorm1d(32, eps=1e-3) for _ in range(2))
-        self.relu1, self.relu2 = nn.ReLU(), nn.ReLU()
-        self.last = nn.Linear(53 * 32, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        h = self.norm1(self.relu1(self.conv1(x)))
-        h = self.norm2(self.relu2(self.conv2(h)))
-        return self.last(h.transpose(1, 2).flatten(1))
-
-
-def load_spliceai(replicate: int = 1) -> SpliceAI:
-    """Load one of the five networks."""
-    weights = _weights(_wheel("spliceai") / "models" / f"spliceai{replicate}.h5")
-    model = SpliceAI()
-    convs = iter(f"conv1d_{k}" for k in range(1, 40))
-    norms = iter(f"batch_normalization_{k}" for k in range(1, 33))
-    _fill(model.first, weights[next(convs)])
-    _fill(model.skips[0], weights[next(convs)])
-    for group, skip in zip(model.groups, model.skips[1:], strict=True):
-        for block in group:
-            for norm, conv in zip(block.norms, block.convs, strict=True):
-                _fill(norm, weights[next(norms)])
-                _fill(conv, weights[next(convs)])
-        _fill(skip, weights[next(convs)])
-    _fill(model.last, weights[next(convs)])
-    return model.eval()
-
-
-def load_mmsplice(module: str) -> nn.Module:
-    """Load the "Donor" or the "Acceptor" module."""
-    weights = _weights(_wheel("mmsplice") / "models" / f"{module}.h5")
-    layers = {
-        "Donor": (Donor, ("dense1", "norm1", "dense2", "norm2", "last")),
-        "Acceptor": (Acceptor, ("conv1", "norm1", "conv2", "norm2", "last")),
+    explained, plain = (
+        lowest(f, turns) for f in (lambda: explain(X, published.target), gradient_times_input)
+    )
+    used = dict.fromkeys(RULES.get(name, "activations") for name in checked.settings["operations"]["ruled"])
+    return {
+        "version": version(DISTRIBUTIONS.get(published.package, published.package)),
+        "rules": sorted(used),
+        "said": checked.notes,
+        "time": round(explained / plain, 2),
+        "length": published.length,
     }
-    kind, names = layers[module]
-    keras = {
-        "Donor": ("dense1", "batch_normalization_1", "dense2", "batch_normalization_2", "dense_1"),
-        "Acceptor": (
-            "convSpliceSite",
-            "batch_normalization_1",
-            "conv1by1",
-            "batch_normalization_2",
-            "denseSS",
+
+
+def lowest(call: Callable[[], Any], turns: int) -> float:
+    """Lowest processor time of a few calls after the first, in seconds; each of at least a tenth."""
+    call()
+    best = float("inf")
+    for _ in range(turns):
+        started, calls = time.process_time(), 0
+        while (spent := time.process_time() - started) < 0.1:
+            call()
+            calls += 1
+        best = min(best, spent / calls)
+    return best
+
+
+class _Hidden(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.exp()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        return grads[0]
+
+
+class _Calls(nn.Module):
+    def __init__(self, f: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.f = f
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.f(x)
+
+
+def refusals() -> list[dict[str, str]]:
+    """What is refused, and the first sentence of the message."""
+    first = nn.Sequential(nn.Conv1d(4, 6, 5), nn.ReLU())
+    head = nn.Sequential(nn.Flatten(), nn.Linear(96, 1))
+    tried: dict[str, Callable[[], nn.Module]] = {
+        "TorchScript (`torch.jit.script`, `.trace`)": lambda: torch.jit.script(nn.Sequential(first, head)),
+        "quantized modules": lambda: torch.ao.quantization.quantize_dynamic(
+            nn.Sequential(first, head), {nn.Linear}
         ),
-    }[module]
-    model: nn.Module = kind()
-    for ours, theirs in zip(names, keras, strict=True):
-        _fill(getattr(model, ours), weights[theirs])
-    return model.eval()
-
-
-def _centre(h: Tensor) -> Tensor:
-    middle = h.shape[-1] // 2
-    return h[..., middle : middle + 1]
-
-
-def _wheel(package: str) -> Path:
-    found = find_spec(package)
-    if found is None or not found.submodule_search_locations:
-        raise SystemExit(f"the {package} cells need its weights: pip install --no-deps {package}")
-    return Path(found.submodule_search_locations[0])
-
-
-def _weights(path: Path) -> dict[str, dict[str, np.ndarray]]:
-    """Read every layer's arrays by their short names."""
-    import h5py
-
-    found: dict[str, dict[str, np.ndarray]] = {}
-
-    def visit(name: str, item: Any) -> None:
-        if isinstance(item, h5py.Dataset):
-            found.setdefault(name.partition("/")[0], {})[_array_name(name)] = np.asarray(item)
-
-    with h5py.File(path) as archive:
-        archive["model_weights"].visititems(visit)
+        "an `autograd.Function` of one's own (fused CUDA kernels of Mamba, FlashAttention)": lambda: (
+            nn.Sequential(first, _Calls(_Hidden.apply), head)
+        ),
+        "operations without a rule (`torch.sin`)": lambda: nn.Sequential(first, _Calls(torch.sin), head),
+        "`torch.vmap` over what is not linear": lambda: nn.Sequential(
+            first, _Calls(torch.vmap(torch.tanh)), head
+        ),
+        "batch norm on the batch's own statistics": lambda: nn.Sequential(
+            first, nn.BatchNorm1d(6, track_running_stats=False), head
+        ),
+    }
+    X = torch.eye(4)[torch.randint(4, (3, 20), generator=torch.Generator().manual_seed(0))].mT.contiguous()
+    found = []
+    for what, build in tried.items():
+        try:
+            Explainer(build())(X)
+        except GenoplrpError as error:
+            found.append(
+                {"what": what, "reason": str(error).split(". Its gradient")[0].split("; hand in")[0]}
+            )
+        else:
+            raise AssertionError(f"{what} is no longer refused: take it off the page")
     return found
 
 
-def _array_name(path: str) -> str:
-    return path.rpartition("/")[2].partition(":")[0]
+def rows(models: dict[str, Any]) -> Iterable[dict[str, str]]:
+    """Rows of the page's table, in the order of the list."""
+    for published in MODELS:
+        found = models.get(published.name)
+        if found is None:
+            continue
+        yield {
+            "package": f"{published.package.replace(' (wheel)', '')} {found['version']}",
+            "model": published.model,
+            "call": f"`{published.call}`",
+            "rules used": ", ".join(found["rules"]),
+            "notes": published.notes,
+            "time": f"{found['time']:.1f}",
+        }
 
 
-def _fill(layer: nn.Module, arrays: dict[str, np.ndarray]) -> None:
-    """Put a Keras layer's arrays into ours; kernels are (width, in, out) or (in, out) there."""
-    names = {
-        "gamma": "weight",
-        "beta": "bias",
-        "moving_mean": "running_mean",
-        "moving_variance": "running_var",
-    }
-    with torch.no_grad():
-        for name, array in arrays.items():
-            value = torch.as_tensor(array.T.copy() if name == "kernel" else array)
-            getattr(layer, "weight" if name == "kernel" else names.get(name, name)).copy_(value)
+def write_page(results: dict[str, Any]) -> None:
+    """Replace what stands between the page's marks by the tables."""
+    text = PAGE.read_text(encoding="utf-8")
+    refused = [{"refused": r["what"], "message": r["reason"]} for r in results["refused"]]
+    for (begin, end), written in (
+        (MARKS, table(list(rows(results["models"])), COLUMNS)),
+        (REFUSED_MARKS, table(refused, ("refused", "message"))),
+    ):
+        before, rest = text.split(begin)
+        text = f"{before}{begin}\n\n{written}\n\n{end}{rest.split(end)[1]}"
+    PAGE.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,6 @@
 """Networks and real sequences whose decisive sites biology knows, and what maps are scored against there.
 
-Published networks (`benchmarks.published`) on human splice sites, and networks trained here on primate splice junctions
+Published networks (`benchmarks.splice_networks`) on human splice sites, and networks trained here on primate splice junctions
 and on bacterial translation starts. Two judges: the known extent of the sites, and the network's own answers to every
 substitution. Not here: planted sequences (`genoplrp.evaluation`).
 """
@@ -72,7 +72,7 @@ class RealCell:
 
 def spliceai(kind: str, replicate: int, *, first: int = 0, n: int = 12) -> RealCell:
     """SpliceAI on human donors or acceptors that it gives a probability of a half or more."""
-    from benchmarks.published import CONTEXT, load_spliceai
+    from benchmarks.splice_networks import CONTEXT, load_spliceai
 
     model, target = load_spliceai(replicate), {"acceptor": 1, "donor": 2}[kind]
     chosen: list[np.ndarray] = []
@@ -93,7 +93,7 @@ def spliceai(kind: str, replicate: int, *, first: int = 0, n: int = 12) -> RealC
 
 def mmsplice(kind: str, *, first: int = 0, n: int = 60) -> RealCell:
     """MMSplice's module for one kind on human sites with a positive logit."""
-    from benchmarks.published import load_mmsplice
+    from benchmarks.splice_networks import load_mmsplice
 
     before, behind = {"donor": (4, 14), "acceptor": (50, 3)}[kind]
     at = 5 if kind == "donor" else 50

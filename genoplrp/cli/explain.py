@@ -23,7 +23,13 @@ from genoplrp.cli.genome_options import explain_genome, genome_options
     type=click.Path(path_type=Path),
     help="Relevance file to write (.npz); for a genome a folder.",
 )
-@click.option("--target", default="0", show_default=True, help="Task to explain, by name or number.")
+@click.option(
+    "--target",
+    default="0",
+    show_default=True,
+    help="What to explain: a task by name or number; of a genome also an index for each axis of the output (0,2; a "
+    "colon sums), behind an output's name (donor:0,2), a difference (1-0), or sum.",
+)
 @click.option(
     "--split", type=click.Choice(["train", "valid", "test", "all"]), default="test", show_default=True
 )

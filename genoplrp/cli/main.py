@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from genoplrp import __version__
 from genoplrp.errors import GenoplrpError, InputError
+from genoplrp.version import __version__
 
 # name -> (module, one line for the list of commands); the module is imported only when its command runs.
 COMMANDS = {

@@ -79,5 +79,7 @@ def explained_model(
     from genoplrp.scan import load_any_model, output_target
 
     loaded = load_any_model(model, **{name: options[name] for name in LOADING})
-    target, _ = output_target(explained.meta.get("target", explained.meta.get("task", 0)), loaded.tasks)
+    target, _ = output_target(
+        explained.meta.get("target", explained.meta.get("task", 0)), loaded.tasks, loaded.outputs
+    )
     return loaded.model, target

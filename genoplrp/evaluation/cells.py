@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from genoplrp import __version__
 from genoplrp.errors import InputError, NonFiniteError
 from genoplrp.evaluation.ingredients import Ingredients, file_content, method_ingredients
 from genoplrp.evaluation.job import Job
@@ -25,6 +24,7 @@ from genoplrp.evaluation.ready import Ready, score_faithfulness, score_truth
 from genoplrp.evaluation.robustness import agreement, score_robustness
 from genoplrp.evaluation.sanity import score_sanity, train_on_random_labels
 from genoplrp.formats.table import write_csv
+from genoplrp.version import __version__
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from genoplrp import __version__
+from genoplrp.version import __version__
 
 if TYPE_CHECKING:
     from genoplrp.synthetic import Dataset

@@ -16,7 +16,6 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genoplrp import __version__
 from genoplrp.errors import InputError, OutputExistsError
 from genoplrp.evaluation.cells import CellRun
 from genoplrp.evaluation.ingredients import data_content, fingerprint
@@ -24,6 +23,7 @@ from genoplrp.evaluation.methods import register_method, registered_methods
 from genoplrp.evaluation.pieces import Pieces
 from genoplrp.evaluation.plan import Cell, Plan
 from genoplrp.evaluation.report import write_report
+from genoplrp.version import __version__
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 
-import genoplrp
 from genoplrp.errors import InputError, MissingDependencyError
 from genoplrp.formats.explained import Block, Explained, Scores, check_scores
 from genoplrp.formats.writing import written, written_folder
+from genoplrp.version import __version__
 
 _HALF_MAX = 65504.0
 _DATE = (1980, 1, 1, 0, 0, 0)  # same data, same bytes
@@ -253,7 +253,7 @@ def _manifest(explained: Explained, kind: Scores) -> dict[str, Any]:
         "hypothetical": "hypothetical: relevance per unit of input, for all four bases",
     }
     return {
-        "genoplrp": genoplrp.__version__,
+        "genoplrp": __version__,
         "scores": kind,
         "meaning": meaning[kind],
         "sequences": len(explained),

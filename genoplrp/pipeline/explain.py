@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Int
 
-import genoplrp
 from genoplrp.errors import InputError
+from genoplrp.version import __version__
 
 if TYPE_CHECKING:
     from genoplrp.formats.attribution import AttributionFile
@@ -113,7 +113,7 @@ def explain_dataset(
         explain = partial(over_views, explainer) if consensus else explainer
         explanation = explain(X, index, progress=progress)
     meta = {
-        "genoplrp": genoplrp.__version__,
+        "genoplrp": __version__,
         "method": f"consensus, {describe(rules, pruning)}" if consensus else describe(rules, pruning),
         "rules": rules if isinstance(rules, str) else repr(rules),
         "pruning": None if pruning is None else {k: _plain(v) for k, v in vars(pruning).items()},

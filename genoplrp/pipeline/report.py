@@ -10,9 +10,9 @@ import numpy as np
 from jaxtyping import Int
 from tqdm import tqdm
 
-import genoplrp
 from genoplrp.errors import InputError
 from genoplrp.pipeline.explain import rows_to_explain, task_index
+from genoplrp.version import __version__
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -217,7 +217,7 @@ def _facts(fit: TrainedModel, data: Dataset, task: str, n: int) -> dict[str, str
         "Data": f"{origin}, {len(data):,} sequences of {data.length:,} bp",
         "Shown": f"{n} sequences",
         "Task": task,
-        "Made by": f"genoplrp {genoplrp.__version__}",
+        "Made by": f"genoplrp {__version__}",
     }
 
 

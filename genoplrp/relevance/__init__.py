@@ -7,12 +7,12 @@ from genoplrp.relevance.explanation import Conservation, Explanation
 from genoplrp.relevance.functional import lrp, plrp
 from genoplrp.relevance.methods.consensus import consensus
 from genoplrp.relevance.methods.deeplift import DeepLift
+from genoplrp.relevance.methods.faithful import most_pruned
 from genoplrp.relevance.methods.filter_windows import FilterWindows, filter_windows
 from genoplrp.relevance.methods.gradients import GradientTimesInput
 from genoplrp.relevance.methods.invariance import Invariance, measure_invariance
 from genoplrp.relevance.methods.views import View, consensus_views
 from genoplrp.relevance.presets import PRESETS, Preset, RuleBook, register_preset, rule_book
-from genoplrp.relevance.pruning.faithful import most_pruned
 from genoplrp.relevance.pruning.policy import Pruning, register_policy
 from genoplrp.relevance.rules import AlphaBeta, Blend, Epsilon, Flat, Gamma, Part, Rule, WSquare, ZBox, ZPlus
 from genoplrp.relevance.tracing.tracer import register_operation

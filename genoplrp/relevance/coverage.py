@@ -18,9 +18,9 @@ from genoplrp.errors import UnsupportedOperationError
 from genoplrp.relevance.axes import adapt_model
 from genoplrp.relevance.explainer import Explainer
 from genoplrp.relevance.inputs import check_input
-from genoplrp.relevance.methods.gradients import run_out_of_place
 from genoplrp.relevance.presets import DEFAULT_PRESET
-from genoplrp.relevance.propagation.layer import Run
+from genoplrp.relevance.propagation.backward import Run
+from genoplrp.relevance.tracing.calls import run_out_of_place
 from genoplrp.relevance.tracing.guards import autograd_on, evaluation_mode
 from genoplrp.relevance.tracing.names import function_name, qualified_name
 from genoplrp.relevance.tracing.plainly import plainly

@@ -11,7 +11,7 @@ import copy
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from jaxtyping import Float
@@ -30,9 +30,9 @@ from genoplrp.relevance.explanation import Explanation, join
 from genoplrp.relevance.fastpath import Chains
 from genoplrp.relevance.inputs import check_input, check_target, select_target
 from genoplrp.relevance.presets import DEFAULT_PRESET, is_named, rule_book
-from genoplrp.relevance.propagation.layer import AmbiguousBatchError, EqualLengthError, Run
+from genoplrp.relevance.propagation.backward import AmbiguousBatchError, EqualLengthError, Run
 from genoplrp.relevance.propagation.ledger import Ledger
-from genoplrp.relevance.pruning.policy import FAITHFUL, Pruning
+from genoplrp.relevance.pruning.policy import SEARCHES, Pruning
 from genoplrp.relevance.tracing import operations  # noqa: F401  (registers the handlers)
 from genoplrp.relevance.tracing.guards import (
     HOOKS,
@@ -131,6 +131,13 @@ class Explainer:
         # Sequences of a shape that memory is known to hold: further calls do not run out of it again.
         self._fits: dict[tuple[int, ...], int] = {}
 
+    @classmethod
+    def like(cls, explainer: Explainer) -> Self:
+        """Return an explainer of this class with the model and the settings of another."""
+        out = cls.__new__(cls)
+        vars(out).update(vars(explainer))
+        return out
+
     def __call__(
         self,
         X: Float[Tensor, "n 4 length"],
@@ -158,10 +165,9 @@ class Explainer:
         Explanation
             On the CPU.
         """
-        if self.pruning is not None and self.pruning.p == FAITHFUL:
-            from genoplrp.relevance.pruning.faithful import most_pruned
-
-            return most_pruned(self, X, target, args=args, progress=progress)
+        if self.pruning is not None and isinstance(self.pruning.p, str) and self.pruning.p in SEARCHES:
+            found: Explanation = SEARCHES[self.pruning.p](self, X, target, args=args, progress=progress)
+            return found
         return self._explain(X, target, args, [self.pruning], progress)[0]
 
     def sweep(

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from genoplrp.errors import InputError
 from genoplrp.relevance.propagation.ledger import Ledger, ledger_frame
+from genoplrp.thumbnails import thumbnail
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,11 +89,7 @@ class Explanation:
 
     def _repr_html_(self) -> str | None:
         """Show a logo and the first sequences in a notebook; None (the plain text) where that cannot be drawn."""
-        try:  # not at the top: the engine needs no picture
-            from genoplrp.plotting.notebook import explanation_html
-        except ImportError:
-            return None
-        return explanation_html(self)
+        return thumbnail(self)
 
     @property
     def per_nucleotide(self) -> Float[Tensor, "n length"]:

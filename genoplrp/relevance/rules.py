@@ -21,15 +21,15 @@ Andeol et al. 2021, NeurIPS workshop: gamma for inputs of either sign.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor
 
 from genoplrp.errors import InputError
 
-if TYPE_CHECKING:
-    from genoplrp.relevance.propagation.layer import Layer
+Place = Literal["input", "convolution", "dense"]
+"""Where a layer stands; a preset has a rule for each."""
 
 BiasConvention = Literal["follow", "raw", "ignore", "share"]
 """What a bias does: its share is absorbed, its value scaled like a weight (``"follow"``) or left (``"raw"``);
@@ -82,6 +82,35 @@ class Part:
     coefficient: float = 1.0
 
 
+class RuledMap(Protocol):
+    """A map that is linear in input and weight, as a direct rule uses it."""
+
+    def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Return ``W x + b``."""
+
+    def transpose(self, g: Tensor, weight: Tensor, x: Tensor) -> Tensor:
+        """Return ``W^T g``, in the shape of ``x`` (whose values are not used)."""
+
+
+class RuledLayer(Protocol):
+    """What a direct rule sees of a layer: ``z = map.forward(x, weight, bias)``."""
+
+    @property
+    def map(self) -> RuledMap:
+        """The convolution or matrix product."""
+
+    @property
+    def x(self) -> Tensor:
+        """The layer's input."""
+
+    @property
+    def weight(self) -> Tensor:
+        """Its weight, a merged normalisation included."""
+
+    def bias_squared(self) -> Tensor | None:
+        """Return the bias as the w-square rule wants it."""
+
+
 @dataclass(frozen=True)
 class Rule:
     """Base class. A rule of one's own overrides `parts` (most), or `relevance` with ``direct = True``."""
@@ -93,7 +122,7 @@ class Rule:
         """Return the terms of the rule."""
         raise InputError(f"{type(self).__name__} has no parts: a rule defines parts() or relevance()")
 
-    def relevance(self, layer: Layer, relevance: Tensor) -> Tensor:
+    def relevance(self, layer: RuledLayer, relevance: Tensor) -> Tensor:
         """Return the inputs' relevance from the outputs' (only where ``direct`` is True)."""
         raise InputError(
             f"{type(self).__name__} is marked direct: it must define relevance(layer, relevance)"
@@ -205,7 +234,7 @@ class WSquare(Rule):
     direct: ClassVar[bool] = True
     epsilon: float = 1e-6
 
-    def relevance(self, layer: Layer, relevance: Tensor) -> Tensor:
+    def relevance(self, layer: RuledLayer, relevance: Tensor) -> Tensor:
         """Share each output's relevance by the squared weights."""
         return _by_weight(layer, relevance, layer.weight.square(), self.epsilon, layer.bias_squared())
 
@@ -217,7 +246,7 @@ class Flat(Rule):
     direct: ClassVar[bool] = True
     epsilon: float = 1e-6
 
-    def relevance(self, layer: Layer, relevance: Tensor) -> Tensor:
+    def relevance(self, layer: RuledLayer, relevance: Tensor) -> Tensor:
         """Share each output's relevance equally."""
         return _by_weight(layer, relevance, torch.ones_like(layer.weight), self.epsilon, None)
 
@@ -237,7 +266,7 @@ class ZBox(Rule):
     high: float = 1.0
     epsilon: float = 1e-6
 
-    def relevance(self, layer: Layer, relevance: Tensor) -> Tensor:
+    def relevance(self, layer: RuledLayer, relevance: Tensor) -> Tensor:
         """Share each output's relevance by the distance from the box's worst corner."""
         x, w = layer.x, layer.weight
         terms = [(x, w)]
@@ -262,7 +291,9 @@ def stabilize(z: Tensor, epsilon: float) -> Tensor:
     return z + torch.where(z < 0, -epsilon, epsilon).to(z.dtype)
 
 
-def _by_weight(layer: Layer, relevance: Tensor, v: Tensor, epsilon: float, bias: Tensor | None) -> Tensor:
+def _by_weight(
+    layer: RuledLayer, relevance: Tensor, v: Tensor, epsilon: float, bias: Tensor | None
+) -> Tensor:
     ones = torch.ones_like(layer.x)
     z = layer.map.forward(ones, v, bias)
     return layer.map.transpose(relevance / stabilize(z, epsilon), v, ones)

@@ -13,6 +13,7 @@ from genoplrp.errors import InputError
 from genoplrp.relevance import Pruning
 from genoplrp.scan.models import LoadedModel, describe_output, load_any_model
 from genoplrp.scan.run import scan
+from genoplrp.scan.targets import output_target
 from genoplrp.scan.variants import write_effects
 from genoplrp.sequence import (
     Genome,
@@ -114,7 +115,9 @@ def scan_genome(
         )
     )
     length = _length(loaded, length)
-    say(f"{loaded.source} returns {describe_output(loaded.model, length)} for sequences of {length} bp")
+    wanted, _ = output_target(target, loaded.tasks, loaded.outputs)
+    returned = describe_output(loaded.model, length, wanted)
+    say(f"{loaded.source} returns {returned} for sequences of {length} bp")
     genome = Genome(fasta)
     source: Windows | VariantWindows
     if vcf is not None:

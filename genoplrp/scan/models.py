@@ -134,13 +134,15 @@ def fingerprint(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def describe_output(model: nn.Module, length: int) -> str:
-    """What a forward pass of one uniform-random sequence returns, in words.
+def describe_output(
+    model: nn.Module, length: int, target: int | Callable[[Any], Tensor] | None = None
+) -> str:
+    """What a forward pass of one uniform-random sequence returns, in words; a target is tried on it.
 
     Raises
     ------
     InputError
-        If the model does not take one-hot sequences of this length.
+        If the model does not take one-hot sequences of this length, or has not what the target names.
     """
     codes = torch.randint(4, (1, length), generator=torch.Generator().manual_seed(0))
     like = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(0))
@@ -148,6 +150,8 @@ def describe_output(model: nn.Module, length: int) -> str:
     try:
         with torch.no_grad():
             y = adapt_model(model, X=X)(X)
+            if callable(target):
+                target(y)
     except InputError:
         raise
     except Exception as error:  # whatever the user's own code raises
@@ -157,50 +161,6 @@ def describe_output(model: nn.Module, length: int) -> str:
             "the length it was trained on?"
         ) from error
     return _in_words(y)
-
-
-def output_target(
-    target: str | int, tasks: tuple[str, ...] | None
-) -> tuple[int | Callable[[Any], Tensor], str]:
-    """Turn a target as a user names it into one the engine takes, and into a name.
-
-    Parameters
-    ----------
-    target : str or int
-        Name of a task, index of an output, or ``"sum"`` for the sum of all outputs.
-    tasks : tuple of str or None
-        Names of the outputs.
-
-    Raises
-    ------
-    InputError
-        If there is no such output.
-    """
-    if isinstance(target, str) and tasks and target in tasks:
-        return tasks.index(target), target
-    if target == "sum":
-        return sum_of_outputs, "sum"
-    try:
-        index = int(target)
-    except ValueError:
-        known = f"it has {', '.join(tasks)}" if tasks else "its outputs have no names: give an index, or sum"
-        raise InputError(f"the model has no output {target!r}; {known}") from None
-    if tasks and not 0 <= index < len(tasks):
-        raise InputError(
-            f"target {index} is out of range: the model has {len(tasks)} tasks ({', '.join(tasks)})"
-        )
-    return index, tasks[index] if tasks else str(index)
-
-
-def sum_of_outputs(y: Any) -> Tensor:
-    """Sum of all that a model returns for each sequence."""
-    if isinstance(y, dict):
-        y = list(y.values())
-    if isinstance(y, tuple | list):
-        total: Tensor = sum(sum_of_outputs(part) for part in y)  # type: ignore[assignment]
-        return total
-    flat: Tensor = y.flatten(1).sum(dim=1) if y.dim() > 1 else y
-    return flat
 
 
 def _checkpoint(path: Path, state_dict: str | Path | None) -> LoadedModel:

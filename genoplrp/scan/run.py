@@ -16,12 +16,11 @@ import pandas as pd
 import torch
 from jaxtyping import UInt8
 
-import genoplrp
 from genoplrp.errors import GenoplrpError, InputError, OutputExistsError
 from genoplrp.relevance import Pruning
 from genoplrp.scan.blocks import Task, explain_block
 from genoplrp.scan.cluster import Block, explain_on_ray
-from genoplrp.scan.models import LoadedModel, fingerprint, output_target
+from genoplrp.scan.models import LoadedModel, fingerprint
 from genoplrp.scan.store import (
     DROPPED,
     FORMAT,
@@ -34,6 +33,8 @@ from genoplrp.scan.store import (
     read_manifest,
     zarr_module,
 )
+from genoplrp.scan.targets import output_target
+from genoplrp.version import __version__
 
 BASES_A_BATCH = 1 << 17
 """Bases explained at once when the batch size is left open: a batch of 128 windows of 1 kb, 62 of 2,114 bp."""
@@ -165,7 +166,7 @@ def scan(
         If the model returns NaN or infinity; the message names the windows.
     """
     loaded = model if isinstance(model, LoadedModel) else LoadedModel(model, "a module", fingerprint(model))
-    wanted, name = output_target(target, loaded.tasks)
+    wanted, name = output_target(target, loaded.tasks, loaded.outputs)
     manifest = _manifest(loaded, source, name, rules, pruning, batch_size, device)
     manifest |= {"values": values, "hypothetical": bool(hypothetical), "dtype": dtype, "inputs": inputs or {}}
     _check(manifest, source, shard)
@@ -288,7 +289,7 @@ def _manifest(
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "versions": {
-            "genoplrp": genoplrp.__version__,
+            "genoplrp": __version__,
             "torch": str(torch.__version__),
             "numpy": np.__version__,
             "zarr": str(zarr_module().__version__),

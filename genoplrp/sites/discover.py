@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-import genoplrp
 from genoplrp.errors import InputError
 from genoplrp.formats.tracks import write_bed
 from genoplrp.formats.writing import written_folder
@@ -24,6 +23,7 @@ from genoplrp.sites.merging import merge_alike, with_flanks
 from genoplrp.sites.motifs import FoundMotif, cluster_sites
 from genoplrp.sites.pages import write_filters, write_pages
 from genoplrp.sites.placing import locate_sites, located_once
+from genoplrp.version import __version__
 
 if TYPE_CHECKING:
     from torch import nn
@@ -123,7 +123,7 @@ def discover_motifs(
             write_filters(part, filters, database or ())
         settings: dict[str, Any] = {"caller": caller, "sign": sign, "seed": seed, "sequences": len(X)}
         settings |= {"fdr": fdr, "null": null} if caller == "null" else {"threshold": threshold}
-        manifest = {"genoplrp": genoplrp.__version__, "settings": settings, "explained": explained.meta}
+        manifest = {"genoplrp": __version__, "settings": settings, "explained": explained.meta}
         (part / "manifest.json").write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
     return Path(out)
 

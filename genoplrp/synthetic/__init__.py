@@ -4,13 +4,14 @@ from genoplrp.synthetic.backgrounds import Background
 from genoplrp.synthetic.dataset import Dataset
 from genoplrp.synthetic.distributions import Count, Position, Spacing
 from genoplrp.synthetic.generate import simulate
-from genoplrp.synthetic.labels import Task
 from genoplrp.synthetic.motifs import Motif, fetch_jaspar, read_motifs, write_meme
 from genoplrp.synthetic.simdata import read_simdata
 from genoplrp.synthetic.similarity import Similarity, similarity, similarity_matrix
-from genoplrp.synthetic.spec import MotifUse, Plant, Scan, SequenceClass, Site, Spec
+from genoplrp.synthetic.spec import Spec
+from genoplrp.synthetic.spec_parts import MotifUse, Plant, Scan, SequenceClass, Site
 from genoplrp.synthetic.spec_toml import list_presets, load_spec, spec_from_table, spec_to_table
 from genoplrp.synthetic.stream import simulate_to
+from genoplrp.synthetic.tasks import Task
 
 __all__ = [
     "Background",

@@ -18,6 +18,7 @@ from genoplrp.errors import InputError
 from genoplrp.sequence import codes_to_one_hot, encode_codes
 from genoplrp.synthetic.checks import check_kinds, check_labels, check_names, check_tasks
 from genoplrp.synthetic.splits import SPLITS, check_split, split_by_sequence
+from genoplrp.thumbnails import thumbnail
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -156,11 +157,9 @@ class Dataset:
             f"{len(self.instances)} instances, {counts} ({origin})>"
         )
 
-    def _repr_html_(self) -> str:
+    def _repr_html_(self) -> str | None:
         """Show parts, tasks and one sequence with what is planted in it, in a notebook."""
-        from genoplrp.plotting.notebook import dataset_html
-
-        return dataset_html(self)
+        return thumbnail(self)
 
     @property
     def length(self) -> int:

@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from genoplrp import __version__, partial
+from genoplrp import partial
 from genoplrp.errors import InputError, OutputExistsError
+from genoplrp.version import __version__
 
 FORMAT_VERSION = 1
 

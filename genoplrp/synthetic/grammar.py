@@ -15,7 +15,8 @@ from genoplrp.synthetic.distributions import draw_from
 from genoplrp.synthetic.spec_check import gaps_of
 
 if TYPE_CHECKING:
-    from genoplrp.synthetic.spec import Plant, SequenceClass, Site, Spec
+    from genoplrp.synthetic.spec import Spec
+from genoplrp.synthetic.spec_parts import Plant, SequenceClass, Site
 
 #: Roles of instances, by number.
 ROLES = ("core", "decoy", "broken")

@@ -20,7 +20,8 @@ from genoplrp.synthetic.spec_check import gaps_of
 
 if TYPE_CHECKING:
     from genoplrp.synthetic.dataset import Dataset
-    from genoplrp.synthetic.spec import Plant, SequenceClass, Site, Spec
+    from genoplrp.synthetic.spec import Spec
+from genoplrp.synthetic.spec_parts import Plant, SequenceClass, Site
 
 #: Share of the background in each PWM column, so that letters of probability 0 do not decide everything.
 _FLOOR = 1e-6

@@ -11,7 +11,8 @@ from genoplrp.errors import SpecError
 from genoplrp.synthetic.grammar import INTACT, MUTATED, SHUFFLED, Layout, Units, join_units, select_rows
 
 if TYPE_CHECKING:
-    from genoplrp.synthetic.spec import SequenceClass, Spec
+    from genoplrp.synthetic.spec import Spec
+from genoplrp.synthetic.spec_parts import SequenceClass
 
 _PLACE_ROUNDS = 50
 _DRAW_ROUNDS = 100

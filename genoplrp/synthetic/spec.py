@@ -2,196 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
 
-from genoplrp.errors import SpecError
-from genoplrp.synthetic.backgrounds import Background
-from genoplrp.synthetic.distributions import Count, Position, Spacing
-from genoplrp.synthetic.labels import Task
 from genoplrp.synthetic.motifs import Motif
-from genoplrp.synthetic.similarity import Similarity
-
-Role = Literal["core", "decoy"]
-Broken = Literal["", "spacing", "order", "orientation", "missing", "mutated", "shuffled"]
-
-
-@dataclass(frozen=True)
-class MotifUse:
-    """A motif and how its instances are drawn.
-
-    Attributes
-    ----------
-    motif : Motif
-        The matrix that instances are drawn from.
-    sampling : {"pwm", "best"}
-        Letters drawn from the columns, or the likeliest letter of each.
-    min_score : float, optional
-        Instances with fewer bits of log-odds are drawn again.
-    """
-
-    motif: Motif
-    sampling: Literal["pwm", "best"] = "pwm"
-    min_score: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.min_score is not None and self.min_score > self.motif.best_score - 1e-9:
-            raise SpecError(
-                f"min_score is {self.min_score:g} bits, but {self.motif.name} reaches at most "
-                f"{self.motif.best_score:.2f}; lower it."
-            )
+from genoplrp.synthetic.spec_check import check_spec
+from genoplrp.synthetic.spec_parts import Parts
+from genoplrp.synthetic.tasks import Task
 
 
 @dataclass(frozen=True)
-class Site:
-    """Several motifs that belong together: a grammar.
-
-    Attributes
-    ----------
-    motifs : sequence of str
-        The motifs (or sets, of which one motif is drawn) in order, 5' to 3' on the site's own strand.
-    spacing : Spacing
-        The gap between neighbours.
-    broken_spacing : Spacing, optional
-        Gaps used where the spacing is broken on purpose; by default all others of about the same size.
-    orientation : str, default "any"
-        "any" (each on a strand of its own), "same", "opposite" (of two), or signs such as "+-".
-    order : {"fixed", "any"}
-        Whether the motifs keep their order.
-    minus : float, default 0
-        Probability that the whole site is turned to the other strand.
-    """
-
-    motifs: tuple[str, ...]
-    spacing: Spacing = field(default_factory=lambda: Spacing(kind="range", low=0, high=10))
-    broken_spacing: Spacing | None = None
-    orientation: str = "any"
-    order: Literal["fixed", "any"] = "fixed"
-    minus: float = 0.0
-
-    def __post_init__(self) -> None:
-        if len(self.motifs) < 2:
-            raise SpecError(
-                f"motifs are {list(self.motifs)}; a site needs two or more (one is planted without a site)."
-            )
-        signs = set(self.orientation) <= {"+", "-"} and len(self.orientation) == len(self.motifs)
-        if not signs and self.orientation not in ("any", "same", "opposite"):
-            raise SpecError(
-                f"orientation is {self.orientation!r}; expected 'any', 'same', 'opposite' or {len(self.motifs)} signs."
-            )
-        if self.orientation == "opposite" and len(self.motifs) != 2:
-            raise SpecError(
-                f"orientation 'opposite' needs two motifs, there are {len(self.motifs)}; give signs."
-            )
-        _check_probability(self.minus, "minus")
-
-
-@dataclass(frozen=True)
-class Plant:
-    """One kind of thing that a class of sequences holds: motifs drawn from a list, or a site.
-
-    Attributes
-    ----------
-    motifs : sequence of str
-        Motifs or sets to draw from; or ``site``.
-    site : str
-        Name of the site.
-    count : Count
-        How many a sequence.
-    weights : sequence of float, optional
-        Relative weights of ``motifs`` (of their members together, where they are sets).
-    distinct : bool, default False
-        Draw without replacement.
-    minus : float, default 0.5
-        Probability of the minus strand, of motifs.
-    position : Position
-        Where.
-    role : {"core", "decoy"}
-        Core instances count for the tasks' rules; decoys never do.
-    broken : str
-        What is wrong with it: "spacing", "order", "orientation" or "missing" (of a site), "mutated" or "shuffled".
-        Broken instances have the role "broken" and count for no rule; where one is missing, the rest stay core.
-    """
-
-    motifs: tuple[str, ...] = ()
-    site: str = ""
-    count: Count = field(default_factory=Count)
-    weights: tuple[float, ...] = ()
-    distinct: bool = False
-    minus: float = 0.5
-    position: Position = field(default_factory=Position)
-    role: Role = "core"
-    broken: Broken = ""
-
-    def __post_init__(self) -> None:
-        if bool(self.motifs) == bool(self.site):
-            raise SpecError("motifs or site: give one of them.")
-        if self.weights and (len(self.weights) != len(self.motifs) or min(self.weights) <= 0):
-            raise SpecError(
-                f"weights are {list(self.weights)}; expected a number above 0 for each of motifs."
-            )
-        _check_probability(self.minus, "minus")
-        if self.broken in ("spacing", "order", "orientation", "missing") and not self.site:
-            raise SpecError(
-                f"broken is {self.broken!r}, which only a site can be; motifs can be mutated or shuffled."
-            )
-
-
-@dataclass(frozen=True)
-class SequenceClass:
-    """A class of sequences: which share of them it is, and what is planted.
-
-    Attributes
-    ----------
-    name : str
-        Name, one word.
-    fraction : float
-        Share of all sequences.
-    plant : sequence of Plant
-        What is planted; nothing for background alone.
-    shuffled : bool, default False
-        Whether the dinucleotides of each finished sequence are shuffled: it keeps the composition of a sequence that
-        holds all this, but nothing planted is left, and it has no instances.
-    """
-
-    name: str
-    fraction: float
-    plant: tuple[Plant, ...] = ()
-    shuffled: bool = False
-
-    def __post_init__(self) -> None:
-        _check_word(self.name, "name")
-        if not 0 < self.fraction <= 1:
-            raise SpecError(f"fraction is {self.fraction:g}; expected more than 0 and at most 1.")
-
-
-@dataclass(frozen=True)
-class Scan:
-    """A scan of the finished sequences for hits of motifs that nobody planted.
-
-    Attributes
-    ----------
-    motifs : sequence of str
-        Motifs or sets to look for, on both strands.
-    p_value : float
-        A hit is a score that random uniform DNA reaches with at most this probability, at one place and strand.
-    action : {"report", "remove"}
-        Count them, or draw the background under them again until none is left.
-    """
-
-    motifs: tuple[str, ...]
-    p_value: float = 1e-4
-    action: Literal["report", "remove"] = "report"
-
-    def __post_init__(self) -> None:
-        if not 0 < self.p_value < 0.1:
-            raise SpecError(f"p_value is {self.p_value:g}; expected more than 0 and less than 0.1.")
-
-
-@dataclass(frozen=True)
-class Spec:
+class Spec(Parts):
     """A benchmark: background, motifs, grammar, classes of sequences and the tasks whose labels follow from them.
 
     Attributes
@@ -222,43 +43,13 @@ class Spec:
         What it is, and what it tests.
     """
 
-    name: str
-    length: int | tuple[int, int]
-    classes: tuple[SequenceClass, ...]
-    tasks: tuple[Task, ...]
-    motifs: Mapping[str, MotifUse] = field(default_factory=dict)
-    sets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    sites: Mapping[str, Site] = field(default_factory=dict)
-    background: Background = field(default_factory=Background)
-    split: Mapping[str, float] = field(default_factory=lambda: {"train": 0.8, "valid": 0.1, "test": 0.1})
-    scan: Scan | None = None
-    similarity: tuple[Similarity, ...] = ()
-    description: str = ""
-    tests: str = ""
-
     def __post_init__(self) -> None:
-        from genoplrp.synthetic.spec_check import check_spec
-
         check_spec(self)
-
-    @property
-    def length_range(self) -> tuple[int, int]:
-        """Smallest and largest length, in bp."""
-        return (self.length, self.length) if isinstance(self.length, int) else self.length
 
     @cached_property
     def matrices(self) -> dict[str, Motif]:
         """The motifs alone, by name."""
         return {name: use.motif for name, use in self.motifs.items()}
-
-    def members(self, name: str) -> tuple[str, ...]:
-        """Return the motifs that a name stands for: itself, or a set's members."""
-        return self.sets.get(name, (name,))
-
-    def all_members(self, names: tuple[str, ...]) -> Iterator[str]:
-        """Go through the motifs that several names stand for."""
-        for name in names:
-            yield from self.members(name)
 
     def with_motif_tasks(self) -> Spec:
         """The same sequences with more labels: the presence of each motif of the rules as a task of its own.
@@ -276,13 +67,3 @@ class Spec:
         taken = {task.name for task in self.tasks}
         new = [name for name in dict.fromkeys(named) if name in self.motifs and name not in taken]
         return replace(self, tasks=(*self.tasks, *(Task(name=name, rule=f"'{name}'") for name in new)))
-
-
-def _check_probability(value: float, key: str) -> None:
-    if not 0 <= value <= 1:
-        raise SpecError(f"{key} is {value:g}; expected a probability between 0 and 1.")
-
-
-def _check_word(value: str, key: str) -> None:
-    if not value or any(letter.isspace() or letter == "," for letter in value):
-        raise SpecError(f"{key} is {value!r}; expected one word without white space or commas.")

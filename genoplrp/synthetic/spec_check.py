@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from genoplrp.errors import InputError, SpecError
+from genoplrp.synthetic.spec_parts import Parts, Plant, SequenceClass, Site
 from genoplrp.synthetic.splits import check_fractions
 
-if TYPE_CHECKING:
-    from genoplrp.synthetic.spec import Plant, SequenceClass, Site, Spec
 
-
-def check_spec(spec: Spec) -> None:
+def check_spec(spec: Parts) -> None:
     """Raise SpecError, naming the key, unless the parts of a specification fit together."""
     low, high = spec.length_range
     if not 0 < low <= high:
@@ -40,7 +37,7 @@ def check_spec(spec: Spec) -> None:
         _check_known([limit.of, limit.to], choices, f"similarity[{index}]", "motif or set")
 
 
-def widest(spec: Spec, plant: Plant) -> int:
+def widest(spec: Parts, plant: Plant) -> int:
     """Return the largest width that one unit of a plant can have, in bp."""
     if plant.motifs:
         return max(spec.motifs[name].motif.width for name in spec.all_members(plant.motifs))
@@ -72,7 +69,7 @@ def suggestion(name: str, choices: Iterable[str]) -> str:
     )
 
 
-def _check_namespace(spec: Spec) -> None:
+def _check_namespace(spec: Parts) -> None:
     """Rules name motifs, sets, sites and classes alike, so each name may stand for one thing only."""
     seen: dict[str, str] = {}
     classes = [one.name for one in spec.classes]
@@ -91,7 +88,7 @@ def _check_namespace(spec: Spec) -> None:
             )
 
 
-def _check_classes(spec: Spec, choices: list[str]) -> None:
+def _check_classes(spec: Parts, choices: list[str]) -> None:
     if not spec.classes:
         raise SpecError("classes is empty; give at least one class of sequences.")
     total = sum(c.fraction for c in spec.classes)
@@ -108,7 +105,7 @@ def _check_classes(spec: Spec, choices: list[str]) -> None:
         _check_room(spec, one, index)
 
 
-def _check_distinct(spec: Spec, plant: Plant, where: str) -> None:
+def _check_distinct(spec: Parts, plant: Plant, where: str) -> None:
     if not plant.distinct:
         return
     if not plant.motifs:
@@ -122,7 +119,7 @@ def _check_distinct(spec: Spec, plant: Plant, where: str) -> None:
         )
 
 
-def _check_breakable(spec: Spec, plant: Plant, where: str) -> None:
+def _check_breakable(spec: Parts, plant: Plant, where: str) -> None:
     """A site can only be broken in a way that its rule forbids: otherwise the negative would be a positive."""
     if not plant.site or not plant.broken:
         return
@@ -147,7 +144,7 @@ def _check_breakable(spec: Spec, plant: Plant, where: str) -> None:
             )
 
 
-def _check_room(spec: Spec, one: SequenceClass, index: int) -> None:
+def _check_room(spec: Parts, one: SequenceClass, index: int) -> None:
     """The likeliest numbers must fit the shortest sequence; rarer ones may be drawn again."""
     least = sum(int(p.count.pmf()[0].min()) * widest(spec, p) for p in one.plant if not p.count.zero)
     if least > spec.length_range[0]:
@@ -157,7 +154,7 @@ def _check_room(spec: Spec, one: SequenceClass, index: int) -> None:
         )
 
 
-def _check_tasks(spec: Spec) -> None:
+def _check_tasks(spec: Parts) -> None:
     if not spec.tasks:
         raise SpecError("tasks is empty; give at least one task.")
     names = [task.name for task in spec.tasks]

@@ -11,12 +11,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
-from genoplrp import __version__
 from genoplrp.errors import InputError, SpecError
 from genoplrp.synthetic.distributions import Count, Spacing
 from genoplrp.synthetic.motif_sources import MotifSource, collect_motifs
-from genoplrp.synthetic.spec import MotifUse, Spec
+from genoplrp.synthetic.spec import Spec
 from genoplrp.synthetic.spec_check import suggestion
+from genoplrp.synthetic.spec_parts import MotifUse
+from genoplrp.version import __version__
 
 _BY_SOURCE = ("motifs", "sets")
 _BACKGROUND_FILES = ("file", "regions", "match")

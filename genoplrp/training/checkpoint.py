@@ -16,13 +16,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from genoplrp import __version__, partial
+from genoplrp import partial
 from genoplrp.errors import CheckpointError, InputError, OutputExistsError
 from genoplrp.training.architectures import ARCHITECTURES, build_architecture
 from genoplrp.training.foreign import is_pickled
 from genoplrp.training.kinds import Objective
 from genoplrp.training.model import TrainedModel
 from genoplrp.training.options import resolve_device
+from genoplrp.version import __version__
 
 FORMAT = 1
 """Version of the checkpoint's layout."""

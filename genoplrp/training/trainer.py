@@ -13,7 +13,6 @@ import torch
 from numpy.typing import ArrayLike
 from torch import nn
 
-from genoplrp import __version__
 from genoplrp.errors import InputError
 from genoplrp.training.architectures import ARCHITECTURES, build_architecture
 from genoplrp.training.data import DataLike, TrainingData, read_training_data
@@ -26,6 +25,7 @@ from genoplrp.training.options import Options, resolve_device
 from genoplrp.training.readiness import FEWEST_FOR_INTERVAL, check_learnable, monitored
 from genoplrp.training.resume import restore_state, run_identity, save_state
 from genoplrp.training.transfer import take_over
+from genoplrp.version import __version__
 
 Architecture: TypeAlias = str | nn.Module | Callable[[int], nn.Module]
 

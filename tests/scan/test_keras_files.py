@@ -299,3 +299,31 @@ def test_a_missing_keras_says_how_to_get_it(monkeypatch, tmp_path, network):
 
 def test_deeplift_of_a_keras_model_adds_up(network):
     assert DeepLift(network)(X, 1).check().holds
+
+
+def test_the_command_line_explains_a_file_from_fasta_to_store(tmp_path, network, capsys):
+    from genoplrp.cli.main import main
+    from genoplrp.scan import ScanStore
+
+    network.save(tmp_path / "model.keras")
+    letters = "".join("ACGT"[code] for code in CODES[0].tolist())
+    (tmp_path / "one.fa").write_text(f">one\n{letters}\n")
+    arguments = [
+        "explain",
+        tmp_path / "model.keras",
+        "--fasta",
+        tmp_path / "one.fa",
+        "--target",
+        "1-0",
+        "--p",
+        "0",
+    ]
+    with pytest.raises(SystemExit, match="0"):
+        main([*map(str, arguments), "--out", str(tmp_path / "store")])
+    store = ScanStore(tmp_path / "store")
+    expected = gp.lrp(network, X[:1], lambda y: y[:, 1] - y[:, 0])
+    np.testing.assert_allclose(store.relevance(slice(None)), expected.numpy(), rtol=1e-4, atol=1e-6)
+    with pytest.raises(SystemExit, match="2"):
+        main([*map(str, arguments[:5]), "9", "--out", str(tmp_path / "other")])
+    assert "9 is out of range: the output has shape (N, 2)" in capsys.readouterr().err
+    assert not list(tmp_path.glob("other*"))

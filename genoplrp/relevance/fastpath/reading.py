@@ -20,8 +20,9 @@ from genoplrp.relevance.propagation.linear_maps import Convolution, Dense, convo
 from genoplrp.relevance.rules import Rule
 from genoplrp.relevance.tracing import operations  # noqa: F401  (operations: registers the handlers)
 from genoplrp.relevance.tracing import tracer as tracing
+from genoplrp.relevance.tracing.calls import tensors_in
 from genoplrp.relevance.tracing.names import ACTIVATIONS_IN_PLACE, function_name
-from genoplrp.relevance.tracing.tracer import Tracer, tensors_in
+from genoplrp.relevance.tracing.tracer import Tracer
 
 SHAPE_QUERIES = frozenset(
     "size dim ndim shape dtype device layout numel nelement is_floating_point is_complex element_size get_device "
@@ -372,7 +373,7 @@ def _by_torch(name: str, func: Any, template: Any, inputs: list[int], reader: Re
     if name == "flatten" and template in (((Slot(0), 1), {}), ((Slot(0), 1, -1), {})):
         shape = (shapes[0][0], math.prod(shapes[0][1:]))  # the first run without memory costs half a second
         return Node("neutral", tuple(inputs), shape, (func, template))
-    meta = _filled(template, [torch.empty(s, dtype=reader.dtype, device="meta") for s in shapes])
+    meta = filled(template, [torch.empty(s, dtype=reader.dtype, device="meta") for s in shapes])
     try:
         with torch.no_grad():
             result = func(*meta[0], **meta[1])
@@ -424,14 +425,14 @@ def _with_slots(reader: Reader, value: Any, inputs: list[int]) -> Any:
     return value
 
 
-def _filled(value: Any, tensors: list[Tensor]) -> Any:
+def filled(value: Any, tensors: list[Tensor]) -> Any:
     """Return a neutral operation's arguments with its inputs in their places."""
     if isinstance(value, Slot):
         return tensors[value.i]
     if type(value) in (tuple, list):
-        return type(value)(_filled(v, tensors) for v in value)
+        return type(value)(filled(v, tensors) for v in value)
     if type(value) is dict:
-        return {k: _filled(v, tensors) for k, v in value.items()}
+        return {k: filled(v, tensors) for k, v in value.items()}
     return value
 
 

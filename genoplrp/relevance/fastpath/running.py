@@ -17,7 +17,7 @@ from genoplrp.relevance.fastpath.reading import (
 )
 from genoplrp.relevance.fastpath.steps import Gradients, LayerStep, Step, steps_of
 from genoplrp.relevance.fastpath.weights import PreparedLayers
-from genoplrp.relevance.propagation.layer import Run
+from genoplrp.relevance.propagation.backward import Run
 from genoplrp.relevance.propagation.layout import prefers_channels_last, widen
 from genoplrp.relevance.tracing.tracer import Tracer
 

@@ -6,19 +6,20 @@ What is carried back is ``g = R / a``, as in `propagation`; rules, pruning and b
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from genoplrp.relevance.fastpath.pooling import rectified_pool, unpool, unpool_ratio
-from genoplrp.relevance.fastpath.reading import LayerCall, Node, NormCall, NotAChain, _filled
+from genoplrp.relevance.fastpath.reading import LayerCall, Node, NormCall, NotAChain, filled
 from genoplrp.relevance.fastpath.weights import PreparedLayers
 from genoplrp.relevance.propagation.arithmetic import signal
-from genoplrp.relevance.propagation.layer import Layer, Run, _close, multiplier_of, part_denominator
+from genoplrp.relevance.propagation.backward import Run, close_layer
+from genoplrp.relevance.propagation.layer import Layer, multiplier_of, part_denominator
 from genoplrp.relevance.rules import Epsilon, Gamma, Part, ZPlus
-from genoplrp.relevance.tracing.operations.linear import _gauge_axis
+from genoplrp.relevance.tracing.operations.linear import gauge_axis
 
 
 @dataclass(eq=False)
@@ -69,9 +70,9 @@ class LayerStep:
         layer = prepared.layer(self.call, self.norm, self.index, x, x)
         z = layer.map.forward(x, layer.weight, layer.bias)
         if self.call.place == "input" and getattr(layer.rule, "gauge", False):
-            layer.gauge_axis = _gauge_axis(self.call.map, x, layer.weight)
+            layer.gauge_axis = gauge_axis(self.call.map, x, layer.weight)
         if self.source_is_nonnegative:
-            layer.__dict__["has_nonnegative_input"] = True
+            layer.nonnegative = True
         if self.pooled:
             self.length = z.shape[2]
             z, self.winner = rectified_pool(z, self.pooled, rectify=self.rectified)
@@ -91,7 +92,7 @@ class LayerStep:
         if type(rule) is Epsilon and rule.bias in ("follow", "raw") and not self._needs_whole(run):
             g_in = self._epsilon(g, rule.epsilon, spent=spent and run.ledger is None)
             g_x = layer.map.transpose(self._whole(g_in), layer.weights(rule.parts()[0].positive), layer.x)
-            g_x = _close(run, layer, g, layer.x, g_x)
+            g_x = close_layer(run, layer, g, layer.x, g_x)
             grads.add(self.source, g_x, owned=True)
             return None
         part = self._merged_part(run)
@@ -100,14 +101,14 @@ class LayerStep:
             denominator = part_denominator(layer, part)
             h = unpool_ratio(g, layer.z, self.winner, denominator, rule.epsilon, self.pooled)  # type: ignore[attr-defined]
             g_x = layer.map.transpose(h, layer.weights(part.positive), layer.x)
-            grads.add(self.source, _close(run, layer, g, layer.x, g_x), owned=True)
+            grads.add(self.source, close_layer(run, layer, g, layer.x, g_x), owned=True)
             return None
         layer, g = self._unpooled(g)
         if rule.direct:
-            return _close(run, layer, g, None, rule.relevance(layer, g * layer.z))
+            return close_layer(run, layer, g, None, rule.relevance(layer, g * layer.z))
         grads.add(
             self.source,
-            _close(run, layer, g, layer.x, multiplier_of(layer, g, again=self._needs_whole(run))),
+            close_layer(run, layer, g, layer.x, multiplier_of(layer, g, again=self._needs_whole(run))),
             owned=True,
         )
         return None
@@ -154,13 +155,7 @@ class LayerStep:
             g = torch.where(layer.z > 0, g, 0)
         if self.winner is None:
             return layer, g
-        whole = Layer(
-            layer.name, layer.index, layer.place, layer.map, layer.rule, layer.x, layer.weight, layer.bias,
-            self._whole(layer.z), layer.gauge_axis, layer._blended,
-        )  # fmt: skip
-        if "has_nonnegative_input" in layer.__dict__:
-            whole.__dict__["has_nonnegative_input"] = layer.has_nonnegative_input
-        return whole, self._whole(g)
+        return replace(layer, z=self._whole(layer.z)), self._whole(g)
 
 
 @dataclass(eq=False)
@@ -197,7 +192,7 @@ class PointwiseStep:
             leaves = [x.detach().requires_grad_(True) for x in inputs]
             # A model may view what it thinks is contiguous.
             given = [x.contiguous() for x in leaves] if len(leaves) == 1 else leaves
-            args, kwargs = _filled(template, given)
+            args, kwargs = filled(template, given)
             out = func(*args, **kwargs)
         self.kept = (leaves, out)
         plain: Tensor = out.detach()

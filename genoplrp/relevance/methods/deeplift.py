@@ -25,7 +25,7 @@ from genoplrp.relevance.explanation import Explanation
 from genoplrp.relevance.inputs import check_input
 from genoplrp.relevance.methods.difference_operations import DIFFERENCES
 from genoplrp.relevance.methods.differences import DifferenceTracer, Reference
-from genoplrp.relevance.propagation.layer import Run
+from genoplrp.relevance.propagation.backward import Run
 from genoplrp.relevance.propagation.ledger import Ledger
 from genoplrp.relevance.pruning.policy import Pruning
 from genoplrp.relevance.rules import Epsilon

@@ -23,19 +23,15 @@ from torch import Tensor
 
 from genoplrp.relevance.methods.differences import DifferenceTracer
 from genoplrp.relevance.propagation.linear_maps import per_dimension
+from genoplrp.relevance.tracing.calls import Args, Call, Kwargs, without_in_place
 from genoplrp.relevance.tracing.names import ACTIVATIONS_IN_PLACE
 from genoplrp.relevance.tracing.operations.linear import dense
 from genoplrp.relevance.tracing.operations.neutral import (
     COMBINATIONS,
     DROPOUTS,
     MOVES,
-    _without_in_place,
 )
 from genoplrp.relevance.tracing.tracer import HANDLERS, Handler, Marks, Tracer
-
-Call = Callable[..., Any]
-Args = tuple[Any, ...]
-Kwargs = dict[str, Any]
 
 LINEAR_MAPS = frozenset(
     "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d linear addmm".split()
@@ -98,7 +94,7 @@ def activation(tracer: DifferenceTracer, func: Call, args: Args, kwargs: Kwargs)
     rest, options = args[1:], {k: v for k, v in kwargs.items() if k not in ("input", "inplace")}
     if name in ACTIVATIONS_IN_PLACE and rest and isinstance(rest[-1], bool):
         rest = rest[:-1]
-    plain = _without_in_place(func)
+    plain = without_in_place(func)
     out = tracer.pair(name, x).through(lambda t: plain(t, *rest, **options)).here
     if name in PROBABILITIES:
         tracer.mark(out, Marks(logit=lambda: x))

@@ -7,7 +7,7 @@ them there in the same order. Not here: which torch function is made of what (`o
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -53,9 +53,7 @@ class DifferenceTracer(Tracer):
             return layer
         with torch.no_grad():
             x = layer.x - reference
-            return replace(
-                layer, x=x, z=layer.map.forward(x, layer.weight), bias=None, gauge_axis=None, _blended={}
-            )
+            return layer.with_operands(x=x, z=layer.map.forward(x, layer.weight), bias=None, gauge_axis=None)
 
     def watch(self, name: str, inputs: list[Tensor], output: Callable[[list[Tensor]], Tensor]) -> Tensor:
         """Constants cancel in a difference: nothing absorbs."""

@@ -24,7 +24,7 @@ from genoplrp.errors import InputError
 from genoplrp.relevance.explainer import Explainer, Target
 from genoplrp.relevance.explanation import Explanation
 from genoplrp.relevance.inputs import check_input
-from genoplrp.relevance.propagation.layer import AmbiguousBatchError, Run
+from genoplrp.relevance.propagation.backward import AmbiguousBatchError, Run
 from genoplrp.relevance.pruning.policy import Pruning
 from genoplrp.relevance.tracing.guards import autograd_on
 
@@ -173,7 +173,7 @@ def filter_windows(
         raise InputError(f"X has shape {tuple(x.shape)}: windows of filters need DNA, (N, 4, L)")
     if len(x) == 0:
         return FilterWindows(layer, _table({}, x), x.cpu(), x.cpu())
-    found = _Driver(explainer, layer, filters)(X, target, args=args, progress=progress).intermediate
+    found = _Driver.of(explainer, layer, filters)(X, target, args=args, progress=progress).intermediate
     keep = found["relevance"].flatten() != 0
     contributions = found["contributions"].flatten(0, 1)[keep]
     return FilterWindows(layer, _table(found, x.cpu()), contributions, x.cpu())
@@ -182,10 +182,16 @@ def filter_windows(
 class _Driver(Explainer):
     """An explainer that hands on, for each sequence and its strongest filters, the relevance through one unit."""
 
-    def __init__(self, explainer: Explainer, layer: str, filters: int) -> None:
-        self.__dict__.update(explainer.__dict__)
-        self.keep = None
-        self._kind, self._layer, self._filters = explainer, layer, filters
+    _kind: Explainer
+    _layer: str
+    _filters: int
+
+    @classmethod
+    def of(cls, explainer: Explainer, layer: str, filters: int) -> _Driver:
+        driver = cls.like(explainer)
+        driver.keep = None
+        driver._kind, driver._layer, driver._filters = explainer, layer, filters
+        return driver
 
     def _tracer(self, run: Run) -> Any:
         return self._kind._tracer(run)

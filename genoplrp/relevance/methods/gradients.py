@@ -26,11 +26,11 @@ from genoplrp.relevance.methods.difference_operations import (
     REARRANGEMENTS,
     constant_matrix,
 )
-from genoplrp.relevance.propagation.layer import Run
+from genoplrp.relevance.propagation.backward import Run
 from genoplrp.relevance.pruning.policy import Pruning
 from genoplrp.relevance.rules import Epsilon
-from genoplrp.relevance.tracing.names import ACTIVATIONS_IN_PLACE, function_name
-from genoplrp.relevance.tracing.operations.neutral import _without_in_place
+from genoplrp.relevance.tracing.calls import run_out_of_place
+from genoplrp.relevance.tracing.names import function_name
 from genoplrp.relevance.tracing.tracer import HANDLERS, Handler, Marks, Tracer
 
 
@@ -87,15 +87,6 @@ def _ordinary(tracer: Tracer, func: Callable[..., Any], args: tuple[Any, ...], k
     """Run an operation as it is, on a new tensor where it would change one in place."""
     tracer.count("neutral", function_name(func)[0])
     return run_out_of_place(func, args, kwargs)
-
-
-def run_out_of_place(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Call a torch function, on a new tensor where it would change one in place."""
-    name, _ = function_name(func)
-    if name in ACTIVATIONS_IN_PLACE and len(args) > 1 and args[-1] is True:
-        args = args[:-1]
-    kwargs = {k: v for k, v in kwargs.items() if k != "inplace"}
-    return _without_in_place(func)(*args, **kwargs)
 
 
 def _probability(

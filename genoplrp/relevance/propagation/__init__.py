@@ -1,5 +1,6 @@
 """The backward half: how relevance passes one layer.
 
-`layer` applies a rule and the pruning to one layer; `linear_maps` are the convolutions and dense layers that it runs,
-backwards too; `ledger` keeps account; `arithmetic`, `folding` and `layout` make them fast.
+`layer` hands relevance back by the layer's rule, `renormalisation` does so over the kept inputs alone (PLRP-M), and
+`backward` puts both into the graph, prunes, and enters them in the `ledger`. `linear_maps` are the convolutions and
+dense layers, forwards and backwards; `arithmetic`, `folding` and `layout` make them fast.
 """

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from genoplrp.relevance.propagation.layer import Layer
+from genoplrp.relevance.pruning.thresholds import PruneStats
+
 if TYPE_CHECKING:
     import pandas as pd
-
-    from genoplrp.relevance.propagation.layer import Layer
-    from genoplrp.relevance.pruning.thresholds import PruneStats
 
 
 @dataclass

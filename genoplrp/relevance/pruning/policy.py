@@ -13,26 +13,35 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
 
 from genoplrp.errors import InputError
 from genoplrp.relevance.presets import is_named
-from genoplrp.relevance.pruning.thresholds import PruneStats, kept_inputs, prune_multipliers
-
-if TYPE_CHECKING:
-    from genoplrp.relevance.propagation.layer import Layer
+from genoplrp.relevance.pruning.prune import kept_inputs, prune_multipliers
+from genoplrp.relevance.pruning.thresholds import PruneStats
+from genoplrp.relevance.rules import Place
 
 Method = Literal["lambda", "M", "M-literal"]
 Scope = Literal["sample", "position", "filter"]
 Policy = Callable[[Tensor], tuple[Tensor, Tensor]]
 """A policy of one's own: relevance (N, entries) -> shares (p+, p-), float64 tensors of shape (N,)."""
 
+
+class PrunableLayer(Protocol):
+    """What a plan needs to know of a layer."""
+
+    name: str
+    place: Place
+
+
 FAITHFUL = "faithful"
 AUTOMATIC = ("auto", "mean", "effective", "gain", FAITHFUL)
 SAFE_P = 0.25
+SEARCHES: dict[str, Callable[..., Any]] = {}
+"""Choices of p for whole maps rather than layers: name -> function of an explainer and the arguments of its call."""
 _POLICIES: dict[str, Policy] = {}
 
 
@@ -126,7 +135,7 @@ class Pruning:
             warnings.simplefilter("ignore")
             return replace(self, p=p)
 
-    def plan(self, layers: Sequence[Layer]) -> dict[str, LayerPruning]:
+    def plan(self, layers: Sequence[PrunableLayer]) -> dict[str, LayerPruning]:
         """Return what to prune at each layer's input.
 
         Raises
@@ -157,7 +166,7 @@ class Pruning:
                 plan[layer.name] = LayerPruning(share, negative, self.method, self.scope)
         return plan
 
-    def _prunes(self, layer: Layer) -> bool:
+    def _prunes(self, layer: PrunableLayer) -> bool:
         if layer.place == "input" and not self.input:
             return False
         return self.layers is None or any(is_named(layer.name, pattern) for pattern in self.layers)
@@ -194,42 +203,34 @@ class LayerPruning:
     scope: Scope
     policy: str = "mass"
 
-    def apply(
-        self, layer: Layer, g: Tensor, x: Tensor | None, g_x: Tensor, batch: int
-    ) -> tuple[Tensor, PruneStats]:
-        """Return the pruned multiplier and the masses.
+    def rescale(self, x: Tensor | None, g_x: Tensor, batch: int) -> tuple[Tensor, PruneStats]:
+        """Return the pruned multiplier, its kept entries scaled by lambda, and the masses.
 
         Parameters
         ----------
-        layer, g
-            The layer and the multiplier at its output.
         x
             The layer's input; None where ``g_x`` is relevance (a direct rule).
         g_x
-            The multiplier at the layer's input.
+            The multiplier at the layer's input; its memory is used again.
         batch
             Number of sequences; the first axis, unless it is 1.
         """
-        activation = torch.ones_like(g_x) if x is None else x
         grouped = _Groups(g_x, batch, self.scope)
-        a, m = grouped.split(activation), grouped.split(g_x)
+        a, m = grouped.split(torch.ones_like(g_x) if x is None else x), grouped.split(g_x)
         p_pos, p_neg, policy = self._shares(a, m)
-        if self.method == "lambda" or x is None:
-            pruned, stats = prune_multipliers(a, m, p_pos, p_neg, policy=policy, out=m)
-            return grouped.join(pruned), grouped.per_sample(stats)
-        kept, stats = kept_inputs(a, m, p_pos, p_neg, policy=policy)
-        if torch.equal(stats.n_positive_kept, stats.n_positive) and torch.equal(
-            stats.n_negative_kept, stats.n_negative
-        ):
-            layer._signals = None
-            return g_x, grouped.per_sample(stats)
-        # Imported here: propagation, which it needs, needs this module for its types.
-        from genoplrp.relevance.pruning.renormalisation import renormalise_columns
+        pruned, stats = prune_multipliers(a, m, p_pos, p_neg, policy=policy, out=m)
+        return grouped.join(pruned), grouped.per_sample(stats)
 
-        rows = grouped.join(kept)
-        return renormalise_columns(layer, g, rows, whole=self.method == "M-literal"), grouped.per_sample(
-            stats
+    def keep(self, x: Tensor, g_x: Tensor, batch: int) -> tuple[Tensor | None, PruneStats]:
+        """Return the layer's input with its pruned entries 0, None where nothing is pruned, and the masses."""
+        grouped = _Groups(g_x, batch, self.scope)
+        a, m = grouped.split(x), grouped.split(g_x)
+        p_pos, p_neg, policy = self._shares(a, m)
+        kept, stats = kept_inputs(a, m, p_pos, p_neg, policy=policy)
+        is_whole = torch.equal(stats.n_positive_kept, stats.n_positive) and torch.equal(
+            stats.n_negative_kept, stats.n_negative
         )
+        return None if is_whole else grouped.join(kept), grouped.per_sample(stats)
 
     def _shares(self, a: Tensor, m: Tensor) -> tuple[float | Tensor, float | Tensor, str]:
         if self.policy == "mass":

@@ -21,7 +21,8 @@ from torch.overrides import TorchFunctionMode
 
 from genoplrp.errors import UnsupportedOperationError
 from genoplrp.relevance.presets import RuleBook
-from genoplrp.relevance.propagation.layer import Run, ShadowTap, Tap
+from genoplrp.relevance.propagation.backward import Run, ShadowTap, Tap
+from genoplrp.relevance.tracing.calls import tensors_in
 from genoplrp.relevance.tracing.names import (
     ACTIVATIONS_IN_PLACE,
     QUERIES,
@@ -441,19 +442,6 @@ def _unwrapped(tensor: Tensor) -> Tensor:
     while torch._C._functorch.is_functorch_wrapped_tensor(tensor):
         tensor = torch._C._functorch.get_unwrapped(tensor)
     return tensor
-
-
-def tensors_in(args: Any, kwargs: Mapping[str, Any]) -> Iterator[Tensor]:
-    """Yield the tensors among a call's arguments, two levels of lists, tuples and dictionaries deep."""
-    stack: list[Any] = [*args, *kwargs.values()]
-    while stack:
-        value = stack.pop()
-        if isinstance(value, Tensor):
-            yield value
-        elif isinstance(value, list | tuple):
-            stack.extend(value)
-        elif isinstance(value, dict):
-            stack.extend(value.values())
 
 
 def register_operation(name: str, handler: Handler) -> None:

@@ -19,7 +19,8 @@ numba = pytest.importorskip("numba")
 
 from genoplrp.relevance.pruning import compiling, radix  # noqa: E402
 from genoplrp.relevance.pruning.kernel import Compiled  # noqa: E402
-from genoplrp.relevance.pruning.thresholds import Reference, prune_multipliers  # noqa: E402
+from genoplrp.relevance.pruning.prune import prune_multipliers  # noqa: E402
+from genoplrp.relevance.pruning.thresholds import Reference  # noqa: E402
 
 POLICIES = ["mass", "mean", "effective"]
 ROOT = Path(__file__).parents[3]
@@ -130,7 +131,7 @@ def test_thread_counts_are_the_users(count: int) -> None:
     # In a process of its own: to ask numba for its number of threads already changes torch's.
     code = (
         f"import numba, torch; torch.set_num_threads({count});"
-        "from genoplrp.relevance.pruning.thresholds import prune_multipliers;"
+        "from genoplrp.relevance.pruning.prune import prune_multipliers;"
         "a = torch.rand(8, 100_000); prune_multipliers(a, a, .3, .2); print(torch.get_num_threads());"
         "print(numba.np.ufunc.parallel._is_initialized, numba.get_num_threads() == numba.config.NUMBA_NUM_THREADS)"
     )
@@ -205,7 +206,7 @@ def test_kernel_compiles_where_no_cache_can_be_written(monkeypatch: pytest.Monke
 def test_first_call_in_a_new_process_is_quick_once_cached() -> None:
     code = (
         "import time, torch; a = torch.rand(4, 1000); start = time.process_time();"
-        "from genoplrp.relevance.pruning.thresholds import prune_multipliers;"
+        "from genoplrp.relevance.pruning.prune import prune_multipliers;"
         "prune_multipliers(a, a, .3, .2); print(time.process_time() - start)"
     )
     seconds = []

@@ -13,13 +13,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from genoplrp.errors import InputError, NonFiniteError
-from genoplrp.relevance.pruning import thresholds
-from genoplrp.relevance.pruning.thresholds import (
-    Reference,
-    cumulated_mass,
-    kept_inputs,
-    prune_multipliers,
-)
+from genoplrp.relevance.pruning import prune
+from genoplrp.relevance.pruning.prune import kept_inputs, prune_multipliers
+from genoplrp.relevance.pruning.thresholds import POLICIES, Reference, cumulated_mass
 from tests.oracles.oracle_pruning import kept_indices
 
 SHARES = st.integers(0, 16).map(lambda k: Fraction(k, 16))
@@ -29,7 +25,7 @@ SMALL_INTEGERS = st.lists(st.integers(-6, 6), min_size=1, max_size=12)
 @pytest.fixture(params=["reference", "compiled"])
 def implementation(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param == "reference":
-        monkeypatch.setattr(thresholds, "_compiled", lambda: None)
+        monkeypatch.setattr(prune, "_compiled", lambda: None)
     return str(request.param)
 
 
@@ -196,7 +192,7 @@ def test_empty_tensors_pass_through(implementation: str, shape: tuple[int, ...])
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("policy", thresholds.POLICIES)
+@pytest.mark.parametrize("policy", POLICIES)
 def test_non_finite_relevance_names_the_sample(
     implementation: str, bad: float, dtype: torch.dtype, policy: str
 ) -> None:
@@ -214,7 +210,7 @@ def test_a_mass_beyond_float64_is_an_error(implementation: str) -> None:
         keep_mask(r, 0.3, 0.2)
 
 
-@given(st.permutations(list(range(12))), st.sampled_from(thresholds.POLICIES))
+@given(st.permutations(list(range(12))), st.sampled_from(POLICIES))
 @settings(max_examples=40, deadline=None)
 def test_kept_set_follows_a_permutation_to_the_bit(order: list[int], policy: str) -> None:
     r = torch.from_numpy(np.random.default_rng(0).normal(size=(3, 12)) * np.logspace(-20, 20, 12))
@@ -263,7 +259,7 @@ def test_wrong_arguments_are_named(change: dict[str, object], message: str) -> N
 def test_without_numba_the_reference_runs_and_says_so_once(monkeypatch: pytest.MonkeyPatch) -> None:
     r = torch.randn(3, 50)
     expected = keep_mask(r, 0.3, 0.2)
-    thresholds._compiled.cache_clear()
+    prune._compiled.cache_clear()
     monkeypatch.setitem(sys.modules, "genoplrp.relevance.pruning.kernel", None)
     try:
         with pytest.warns(UserWarning, match="numba is missing"):
@@ -272,4 +268,4 @@ def test_without_numba_the_reference_runs_and_says_so_once(monkeypatch: pytest.M
             warnings.simplefilter("error")
             keep_mask(r, 0.3, 0.2)
     finally:
-        thresholds._compiled.cache_clear()
+        prune._compiled.cache_clear()

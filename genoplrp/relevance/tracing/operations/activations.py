@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from genoplrp.relevance.tracing.operations.neutral import _without_in_place
+from genoplrp.relevance.tracing.calls import without_in_place
 from genoplrp.relevance.tracing.operations.products import statistic
 from genoplrp.relevance.tracing.tracer import Marks, Tracer, handles
 
@@ -186,4 +186,4 @@ def _evaluate(
     kwargs = {k: v for k, v in kwargs.items() if k != "inplace"}
     rest = args[1:-1] if len(args) > 1 and isinstance(args[-1], bool) else args[1:]
     with torch.no_grad():
-        return z, _without_in_place(func)(z.detach(), *rest, **kwargs)
+        return z, without_in_place(func)(z.detach(), *rest, **kwargs)

@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genoplrp.relevance.propagation.layer import AmbiguousBatchError, Layer, RelevanceNode
+from genoplrp.relevance.propagation.backward import AmbiguousBatchError, RelevanceNode
+from genoplrp.relevance.propagation.layer import Layer
 from genoplrp.relevance.propagation.linear_maps import (
     Convolution,
     Dense,
@@ -106,7 +107,7 @@ def apply_layer(
         weight=weight,
         bias=bias,
         z=z,
-        gauge_axis=_gauge_axis(described, plain, weight)
+        gauge_axis=gauge_axis(described, plain, weight)
         if marks.is_input and getattr(rule, "gauge", False)
         else None,
     )
@@ -134,9 +135,7 @@ def merge_affine(tracer: Tracer, z: Tensor, scale: Tensor | None, shift: Tensor 
             bias = None if bias is None else bias * scale
         if shift is not None:
             value, bias = value + shift.reshape(shape), shift if bias is None else bias + shift
-        merged: Layer = replace(
-            layer,
-            _blended={},
+        merged: Layer = layer.with_operands(
             weight=weight,
             bias=bias,
             z=value,
@@ -168,7 +167,7 @@ def _join(tracer: Tracer, x: Tensor, marks: Marks, layer: Layer, value: Tensor) 
     return out
 
 
-def _gauge_axis(described: LinearMap, x: Tensor, weight: Tensor) -> int | None:
+def gauge_axis(described: LinearMap, x: Tensor, weight: Tensor) -> int | None:
     """Return the weight's axis over the bases if the input is DNA as this layer sees it, else None."""
     if not isinstance(described, Convolution) or described.transposed or described.groups != 1:
         return None

@@ -14,15 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from genoplrp.relevance.propagation.layer import EqualLengthError
+from genoplrp.relevance.propagation.backward import EqualLengthError
 from genoplrp.relevance.propagation.layout import is_channels_last, keep_layout
 from genoplrp.relevance.propagation.linear_maps import per_dimension
+from genoplrp.relevance.tracing.calls import Args, Call, Kwargs, call_with, tensors_in, without_in_place
 from genoplrp.relevance.tracing.operations.affine import shifted_by_channel
-from genoplrp.relevance.tracing.tracer import NEUTRAL, Marks, Tracer, handles, tensors_in
-
-Call = Callable[..., Any]
-Args = tuple[Any, ...]
-Kwargs = dict[str, Any]
+from genoplrp.relevance.tracing.tracer import NEUTRAL, Marks, Tracer, handles
 
 RESHAPES = frozenset(
     {"view", "view_as", "unflatten", "reshape", "reshape_as", "flatten", "ravel", "contiguous"}
@@ -51,6 +48,9 @@ def move(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Any:
     if name == "requires_grad_" or getattr(getattr(func, "__self__", None), "__name__", "") == "data":
         return source
     marks = tracer.marks_of(source)
+    if name == "contiguous" and len(args) == 1 and not kwargs and is_channels_last(source):
+        tracer.count("neutral", name)
+        return source  # convolutions want it as it is; what views it gets a copy
     if name in ("detach", "detach_"):
         if tracer.in_target:
             return func(*args, **kwargs)
@@ -217,7 +217,7 @@ def extremum(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Any:
     inputs = [t for t in tensors_in(args, kwargs) if tracer.is_traced(t)]
     if len(inputs) == 1 and (len(args) < 2 or not isinstance(args[1], Tensor)):
         return func(*args, **kwargs)
-    return tracer.watch(func.__name__, inputs, lambda ts: _call_with(tracer, func, args, kwargs, inputs, ts))
+    return tracer.watch(func.__name__, inputs, lambda ts: call_with(func, args, kwargs, inputs, ts))
 
 
 COMBINATIONS = """
@@ -253,13 +253,11 @@ def combine(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Any:
     constants = len(everything) > len(traced) or any(
         isinstance(a, int | float) and a for a in (*args[:2], kwargs.get("other"))
     )
-    out_of_place = _without_in_place(func)
+    out_of_place = without_in_place(func)
     if not constants:
         out = out_of_place(*args, **kwargs)
     else:
-        out = tracer.watch(
-            name, traced, lambda ts: _call_with(tracer, out_of_place, args, kwargs, traced, ts)
-        )
+        out = tracer.watch(name, traced, lambda ts: call_with(out_of_place, args, kwargs, traced, ts))
     if name == "stack" and kwargs.get("dim", args[1] if len(args) > 1 else 0) in (0, -out.dim()):
         tracer.mark(out, Marks(batch_axis=1))
     elif name in JOINS and all(tracer.marks_of(t).is_input for t in traced):
@@ -281,7 +279,7 @@ def _joined_shadows(
         given = [
             torch.zeros_like(t) if s is None else next(rest) for t, s in zip(everything, shadows, strict=True)
         ]
-        out: Tensor = _call_with(tracer, func, args, kwargs, everything, given)
+        out: Tensor = call_with(func, args, kwargs, everything, given)
         return out
 
     return tracer.watch_shadows(func.__name__, present, joined)
@@ -292,7 +290,7 @@ def logaddexp(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Tensor:
     """``log(exp(a) + exp(b))`` like `torch.logsumexp`: its gradient; the constant term is absorbed."""
     tracer.count("ruled", "logaddexp")
     traced = [t for t in tensors_in(args, kwargs) if tracer.is_traced(t)]
-    return tracer.watch("logaddexp", traced, lambda ts: _call_with(tracer, func, args, kwargs, traced, ts))
+    return tracer.watch("logaddexp", traced, lambda ts: call_with(func, args, kwargs, traced, ts))
 
 
 DROPOUTS = """
@@ -313,7 +311,7 @@ def dropout(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Any:
 @handles("clamp", "clip", "clamp_min", "clamp_max", "hardtanh", "relu6", "threshold", "_threshold")
 def clamp(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Any:
     """A clamp passes relevance on where it lets the value through; a bound other than zero absorbs it."""
-    call = _without_in_place(func)
+    call = without_in_place(func)
     tracer.count("neutral", func.__name__)
     kwargs = {k: v for k, v in kwargs.items() if k != "inplace"}
     rest = args[1:-1] if len(args) > 1 and args[-1] is True else args[1:]
@@ -339,59 +337,13 @@ def _assign(tracer: Tracer, name: str, args: Args) -> Tensor:
 
 def _fill(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Tensor:
     tracer.count("neutral", func.__name__)
-    call = _without_in_place(func)
+    call = without_in_place(func)
     return tracer.watch(func.__name__, [args[0]], lambda ts: call(ts[0], *args[1:], **kwargs))
 
 
-def _call_with(
-    tracer: Tracer, func: Call, args: Args, kwargs: Kwargs, old: list[Tensor], new: list[Tensor]
-) -> Any:
-    """Call a function with some of its tensors replaced."""
-    given = {id(a): b for a, b in zip(old, new, strict=True)}
-
-    def swap(value: Any) -> Any:
-        if isinstance(value, Tensor):
-            return given.get(id(value), value)
-        if isinstance(value, list | tuple) and type(value) in (list, tuple):
-            return type(value)(swap(v) for v in value)
-        return value
-
-    return func(*swap(args), **{k: swap(v) for k, v in kwargs.items()})
-
-
-def _without_in_place(func: Call) -> Call:
-    """Return the out-of-place form of a torch function."""
-    name = func.__name__
-    table: dict[str, Call] = {
-        "__iadd__": torch.add,
-        "__isub__": torch.sub,
-        "__rsub__": _reflected_sub,
-        "__imul__": torch.mul,
-        "__itruediv__": torch.div,
-        "__ipow__": torch.pow,
-    }
-    if name in table:
-        return table[name]
-    if name.endswith("_") and not name.endswith("__"):
-        plain = name[:-1]
-        found = getattr(torch.Tensor, plain, None) or getattr(torch, plain, None) or getattr(F, plain, None)
-        if found is not None:
-            out: Call = found
-            return out
-    return func
-
-
 def _out_of_place(func: Call, args: Args, kwargs: Kwargs) -> Callable[[], Any]:
-    call = _without_in_place(func)
+    call = without_in_place(func)
     kwargs = {k: v for k, v in kwargs.items() if k != "inplace"}
     if func.__name__ in ("leaky_relu", "relu", "rrelu") and len(args) > 1 and args[-1] is True:
         args = args[:-1]
     return lambda: call(*args, **kwargs)
-
-
-def _reflected_sub(x: Tensor, other: Any, *, alpha: float = 1) -> Tensor:
-    return torch.sub(
-        other if isinstance(other, Tensor) else torch.as_tensor(other, dtype=x.dtype, device=x.device),
-        x,
-        alpha=alpha,
-    )

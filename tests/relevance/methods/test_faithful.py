@@ -9,7 +9,7 @@ from torch import nn
 import genoplrp as gp
 from genoplrp.errors import InputError
 from genoplrp.relevance import DeepLift, Explainer, Pruning
-from genoplrp.relevance.pruning.faithful import GRID, REMOVED, most_pruned
+from genoplrp.relevance.methods.faithful import GRID, REMOVED, most_pruned
 from tests.relevance.test_zoo import _build, randomised
 
 

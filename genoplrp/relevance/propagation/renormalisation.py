@@ -1,6 +1,6 @@
 """PLRP-M: propagation through a matrix whose rows of pruned inputs are struck out and whose columns keep their sums.
 
-Not here: which inputs are kept (`pruning`, `thresholds`).
+Not here: which inputs are kept (`pruning`).
 
 References
 ----------

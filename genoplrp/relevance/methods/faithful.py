@@ -27,9 +27,9 @@ from genoplrp.relevance.explainer import Explainer, Target
 from genoplrp.relevance.explanation import Explanation
 from genoplrp.relevance.inputs import check_input
 from genoplrp.relevance.methods.gradients import GradientTimesInput
-from genoplrp.relevance.propagation.layer import Run
+from genoplrp.relevance.propagation.backward import Run
 from genoplrp.relevance.propagation.ledger import Ledger
-from genoplrp.relevance.pruning.policy import Pruning
+from genoplrp.relevance.pruning.policy import FAITHFUL, SEARCHES, Pruning
 from genoplrp.relevance.tracing.guards import autograd_on
 
 GRID = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
@@ -151,15 +151,11 @@ def _fall(
 
 def _predict(explainer: Explainer, x: Tensor, extra: list[Tensor], target: Any) -> Tensor:
     """Return the explained output (the logit, where the model ends in a sigmoid), (N,) float64, without relevance."""
-    reader = _Reader(explainer)
-    return reader._explain(x, target, extra, [None], False)[0].prediction.double()
+    return _Reader.like(explainer)._explain(x, target, extra, [None], False)[0].prediction.double()
 
 
 class _Reader(GradientTimesInput):
     """Goes forward only; whatever the model consists of."""
-
-    def __init__(self, explainer: Explainer) -> None:
-        self.__dict__.update(explainer.__dict__)
 
     def _batch(
         self, x: Tensor, extra: list[Tensor], target: Any, prunings: list[Pruning | None]
@@ -206,3 +202,6 @@ def _select(explanations: list[Explanation], chosen: Tensor) -> Explanation:
         settings=dict(first.settings),
         ledgers=ledgers,
     )
+
+
+SEARCHES[FAITHFUL] = most_pruned
