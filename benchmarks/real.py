@@ -1,8 +1,8 @@
 """Networks and real sequences whose decisive sites biology knows, and what maps are scored against there.
 
-Published networks (`benchmarks.splice_networks`) on human splice sites, and networks trained here on primate splice junctions
-and on bacterial translation starts. Two judges: the known extent of the sites, and the network's own answers to every
-substitution. Not here: planted sequences (`genoplrp.evaluation`).
+Published networks (`benchmarks.splice_networks`) on human splice sites, and networks trained here on primate splice
+junctions and on bacterial translation starts. Two judges: the known extent of the sites, and the network's own answers
+to every substitution. Not here: planted sequences (`genoplrp.evaluation`).
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from torch import Tensor
 from genoplrp.relevance.explainer import Explainer, Target
 from genoplrp.relevance.explanation import Explanation
 from genoplrp.relevance.methods.views import View
-from genoplrp.relevance.propagation.layer import Run
+from genoplrp.relevance.propagation.backward import Run
 from genoplrp.relevance.tracing.guards import autograd_on
 
 SAMPLE = 32
