@@ -1,6 +1,7 @@
 """The engine: layer-wise relevance propagation with pruning, on the user's own model as it is."""
 
 from genoplrp.relevance.axes import LAYOUTS, adapt_model
+from genoplrp.relevance.contrast import contrast
 from genoplrp.relevance.coverage import coverage
 from genoplrp.relevance.explainer import SWEEP, Explainer
 from genoplrp.relevance.explanation import Conservation, Explanation
@@ -45,6 +46,7 @@ __all__ = [
     "adapt_model",
     "consensus",
     "consensus_views",
+    "contrast",
     "coverage",
     "filter_windows",
     "lrp",
