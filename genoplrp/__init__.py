@@ -14,7 +14,16 @@ if TYPE_CHECKING:
     from genoplrp.evaluation import benchmark, score
     from genoplrp.pipeline.explore import explore
     from genoplrp.plotting import plot_logo, plot_logos, plot_motif
-    from genoplrp.relevance import Explainer, Explanation, Pruning, adapt_model, consensus, lrp, plrp
+    from genoplrp.relevance import (
+        Explainer,
+        Explanation,
+        Pruning,
+        adapt_model,
+        consensus,
+        contrast,
+        lrp,
+        plrp,
+    )
     from genoplrp.scan import load_keras
     from genoplrp.sequence import one_hot_decode, one_hot_encode, read_fasta, reverse_complement
     from genoplrp.synthetic import Dataset, load_spec, simulate
@@ -29,6 +38,7 @@ _HOME = {
     "adapt_model": "relevance",
     "benchmark": "evaluation",
     "consensus": "relevance",
+    "contrast": "relevance",
     "explore": "pipeline.explore",
     "load_keras": "scan",
     "load_model": "training",
@@ -57,6 +67,7 @@ __all__ = [
     "adapt_model",
     "benchmark",
     "consensus",
+    "contrast",
     "explore",
     "load_keras",
     "load_model",

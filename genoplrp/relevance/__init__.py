@@ -1,15 +1,18 @@
 """The engine: layer-wise relevance propagation with pruning, on the user's own model as it is."""
 
 from genoplrp.relevance.axes import LAYOUTS, adapt_model
+from genoplrp.relevance.contrast import contrast
 from genoplrp.relevance.coverage import coverage
 from genoplrp.relevance.explainer import SWEEP, Explainer
 from genoplrp.relevance.explanation import Conservation, Explanation
 from genoplrp.relevance.functional import lrp, plrp
-from genoplrp.relevance.methods.consensus import View, consensus, consensus_views
+from genoplrp.relevance.methods.consensus import consensus
 from genoplrp.relevance.methods.deeplift import DeepLift
 from genoplrp.relevance.methods.faithful import most_pruned
 from genoplrp.relevance.methods.filter_windows import FilterWindows, filter_windows
 from genoplrp.relevance.methods.gradients import GradientTimesInput
+from genoplrp.relevance.methods.invariance import Invariance, measure_invariance
+from genoplrp.relevance.methods.views import View, consensus_views
 from genoplrp.relevance.presets import PRESETS, Preset, RuleBook, register_preset, rule_book
 from genoplrp.relevance.pruning.policy import Pruning, register_policy
 from genoplrp.relevance.rules import AlphaBeta, Blend, Epsilon, Flat, Gamma, Part, Rule, WSquare, ZBox, ZPlus
@@ -30,6 +33,7 @@ __all__ = [
     "Flat",
     "Gamma",
     "GradientTimesInput",
+    "Invariance",
     "Part",
     "Preset",
     "Pruning",
@@ -42,9 +46,11 @@ __all__ = [
     "adapt_model",
     "consensus",
     "consensus_views",
+    "contrast",
     "coverage",
     "filter_windows",
     "lrp",
+    "measure_invariance",
     "most_pruned",
     "plrp",
     "register_operation",

@@ -10,8 +10,8 @@ a few passes are spread over such views, and what they agree on is kept (`agreem
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from dataclasses import replace
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -23,113 +23,15 @@ from genoplrp.relevance.explanation import Explanation
 from genoplrp.relevance.methods.agreement import Agreement, together
 from genoplrp.relevance.methods.deeplift import DeepLift
 from genoplrp.relevance.methods.gradients import GradientTimesInput
+from genoplrp.relevance.methods.in_place import explain_in_place
+from genoplrp.relevance.methods.invariance import Invariance, measure_invariance
+from genoplrp.relevance.methods.views import MECHANISMS, PASSES, Mechanism, View, consensus_views
 from genoplrp.relevance.presets import rule_book
 from genoplrp.relevance.pruning.policy import Pruning
 from genoplrp.relevance.rules import ZBox
 
-PASSES = 12
-NEUTRAL = 0.25
-Mechanism = Literal["relevance", "box", "difference"]
-MECHANISMS: tuple[Mechanism, ...] = get_args(Mechanism)
 #: How much a mechanism's maps count at equal noise: the box rule ranks bases best, but leaves most mass outside sites.
 _COUNTS: dict[Mechanism, float] = {"relevance": 1.0, "box": 0.5, "difference": 1.0}
-#: Shift in bases and strand of each view, and its rules; the first is the sequence as it is. With epsilon in the dense
-#: layers (gamma) relevance is more specific to the class, with gamma there it survives a saturated head.
-_PLACES = ((0, False, "gamma"), (1, True, "gamma-all"), (2, False, "gamma-all"), (-2, True, "gamma"))
-
-
-@dataclass(frozen=True)
-class View:
-    """One way to look at a sequence.
-
-    Attributes
-    ----------
-    shift : int
-        Bases that it is moved to the right (negative: to the left); columns of 0.25 enter at the free end.
-    reverse : bool
-        Whether the reverse complement is explained (after the shift).
-    by : {"relevance", "box", "difference"}
-        Whether the output's relevance is asked for; the same with the box rule at the input, which counts what the
-        other bases would have done; or by DeepLIFT the contributions to the difference from the output of uniform
-        columns.
-    rules : str, optional
-        Preset of propagation rules; None for those of the explainer. Of no effect on ``"difference"``.
-    """
-
-    shift: int = 0
-    reverse: bool = False
-    by: Mechanism = "relevance"
-    rules: str | None = None
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether the sequence is shown as it is."""
-        return self.shift == 0 and not self.reverse
-
-    def apply(self, x: Float[Tensor, "n 4 length"]) -> Float[Tensor, "n 4 length"]:
-        """Return the sequences as this view shows them."""
-        shown = _moved(x, self.shift, NEUTRAL)
-        return shown.flip(1, 2) if self.reverse else shown
-
-    def undo(self, maps: Float[Tensor, "n length"]) -> Float[Tensor, "n length"]:
-        """Return maps of the view in the sequence's own coordinates; 0 where it was shifted out of sight."""
-        return _moved(maps.flip(1) if self.reverse else maps, -self.shift, 0.0)
-
-
-def consensus_views(
-    passes: int = PASSES,
-    *,
-    max_shift: int = 3,
-    both_strands: bool = True,
-    mechanisms: Sequence[Mechanism] = MECHANISMS,
-) -> tuple[View, ...]:
-    """Choose the views of `consensus`.
-
-    Parameters
-    ----------
-    passes
-        How many, at least 1; with a multiple of twelve every mechanism sees both strands equally often.
-    max_shift
-        Largest shift in bases, 0 or more. 0 where the output belongs to a position of the sequence.
-    both_strands
-        Half of the views on the reverse complement. False for models of one strand (RNA, stranded output).
-    mechanisms
-        ``by`` of the views, in turn.
-
-    Returns
-    -------
-    tuple of View
-        The first is the sequence as it is.
-
-    Raises
-    ------
-    InputError
-        If a number is out of range, or there is no such mechanism.
-
-    Examples
-    --------
-    >>> [view.by[:3] for view in consensus_views(6)]
-    ['rel', 'box', 'dif', 'rel', 'box', 'dif']
-    >>> [view.shift for view in consensus_views(4, mechanisms=["relevance"])]
-    [0, 1, 2, -2]
-    """
-    if isinstance(passes, bool) or not isinstance(passes, int) or passes < 1:
-        raise InputError(f"passes={passes!r}: must be a whole number of at least 1")
-    if isinstance(max_shift, bool) or not isinstance(max_shift, int) or max_shift < 0:
-        raise InputError(f"max_shift={max_shift!r}: must be a whole number of bases, 0 or more")
-    unknown = [by for by in mechanisms if by not in MECHANISMS]
-    if unknown or not mechanisms:
-        raise InputError(f"mechanisms={list(mechanisms)!r}: name one or more of {', '.join(MECHANISMS)}")
-    views = []
-    for k in range(passes):
-        count = k // len(mechanisms)
-        shift, reverse, rules = _PLACES[count % len(_PLACES)]
-        # A second round starts further out, or it would see what the first has seen.
-        beyond = count // len(_PLACES)
-        shift = max(-max_shift, min(max_shift, shift + (beyond if shift >= 0 else -beyond)))
-        by = mechanisms[k % len(mechanisms)]
-        views.append(View(shift, reverse and both_strands, by, None if by == "difference" else rules))
-    return tuple(views)
 
 
 def consensus(
@@ -165,15 +67,19 @@ def consensus(
     X
         (N, 4, L) one-hot DNA, channels A C G T; columns of zeros (N) are allowed.
     target
-        As in a call of the explainer: an index, one index per sequence, or a function of the output. It should not
-        belong to a position or a strand of the sequence; else pass ``max_shift=0`` and ``both_strands=False``.
+        As in a call of the explainer: an index, one index per sequence, or a function of the output.
     pruning
-        How each view is pruned; None for not at all. Not with an `Explainer`, which has its own.
+        How each view is pruned; None for not at all, and for p = .25 where nothing may be moved. Not with an
+        `Explainer`, which has its own.
     views
-        The views, for full control; else `consensus_views` chooses them from the next four.
-    passes, max_shift, both_strands, mechanisms
+        The views, for full control, without asking the model; else `consensus_views` chooses them from the next four.
+    passes, mechanisms
         See `consensus_views`. A model with an operation that DeepLIFT has no rule for is explained without those views,
         which the notes say.
+    max_shift, both_strands
+        The most that is tried: what the model's own outputs on some of the sequences do not bear is left out, as the
+        notes and ``settings["invariance"]`` say (`measure_invariance`). Where neither a shift nor the other strand is
+        allowed, sequences are explained as they lie (`explain_in_place`).
     batch_size, device, layout
         As in `Explainer`; not with one.
     args
@@ -225,17 +131,32 @@ def consensus(
             model, "gamma", pruning, batch_size=batch_size, device=device, layout=layout, diagnostics=False
         )
     )
+    x = torch.as_tensor(X)
+    if x.dim() != 3 or x.shape[1] != 4:
+        raise InputError(f"a consensus needs one-hot DNA of shape (N, 4, L); got {tuple(x.shape)}")
+    x = x if x.is_floating_point() else x.to(torch.get_default_dtype())
+    found: Invariance | None = None
     if views is None:
+        # Options are checked before the model is asked.
         views = consensus_views(passes, max_shift=max_shift, both_strands=both_strands, mechanisms=mechanisms)
+        if passes > 1 and len(x):
+            found = measure_invariance(
+                explainer, x, target, max_shift=max_shift, both_strands=both_strands, args=args
+            )
+            max_shift = max_shift if found.shift is not None and found.shift.allowed else 0
+            both_strands = found.strand is not None and found.strand.allowed
+            if max_shift == 0 and not both_strands:
+                e = explain_in_place(explainer, x, target, passes, mechanisms, own=own, args=args)
+                e.notes.append(f"invariance: {found}; explained as they lie")
+                return replace(e, settings=e.settings | {"invariance": found})
+            views = consensus_views(
+                passes, max_shift=max_shift, both_strands=both_strands, mechanisms=mechanisms
+            )
         if own:
             views = tuple(replace(view, rules=None) for view in views)
     chosen = tuple(views)
     if not chosen:
         raise InputError("views=(): give at least one view")
-    x = torch.as_tensor(X)
-    if x.dim() != 3 or x.shape[1] != 4:
-        raise InputError(f"a consensus needs one-hot DNA of shape (N, 4, L); got {tuple(x.shape)}")
-    x = x if x.is_floating_point() else x.to(torch.get_default_dtype())
     explain = _Explainers(explainer)
     made: list[tuple[View, Tensor, Tensor]] = []
     first: Explanation | None = None
@@ -266,6 +187,8 @@ def consensus(
         agreements[view.by].add(view.undo(values), seen, share_kept(output, prediction, baseline))
     parts = [(a, _COUNTS[by] * a.maps) for by, a in agreements.items() if a.maps]
     notes = [*first.notes, f"what {len(made)} views of each sequence agree on"]
+    if found is not None:
+        notes.append(f"invariance: {found}")
     if refused is not None:
         notes.append(f"no view by DeepLIFT: {refused}")
     return Explanation(
@@ -273,7 +196,7 @@ def consensus(
         prediction=prediction,
         target=first.target,
         notes=notes,
-        settings=first.settings | {"views": chosen},
+        settings=first.settings | {"views": chosen, "invariance": found},
     )
 
 
@@ -332,19 +255,6 @@ class _Explainers:
                     book = replace(book, preset=replace(book.preset, input=ZBox(0.0, 1.0)))
                 self._made[key] = Explainer(given._runner, book, given.pruning, **settings)
         return self._made[key]
-
-
-def _moved(values: Tensor, shift: int, fill: float) -> Tensor:
-    """Move along the last axis; what leaves is lost, and the fill enters."""
-    if shift == 0:
-        return values
-    moved = torch.full_like(values, fill)
-    if abs(shift) < values.shape[-1]:
-        if shift > 0:
-            moved[..., shift:] = values[..., :-shift]
-        else:
-            moved[..., :shift] = values[..., -shift:]
-    return moved
 
 
 def _progress(views: Sequence[View], progress: bool) -> Any:

@@ -23,6 +23,7 @@ from genoplrp.relevance import (
 )
 from genoplrp.relevance.methods.agreement import Agreement, together
 from genoplrp.relevance.methods.consensus import share_kept
+from genoplrp.relevance.methods.in_place import P, explain_in_place
 from genoplrp.relevance.rules import Epsilon, Gamma, ZBox
 
 L = 40
@@ -226,7 +227,7 @@ def test_a_model_without_rules_for_differences_is_explained_without_them():
             return self.out(self.lstm(self.convolution(x).relu().mT)[0][:, -1])
 
     model, X = Recurrent().eval(), one_hot(2)
-    e = consensus(model, X, passes=6)
+    e = consensus(model, X, views=consensus_views(6))
     assert any("no view by DeepLIFT" in note for note in e.notes)
     assert "what 4 views of each sequence agree on" in e.notes
     torch.testing.assert_close(
@@ -235,6 +236,10 @@ def test_a_model_without_rules_for_differences_is_explained_without_them():
     )
     with pytest.raises(UnsupportedOperationError):
         consensus(model, X, views=[View(by="difference")])
+    # As it lies: relevance alone.
+    e = explain_in_place(Explainer(model), X, 0, 12, ["relevance", "difference"], own=False)
+    assert any("no view by DeepLIFT" in note for note in e.notes)
+    torch.testing.assert_close(e.relevance, gp.plrp(model, X, p=P))
 
 
 @pytest.mark.parametrize("kind", [DeepLift, GradientTimesInput])
@@ -249,7 +254,8 @@ def test_an_explainer_of_another_kind_makes_all_views_itself(model, kind):
 def test_an_explainer_s_own_rules_make_all_its_views(model):
     X = one_hot(2)
     explainer = Explainer(model, "epsilon", Pruning(p=0.1))
-    got = consensus(explainer, X).per_nucleotide
+    own = [replace(view, rules=None) for view in consensus_views()]
+    got = consensus(explainer, X, views=own).per_nucleotide
     views = [replace(view, rules="epsilon") for view in consensus_views()]
     torch.testing.assert_close(got, consensus(model, X, views=views, pruning=Pruning(p=0.1)).per_nucleotide)
     with pytest.raises(InputError, match="own"):
@@ -277,10 +283,13 @@ def test_the_map_of_a_reverse_complement_is_the_reversed_map_when_strands_are_pa
     torch.testing.assert_close(backward.flip(1), forward, atol=1e-5, rtol=1e-4)
 
 
-def test_a_sequence_s_map_does_not_depend_on_its_batch(model):
+@pytest.mark.parametrize("views", [consensus_views(), None])
+def test_a_sequence_s_map_does_not_depend_on_its_batch(model, views):
     X = one_hot(5)
-    together = consensus(Explainer(model, batch_size=5), X).relevance
-    alone = torch.cat([consensus(Explainer(model, batch_size=1), X[i : i + 1]).relevance for i in (4, 0)])
+    together = consensus(Explainer(model, batch_size=5), X, views=views).relevance
+    alone = torch.cat(
+        [consensus(Explainer(model, batch_size=1), X[i : i + 1], views=views).relevance for i in (4, 0)]
+    )
     torch.testing.assert_close(together[[4, 0]], alone, atol=1e-6, rtol=1e-4)
 
 

@@ -1,0 +1,93 @@
+"""Explaining sequences as they lie, where a model's answer is bound to a place and a strand.
+
+Where nothing may be moved, the noise that views would show is that of the comparison: DeepLIFT from several shuffled
+copies, pruned on the way down, and pruned relevance beside it. Not here: when that is so (`invariance`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from genoplrp.errors import UnsupportedOperationError
+from genoplrp.relevance.explainer import Explainer, Target, unit_of
+from genoplrp.relevance.explanation import Explanation
+from genoplrp.relevance.methods.deeplift import DeepLift
+from genoplrp.relevance.methods.gradients import GradientTimesInput
+from genoplrp.relevance.methods.invariance import shuffled
+from genoplrp.relevance.methods.views import Mechanism
+from genoplrp.relevance.pruning.policy import Pruning
+
+#: Share that is pruned unless told otherwise: with one site there is none to lose.
+P = 0.25
+#: Shuffled copies at the most; of twelve passes two thirds.
+COPIES = 8
+#: How much relevance counts beside the differences, both in units of their positive mass.
+RELEVANCE_COUNTS = 0.5
+
+
+def explain_in_place(
+    explainer: Explainer,
+    x: Tensor,
+    target: Target,
+    passes: int,
+    mechanisms: Sequence[Mechanism],
+    *,
+    own: bool,
+    args: Sequence[Tensor] | None = None,
+) -> Explanation:
+    """Average DeepLIFT from shuffled copies and relevance, both pruned, each in units of its positive mass.
+
+    Parameters
+    ----------
+    explainer
+        With its rules and its pruning; p = .25 where it has none and is not the user's ``own``. A `DeepLift` or
+        `GradientTimesInput` explains alone.
+    x, target, args
+        As in its call.
+    passes, mechanisms
+        Two thirds of the passes, eight at the most, go to shuffled copies, if differences are asked for.
+    own
+        Whether the explainer is the user's.
+
+    Returns
+    -------
+    Explanation
+        In units of the mean difference's positive mass; it does not add up to the output.
+    """
+    if own and isinstance(explainer, DeepLift | GradientTimesInput):
+        return explainer(x, target, args=args)
+    pruning = explainer.pruning if own or explainer.pruning is not None else Pruning(p=P)
+    relevance = Explainer(
+        explainer._runner, explainer.rules, pruning, batch_size=explainer.batch_size, diagnostics=False
+    )
+    plain = relevance(x, target, args=args)
+    copies = min(COPIES, 2 * passes // 3) if "difference" in mechanisms else 0
+    if not copies:
+        return plain
+    lift = DeepLift(
+        explainer._runner,
+        pruning,
+        references=lambda some: torch.stack([shuffled(some, seed) for seed in range(copies)], dim=1),
+        batch_size=explainer.batch_size,
+        diagnostics=False,
+    )
+    try:
+        lifted = lift(x, target, args=args)
+    except UnsupportedOperationError as error:
+        plain.notes.append(f"no view by DeepLIFT: {error}")
+        return plain
+    maps = lifted.per_nucleotide.double()
+    unit = unit_of(maps)
+    if "relevance" in mechanisms or "box" in mechanisms:
+        other = plain.per_nucleotide.double()
+        maps = (maps + RELEVANCE_COUNTS * unit * other / unit_of(other)) / (1 + RELEVANCE_COUNTS)
+    return Explanation(
+        relevance=maps.to(plain.relevance.dtype).unsqueeze(1) * x.cpu(),
+        prediction=plain.prediction,
+        target=plain.target,
+        notes=[*plain.notes, f"relevance, and differences from {copies} shuffled copies of each sequence"],
+        settings=plain.settings,
+    )

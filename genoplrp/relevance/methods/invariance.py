@@ -1,0 +1,166 @@
+"""Which views of a sequence a model allows: what its outputs make of a shift, and of the other strand.
+
+A model of regulatory DNA answers alike when sites move a little or turn round; one that was trained on splice sites or
+translation starts, in their place, does not, and a map of a moved sequence says nothing about the one that is there. Of
+each the model's own outputs are asked. Not here: what is done with the answer (`consensus`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from genoplrp.relevance.explainer import Explainer, Target
+from genoplrp.relevance.explanation import Explanation
+from genoplrp.relevance.methods.views import View
+from genoplrp.relevance.propagation.backward import Run
+from genoplrp.relevance.tracing.guards import autograd_on
+
+SAMPLE = 32
+#: At least so many shuffled copies are asked, however few the sequences.
+CONTROLS = 16
+LEAST_CORRELATION, LEAST_EXCESS = 0.8, 0.9
+
+
+class Kept(NamedTuple):
+    """What a model's outputs keep when sequences are shown in another way.
+
+    Attributes
+    ----------
+    correlation : float
+        Of outputs before and after, over the sequences and shuffled copies of them, which count as much together.
+    excess : float
+        Share of what the sequences' mean output has above that of the copies; NaN where it has nothing above it.
+    error : float
+        Standard error of ``excess``.
+    """
+
+    correlation: float
+    excess: float
+    error: float
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the outputs agree: correlation .8 or more, and excess no less than .9 within its error."""
+        return self.correlation >= LEAST_CORRELATION and not self.excess + self.error < LEAST_EXCESS
+
+    def __str__(self) -> str:
+        return f"{'yes' if self.allowed else 'no'} (r {self.correlation:.2f}, {self.excess:.0%} kept)"
+
+
+class Invariance(NamedTuple):
+    """What outputs keep under a shift and on the other strand; None where it was not asked.
+
+    Examples
+    --------
+    >>> print(Invariance(Kept(0.97, 1.0, 0.02), Kept(0.1, 0.05, 0.1)))
+    shift yes (r 0.97, 100% kept), strand no (r 0.10, 5% kept)
+    """
+
+    shift: Kept | None
+    strand: Kept | None
+
+    def __str__(self) -> str:
+        parts = [f"{name} {kept}" for name, kept in self._asdict().items() if kept is not None]
+        return ", ".join(parts) or "not asked"
+
+
+class Outputs(Explainer):
+    """Computes the numbers that would be explained, at the logits, without explaining them."""
+
+    def _batch(self, x: Tensor, extra: list[Tensor], target: Any, prunings: Any) -> list[Explanation]:
+        with autograd_on():
+            run = Run(batch=len(x))
+            forward = self._by_hand(x, extra, target, run) or self._by_autograd(x, extra, target, run)
+        return [Explanation(relevance=x.cpu(), prediction=forward.output.detach().cpu(), target=None)]
+
+
+def measure_invariance(
+    explainer: Explainer,
+    X: Float[Tensor, "n 4 length"],
+    target: Target = 0,
+    *,
+    max_shift: int = 3,
+    both_strands: bool = True,
+    args: Sequence[Tensor] | None = None,
+) -> Invariance:
+    """Ask a model about moved and reversed copies of some of the sequences, and of shuffled ones.
+
+    Parameters
+    ----------
+    explainer
+        Holds the model.
+    X
+        (N, 4, L) one-hot sequences; at most 32 of them, evenly spaced, are asked about.
+    target
+        The explained output, as in a call of the explainer.
+    max_shift
+        Bases to move by, either way (the worse of the two counts); 0: not asked.
+    both_strands
+        Whether the reverse complement is asked about.
+    args
+        Further inputs of the model, the same for all copies of a sequence.
+
+    Returns
+    -------
+    Invariance
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> model = nn.Sequential(nn.Conv1d(4, 8, 5, padding=2), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten())
+    >>> X = torch.eye(4)[torch.randint(4, (20, 60))].mT
+    >>> measure_invariance(Explainer(model), X, max_shift=0).shift is None
+    True
+    """
+    rows = torch.linspace(0, len(X) - 1, min(len(X), SAMPLE)).round().long()
+    copies = max(1, -(-CONTROLS // len(rows)))
+    rows = torch.cat([rows, rows.repeat(copies)])
+    n = len(rows) // (copies + 1)
+    shown = X[rows].clone()
+    for copy in range(copies):
+        of = slice(n * (copy + 1), n * (copy + 2))
+        shown[of] = shuffled(shown[of], seed=copy)
+    ask = Outputs(explainer._runner, batch_size=explainer.batch_size, diagnostics=False)
+    several = isinstance(target, Sequence) or (isinstance(target, Tensor) and target.dim() == 1)
+    theirs: Target = torch.as_tensor(target)[rows] if several else target
+    extra = None if args is None else [torch.as_tensor(a)[rows] for a in args]
+
+    def output(view: View) -> Tensor:
+        return ask(view.apply(shown), theirs, args=extra).prediction.double()
+
+    plain = output(View())
+    shift = strand = None
+    if max_shift:
+        both = [_kept(plain, output(View(by)), n) for by in (max_shift, -max_shift)]
+        shift = min(both, key=lambda kept: (kept.allowed, kept.excess, kept.correlation))
+    if both_strands:
+        strand = _kept(plain, output(View(reverse=True)), n)
+    return Invariance(shift, strand)
+
+
+def shuffled(x: Float[Tensor, "n 4 length"], seed: int) -> Float[Tensor, "n 4 length"]:
+    """Return the sequences with their positions in random order, all in the same: none depends on its batch."""
+    order = torch.randperm(x.shape[2], generator=torch.Generator().manual_seed(seed))
+    return x[..., order.to(x.device)]
+
+
+def _kept(plain: Tensor, view: Tensor, n: int) -> Kept:
+    """Compare outputs for n sequences and for shuffled copies of them, which come behind."""
+    weight = torch.full_like(plain, 0.5 / (len(plain) - n))
+    weight[:n] = 0.5 / n
+    a, b = plain - (weight * plain).sum(), view - (weight * view).sum()
+    norm = ((weight * a * a).sum() * (weight * b * b).sum()).sqrt()
+    correlation = float((weight * a * b).sum() / norm) if norm > 0 else float(torch.allclose(plain, view))
+    above = plain[:n].mean() - plain[n:].mean()
+    if above <= 0:
+        return Kept(correlation, float("nan"), 0.0)
+    change = view - plain
+    spread = change[:n].std() if n > 1 else change.std()
+    return Kept(
+        correlation, float((view[:n].mean() - plain[n:].mean()) / above), float(spread / n**0.5 / above)
+    )
