@@ -121,7 +121,7 @@ def _goal(mass, p, entries, BY_MEAN: tl.constexpr):  # type: ignore[no-untyped-d
     """Return the mass that may be pruned, and the bits of the bound where it is known from the start (else -1)."""
     if BY_MEAN:
         # The smallest float32 that is not below the mean.
-        mean = mass / entries.to(tl.float64)
+        mean = mass / (tl.zeros_like(mass) + entries)
         near = mean.to(tl.float32)
         key = near.to(tl.int32, bitcast=True).to(tl.int64)
         key = tl.where(near.to(tl.float64) < mean, key + 1, key)
