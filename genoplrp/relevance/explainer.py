@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import torch
@@ -26,6 +26,7 @@ from genoplrp.relevance.axes import (
     module_names,
     recognised,
 )
+from genoplrp.relevance.deferred import Answers, Questions, WrongAnswerError, refuse_if
 from genoplrp.relevance.explanation import Explanation, join
 from genoplrp.relevance.fastpath import Chains
 from genoplrp.relevance.inputs import check_input, check_target, select_target
@@ -130,6 +131,8 @@ class Explainer:
         self._chains = Chains()
         # Sequences of a shape that memory is known to hold: further calls do not run out of it again.
         self._fits: dict[tuple[int, ...], int] = {}
+        # What earlier batches were told by a GPU (see `deferred`).
+        self._answers: Answers = {}
 
     @classmethod
     def like(cls, explainer: Explainer) -> Self:
@@ -295,8 +298,29 @@ class Explainer:
         self, x: Tensor, extra: list[Tensor], target: Any, prunings: list[Pruning | None]
     ) -> list[Explanation]:
         """Explain one batch: one forward pass, one backward pass for each pruning."""
+        answers = dict(self._answers)
+        for _ in range(3):
+            questions = Questions(answers)
+            try:
+                with questions.open():
+                    results = self._batch_once(x, extra, target, prunings, questions)
+            except WrongAnswerError:
+                continue
+            self._answers = answers
+            return results
+        # Every batch answers in another way: wait for the device at each question.
+        return self._batch_once(x, extra, target, prunings, None)
+
+    def _batch_once(
+        self,
+        x: Tensor,
+        extra: list[Tensor],
+        target: Any,
+        prunings: list[Pruning | None],
+        questions: Questions | None,
+    ) -> list[Explanation]:
         with autograd_on():
-            run = Run(batch=len(x), keep=self.keep)
+            run = Run(batch=len(x), keep=self.keep, questions=questions)
             if self.diagnostics:
                 run.ledger = Ledger()
             forward = self._by_hand(x, extra, target, run) or self._by_autograd(x, extra, target, run)
@@ -312,19 +336,19 @@ class Explainer:
                 _check_finite(relevance, "relevance")
                 results.append(
                     Explanation(
-                        relevance=relevance.cpu(),
-                        prediction=output.detach().cpu(),
+                        relevance=relevance,
+                        prediction=output.detach(),
                         target=_target_value(target),
-                        multiplier=multiplier.cpu()
-                        if self.keep_multiplier and multiplier is not None
-                        else None,
-                        intermediate={k: v.cpu() for k, v in self._in_order(run).items()},
+                        multiplier=multiplier if self.keep_multiplier else None,
+                        intermediate=self._in_order(run),
                         notes=[*self._notes, *tracer.notes],
                         settings=self._settings(pruning, tracer) | {"pass": forward.kind},
                         ledgers=[] if run.ledger is None else [(0, run.ledger)],
                     )
                 )
-        return results
+        if questions is not None:
+            questions.settle()
+        return [_on_host(e) for e in results]
 
     def _forward(
         self, x: Tensor, extra: list[Tensor], target: Any, run: Run
@@ -510,12 +534,24 @@ def _at_logits(y: Any, tracer: Tracer) -> Any:
 def _check_finite(values: Tensor, what: str) -> None:
     rows = values.detach().reshape(len(values), -1)
     bad = ~torch.isfinite(rows).all(dim=1)
-    if bool(bad.any()):
-        index = int(bad.nonzero()[0])
-        raise NonFiniteError(
-            f"{what} of sequence {index} of its batch ({int(bad.sum())} of {len(values)}) is not finite: check the "
-            "model's weights and the input for NaN, infinity or very large values"
-        )
+    refuse_if(
+        bad.any(),
+        lambda: NonFiniteError(
+            f"{what} of sequence {int(bad.nonzero()[0])} of its batch ({int(bad.sum())} of {len(values)}) is not "
+            "finite: check the model's weights and the input for NaN, infinity or very large values"
+        ),
+    )
+
+
+def _on_host(e: Explanation) -> Explanation:
+    """Return an explanation in the CPU's memory."""
+    return replace(
+        e,
+        relevance=e.relevance.cpu(),
+        prediction=e.prediction.cpu(),
+        multiplier=None if e.multiplier is None else e.multiplier.cpu(),
+        intermediate={name: value.cpu() for name, value in e.intermediate.items()},
+    )
 
 
 def _target_value(target: Any) -> Any:

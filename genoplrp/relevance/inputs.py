@@ -109,13 +109,14 @@ def select_target(y: Any, target: Any, n: int) -> Tensor:
     outputs = y.shape[1]
     if target is None:
         raise InputError(f"the model has {outputs} outputs: say which one (target=0 ... {outputs - 1})")
-    index = target.to(y.device) if isinstance(target, Tensor) else torch.full((n,), target, device=y.device)
-    if bool(((index < -outputs) | (index >= outputs)).any()):
-        worst = int(index[(index < -outputs) | (index >= outputs)][0])
+    index = target if isinstance(target, Tensor) else torch.full((n,), target)
+    is_out = (index < -outputs) | (index >= outputs)
+    if bool(is_out.any()):
+        worst = int(index[is_out][0])
         raise InputError(
             f"target {worst} is out of range: the model has {outputs} outputs (0 ... {outputs - 1})"
         )
-    return y[torch.arange(n, device=y.device), index % outputs]
+    return y[torch.arange(n, device=y.device), (index % outputs).to(y.device)]
 
 
 def _as_tensor(value: Any, name: str) -> Tensor:

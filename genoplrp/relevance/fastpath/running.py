@@ -36,6 +36,7 @@ class Chains:
 
     prepared: PreparedLayers = field(default_factory=PreparedLayers)
     refused: str = ""
+    devices: tuple[str, ...] = ("cpu", "cuda")
 
     def start(
         self, model: nn.Module, call: Callable[[Tensor], Any], x: Tensor, run: Run, tracer: Tracer
@@ -53,7 +54,7 @@ class Chains:
         run, tracer
             New ones, of this batch.
         """
-        if self.refused or x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64):
+        if self.refused or x.device.type not in self.devices or x.dtype not in (torch.float32, torch.float64):
             return None
         constants = readable_constants(model)
         if constants is None:

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from genoplrp.relevance.deferred import holds
+
 Outputs = Literal["all", "positive", "negative"]
 _WHICH = {"all": 0, "positive": 1, "negative": -1}
 
@@ -49,6 +51,12 @@ def signal(
     tuple
         The result (0 where the denominator is 0), and whether an output of the other sign has a multiplier.
     """
+    if _is_on_gpu(g, z, denominator):
+        like = [z if t is None else _laid_out_like(t.detach(), z) for t in (g, denominator)]
+        out, others = _triton().signal(
+            like[0], z, None if denominator is None else like[1], epsilon, _WHICH[outputs], coefficient
+        )
+        return out, others is not None and holds("other outputs", others)
     compiled = _kernel()
     if compiled is not None and _is_plain(g, z, denominator):
         return compiled(g, z, denominator, epsilon, _WHICH[outputs], coefficient, spent)  # type: ignore[no-any-return]
@@ -71,7 +79,7 @@ def signal_reference(
     if outputs == "all":
         return h, False
     chosen = (z >= 0) if outputs == "positive" else (z < 0)
-    return torch.where(chosen, h, torch.zeros_like(h)), bool((~chosen & (g != 0)).any())
+    return torch.where(chosen, h, torch.zeros_like(h)), holds("other outputs", (~chosen & (g != 0)).any())
 
 
 def renormalised(h: Tensor, before: Tensor, after: Tensor, cap: float) -> Tensor:
@@ -179,11 +187,17 @@ def is_nonnegative(x: Tensor) -> bool:
     compiled = _kernel()
     if compiled is not None and _is_plain(x, x, None):
         return not _scan()(_flat(x))
-    return bool((x >= 0).all())
+    if x.numel() == 0:
+        return True
+    return holds("not negative", x.amin() >= 0)  # amin: one pass, and NaN is no number >= 0
 
 
 def row_products(a: Tensor, b: Tensor) -> Tensor | None:
     """Return the float64 sum of ``a b`` over all but the first axis, (N,); None where there is no compiled form."""
+    if a.dim() >= 2 and _is_on_gpu(a, b, None):
+        a = _laid_out_like(a.detach(), b)
+        total: Tensor = _triton().row_products(*(_ordered(t).reshape(len(b), -1) for t in (a, b)))
+        return total
     if _kernel() is None or not _is_plain(a, b, None) or a.dim() < 2:
         return None
     a = _laid_out_like(a.detach(), b)
@@ -193,13 +207,17 @@ def row_products(a: Tensor, b: Tensor) -> Tensor | None:
 
 
 def _is_plain(g: Tensor, z: Tensor, denominator: Tensor | None) -> bool:
+    return z.dtype in (torch.float32, torch.float64) and _are_alike("cpu", g, z, denominator)
+
+
+def _is_on_gpu(g: Tensor, z: Tensor, denominator: Tensor | None) -> bool:
+    return z.dtype == torch.float32 and _are_alike("cuda", g, z, denominator) and _triton() is not None
+
+
+def _are_alike(device: str, g: Tensor, z: Tensor, denominator: Tensor | None) -> bool:
     tensors = [t for t in (g, z, denominator) if t is not None]
-    return (
-        all(t.device.type == "cpu" and t.shape == z.shape and t.dtype == z.dtype for t in tensors)
-        and z.dtype in (torch.float32, torch.float64)
-        and z.numel() > 0
-        and _is_dense(z)
-    )
+    same = all(t.device.type == device and t.shape == z.shape and t.dtype == z.dtype for t in tensors)
+    return same and z.numel() > 0 and _is_dense(z)
 
 
 def _is_dense(x: Tensor) -> bool:
@@ -208,15 +226,29 @@ def _is_dense(x: Tensor) -> bool:
 
 def _flat(x: Tensor) -> np.ndarray[Any, Any]:
     """Return the memory of a dense tensor as a vector."""
-    ordered = x if x.is_contiguous() else x.transpose(1, 2)
-    array: np.ndarray[Any, Any] = ordered.reshape(-1).numpy()
+    array: np.ndarray[Any, Any] = _ordered(x).reshape(-1).numpy()
     return array
+
+
+def _ordered(x: Tensor) -> Tensor:
+    """Return a dense tensor with its axes as they lie in memory."""
+    return x if x.is_contiguous() else x.transpose(1, 2)
 
 
 def _laid_out_like(x: Tensor, like: Tensor) -> Tensor:
     if x.stride() == like.stride() or (_is_dense(x) and x.is_contiguous() == like.is_contiguous()):
         return x
     return torch.empty_like(like).copy_(x)
+
+
+@functools.cache
+def _triton() -> Any:
+    """Return the module of the Triton forms, or None where Triton is missing."""
+    try:
+        from genoplrp.relevance.propagation import triton_arithmetic
+    except ImportError:
+        return None
+    return triton_arithmetic
 
 
 @functools.cache

@@ -6,12 +6,14 @@ here: the rule's arithmetic (`layer`), which entries are pruned (`pruning`).
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from genoplrp.relevance.deferred import Questions
 from genoplrp.relevance.propagation.arithmetic import row_products
 from genoplrp.relevance.propagation.layer import Layer, multiplier_of
 from genoplrp.relevance.propagation.ledger import Ledger
@@ -50,6 +52,8 @@ class Run:
         Layer name -> what came out of it, in the graph (twice, where a normalisation was merged); None: not kept.
     reference
         A `genoplrp.relevance.methods.differences.Reference` for explanations of a difference; else None.
+    questions
+        What this batch asks of a GPU.
     """
 
     batch: int
@@ -60,6 +64,11 @@ class Run:
     intermediate: dict[str, Tensor] = field(default_factory=dict)
     outputs: dict[str, list[Tensor]] | None = None
     reference: Any = None
+    questions: Questions | None = None
+
+    def open_questions(self) -> AbstractContextManager[None]:
+        """Let what a GPU is asked in the block count as this batch's: autograd goes back in threads of its own."""
+        return nullcontext() if self.questions is None else self.questions.open()
 
     def goes_twice(self, name: str) -> bool:
         """Return whether pruning will ask once more for what a layer sends back (PLRP-M)."""
@@ -97,12 +106,13 @@ class RelevanceNode(torch.autograd.Function):
         (g,) = grads
         layer: Layer = ctx.layer
         run: Run = ctx.run
-        if layer.rule.direct:
-            relevance = layer.rule.relevance(layer, g * layer.z)
-            relevance = close_layer(run, layer, g, None, relevance)
-            return torch.zeros_like(layer.x), relevance, None, None, None
-        g_x = close_layer(run, layer, g, layer.x, multiplier_of(layer, g, again=run.goes_twice(layer.name)))
-        return g_x, None, None, None, None
+        with run.open_questions():
+            if layer.rule.direct:
+                relevance = layer.rule.relevance(layer, g * layer.z)
+                relevance = close_layer(run, layer, g, None, relevance)
+                return torch.zeros_like(layer.x), relevance, None, None, None
+            g_x = multiplier_of(layer, g, again=run.goes_twice(layer.name))
+            return close_layer(run, layer, g, layer.x, g_x), None, None, None, None
 
 
 def close_layer(run: Run, layer: Layer, g: Tensor, x: Tensor | None, g_x: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from genoplrp.relevance.deferred import holds
 from genoplrp.relevance.propagation.arithmetic import is_nonnegative, signal
 from genoplrp.relevance.propagation.linear_maps import LinearMap
 from genoplrp.relevance.rules import IDENTITY, Blend, Part, Place, Rule
@@ -77,7 +78,7 @@ class Layer:
                 if sign > 0
                 else (on_positive.clamp(max=0), on_negative.clamp(min=0))
             )
-            self._blended[key] = pair if any(bool(w.any()) for w in pair) else None
+            self._blended[key] = pair if any(holds("side", w.any()) for w in pair) else None
         found: tuple[Tensor, Tensor] | None = self._blended[key]
         return found
 
@@ -112,7 +113,9 @@ class Layer:
         axis = self.gauge_axis
         assert axis is not None
         present = self.x.sum(dim=axis, keepdim=True)
-        if bool((present == present[:1]).all()):  # as good as always: no sequence is padded in its own way
+        if holds(
+            "padded alike", (present == present[:1]).all()
+        ):  # as good as always: no sequence is padded in its own way
             present = present[:1]
         return self.map.forward(present, self.weight.mean(dim=axis, keepdim=True), self.bias)
 

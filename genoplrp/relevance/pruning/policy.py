@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from genoplrp.errors import InputError
+from genoplrp.relevance.deferred import holds
 from genoplrp.relevance.presets import is_named
 from genoplrp.relevance.pruning.prune import kept_inputs, prune_multipliers
 from genoplrp.relevance.pruning.thresholds import PruneStats
@@ -227,9 +228,8 @@ class LayerPruning:
         a, m = grouped.split(x), grouped.split(g_x)
         p_pos, p_neg, policy = self._shares(a, m)
         kept, stats = kept_inputs(a, m, p_pos, p_neg, policy=policy)
-        is_whole = torch.equal(stats.n_positive_kept, stats.n_positive) and torch.equal(
-            stats.n_negative_kept, stats.n_negative
-        )
+        lost = stats.n_positive + stats.n_negative - stats.n_positive_kept - stats.n_negative_kept
+        is_whole = holds("nothing pruned", ~lost.any())
         return None if is_whole else grouped.join(kept), grouped.per_sample(stats)
 
     def _shares(self, a: Tensor, m: Tensor) -> tuple[float | Tensor, float | Tensor, str]:

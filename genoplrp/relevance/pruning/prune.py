@@ -1,6 +1,7 @@
 """Prunes a tensor, whatever its shape, memory layout and device: rows in, the device's implementation, rows out.
 
-Not here: the definition and the implementation that any device runs (`thresholds`), the compiled one (`kernel`).
+Not here: the definition (`thresholds`), and its forms for the CPU (`kernel`), CUDA devices (`triton_kernel`) and all
+others (`selection`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import torch
 from torch import Tensor
 
 from genoplrp.errors import InputError
-from genoplrp.relevance.pruning.thresholds import POLICIES, PruneStats, Reference
+from genoplrp.relevance.pruning.selection import Selection
+from genoplrp.relevance.pruning.thresholds import POLICIES, PruneStats, Reference, check_finite
 
 
 def prune_multipliers(
@@ -54,8 +56,8 @@ def prune_multipliers(
     InputError
         If shapes or dtypes differ, a share is outside [0, 1], or the policy is unknown.
     NonFiniteError
-        If the relevance of a sample holds NaN or infinity or its mass overflows float64. On CUDA nothing is raised,
-        as that would wait for the device: the masses in the result are then not finite.
+        If the relevance of a sample holds NaN or infinity or its mass overflows float64. Inside a batch on a GPU it is
+        raised when the batch is done (`genoplrp.relevance.deferred`).
 
     Examples
     --------
@@ -77,7 +79,8 @@ def prune_multipliers(
     a = _laid_out_like(activation.detach().to(work), g)
     direct = target.dtype == work and target.stride() == g.stride()
     result = target if direct else torch.empty_like(g)
-    stats = _implementation(g).prune(_rows(a), _rows(g), *shares, rescale, policy, _rows(result))
+    stats = _implementation(g, policy).prune(_rows(a), _rows(g), *shares, rescale, policy, _rows(result))
+    check_finite(stats)
     if not direct:
         target.copy_(result)
     return target, stats
@@ -113,7 +116,8 @@ def kept_inputs(
     a = _dense(activation.detach().to(work))
     g = _laid_out_like(multiplier.detach().to(work), a)
     out = torch.empty_like(a)
-    stats = _implementation(a).inputs(_rows(a), _rows(g), *shares, policy, _rows(out))
+    stats = _implementation(a, policy).inputs(_rows(a), _rows(g), *shares, policy, _rows(out))
+    check_finite(stats)
     return out.to(activation.dtype), stats
 
 
@@ -138,10 +142,22 @@ def _compiled() -> type[Reference] | None:
     return Compiled
 
 
-def _implementation(tensor: Tensor) -> type[Reference]:
+@functools.cache
+def _triton() -> type[Reference] | None:
+    """Return the Triton kernel, or None where Triton is missing."""
+    try:
+        from genoplrp.relevance.pruning.triton_kernel import OnDevice
+    except ImportError:
+        return None
+    return OnDevice
+
+
+def _implementation(tensor: Tensor, policy: str) -> type[Reference]:
     if tensor.device.type == "cpu":
         return _compiled() or Reference
-    return Reference
+    if tensor.device.type == "cuda" and tensor.dtype == torch.float32 and policy != "effective":
+        return _triton() or Selection
+    return Selection
 
 
 def _working_dtype(tensor: Tensor) -> torch.dtype:

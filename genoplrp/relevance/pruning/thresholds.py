@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from genoplrp.errors import NonFiniteError
+from genoplrp.relevance.deferred import refuse_if
 
 POLICIES = ("mass", "mean", "effective")
 
@@ -60,12 +61,14 @@ def check_finite(stats: PruneStats) -> None:
         With the first such sample's number.
     """
     finite = torch.isfinite(stats.positive_mass) & torch.isfinite(stats.negative_mass)
-    if not bool(finite.all()):
-        first = int((~finite).nonzero()[0])
-        raise NonFiniteError(
-            f"the relevance of sample {first} is not finite (NaN, infinite, or too large to sum in float64): look for "
-            "non-finite weights or inputs, or a denominator near zero (a larger epsilon helps)"
+
+    def error() -> NonFiniteError:
+        return NonFiniteError(
+            f"the relevance of sample {int((~finite).nonzero()[0])} is not finite (NaN, infinite, or too large to sum "
+            "in float64): look for non-finite weights or inputs, or a denominator near zero (a larger epsilon helps)"
         )
+
+    refuse_if(~finite.all(), error)
 
 
 class Reference:
@@ -79,8 +82,6 @@ class Reference:
         r = a * g
         positive, negative = _Sign(r, p_pos, policy), _Sign(-r, p_neg, policy)
         stats = _stats(positive, negative)
-        if r.device.type == "cpu":
-            check_finite(stats)
         wide = g.to(torch.float64)
         kept_positive = wide * positive.scale(rescale)
         kept_negative = wide * negative.scale(rescale)
@@ -96,8 +97,6 @@ class Reference:
         r = a * g
         positive, negative = _Sign(r, p_pos, policy), _Sign(-r, p_neg, policy)
         stats = _stats(positive, negative)
-        if r.device.type == "cpu":
-            check_finite(stats)
         out.copy_(torch.where((r >= positive.bound) | (r <= -negative.bound) | (r == 0), a, 0))
         return stats
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from genoplrp.relevance.deferred import holds
 from genoplrp.relevance.propagation.backward import AmbiguousBatchError, RelevanceNode
 from genoplrp.relevance.propagation.layer import Layer
 from genoplrp.relevance.propagation.linear_maps import (
@@ -189,10 +190,12 @@ def _is_dna(x: Tensor, axis: int) -> bool:
     columns = x.sum(dim=axis)
     sound = ((columns - 1).abs() < TOLERANCE) | (columns == 0)
     rows = sound.reshape(len(x), -1).all(dim=1) & (x >= 0).reshape(len(x), -1).all(dim=1)
-    if bool(rows.any()) and not bool(rows.all()):
+    if holds("all are DNA", rows.all()):
+        return True
+    if holds("some are DNA", rows.any()):
         # A sequence's map may not depend on what else is in its batch.
         raise AmbiguousBatchError("some of the sequences are not one-hot DNA")
-    return bool(rows.all())
+    return False
 
 
 def _refuse_traced_weight(tracer: Tracer, func: Callable[..., Any], weight: Any) -> None:

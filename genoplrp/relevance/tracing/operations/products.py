@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from genoplrp.relevance.deferred import refuse_if
 from genoplrp.relevance.tracing.operations.affine import scaled_by_channel
 from genoplrp.relevance.tracing.operations.linear import dense
 from genoplrp.relevance.tracing.tracer import Marks, Tracer, handles
@@ -40,8 +41,7 @@ class Weighing(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
         """Return no relevance, or refuse."""
-        if bool((grads[0] != 0).any()):
-            raise ctx.refusal
+        refuse_if((grads[0] != 0).any(), lambda: ctx.refusal)
         return grads[0].new_zeros(ctx.shape), None, None
 
 

@@ -1,0 +1,125 @@
+"""Yes-or-no questions about values on a GPU, answered without waiting for it; on a CPU they are answered at once.
+
+A question such as "is no input of this layer negative?" has the same answer batch after batch. So a batch takes the
+answers of the one before it, goes on, and compares them with the true ones when it is done: one wait a batch. Where an
+answer turns out to be wrong the batch is computed again with the right one, so that results never depend on a guess.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+Answers = dict[tuple[str, int], bool]
+
+
+class WrongAnswerError(Exception):
+    """An answer taken from an earlier batch does not hold for this one: compute it again."""
+
+
+class Questions:
+    """What one batch asks, in its order.
+
+    Parameters
+    ----------
+    answers
+        Those of an earlier batch; completed, and corrected by `settle`.
+    """
+
+    def __init__(self, answers: Answers) -> None:
+        self.answers = answers
+        self._asked: Counter[str] = Counter()
+        self._assumed: list[tuple[tuple[str, int], Tensor]] = []
+        self._refusals: list[tuple[Tensor, Callable[[], Exception]]] = []
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """Let `holds` and `refuse_if` ask through this object in the block, in this thread."""
+        before = getattr(_local, "questions", None)
+        _local.questions = self
+        try:
+            yield
+        finally:
+            _local.questions = before
+
+    def ask(self, about: str, truth: Tensor) -> bool:
+        """Return what is believed of ``truth``, a Boolean of one element."""
+        key = (about, self._asked[about])
+        self._asked[about] += 1
+        if key in self.answers:
+            self._assumed.append((key, truth))
+        else:
+            self.answers[key] = bool(truth)
+        return self.answers[key]
+
+    def refuse(self, is_bad: Tensor, error: Callable[[], Exception]) -> None:
+        """Remember an error to raise if ``is_bad`` turns out to be true."""
+        self._refusals.append((is_bad, error))
+
+    def settle(self) -> None:
+        """Wait for the device, once, and check everything that was taken for granted.
+
+        Raises
+        ------
+        WrongAnswerError
+            If an answer was wrong; the right ones are remembered.
+        Exception
+            The first error whose condition is true.
+        """
+        flags = [truth for _, truth in self._assumed] + [is_bad for is_bad, _ in self._refusals]
+        if not flags:
+            return
+        found = torch.stack([flag.reshape(()) for flag in flags]).tolist()
+        wrong = [
+            key for (key, _), truth in zip(self._assumed, found, strict=False) if self.answers[key] != truth
+        ]
+        if wrong:
+            # What was asked after the first wrong answer may not be asked again.
+            self.answers[wrong[0]] = not self.answers[wrong[0]]
+            for key in wrong[1:]:
+                del self.answers[key]
+            raise WrongAnswerError
+        for is_bad, (_, error) in zip(found[len(self._assumed) :], self._refusals, strict=True):
+            if is_bad:
+                raise error()
+
+
+class _Local(threading.local):
+    questions: Questions | None = None
+
+
+_local = _Local()
+
+
+def current() -> Questions | None:
+    """Return the questions of the batch that this thread computes."""
+    return _local.questions
+
+
+def holds(about: str, truth: Tensor) -> bool:
+    """Return a Boolean of one element as Python's, without waiting for a device where an earlier batch told.
+
+    Parameters
+    ----------
+    about
+        What is asked; the n-th question of a name is the same one in every batch.
+    truth
+        The Boolean.
+    """
+    if truth.device.type == "cpu" or _local.questions is None:
+        return bool(truth)
+    return _local.questions.ask(about, truth)
+
+
+def refuse_if(is_bad: Tensor, error: Callable[[], Exception]) -> None:
+    """Raise an error where a Boolean of one element is true: at once on a CPU, else when the batch is done."""
+    if is_bad.device.type == "cpu" or _local.questions is None:
+        if bool(is_bad):
+            raise error()
+        return
+    _local.questions.refuse(is_bad, error)

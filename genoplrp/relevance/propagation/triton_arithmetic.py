@@ -1,0 +1,83 @@
+"""The elementwise arithmetic of a rule on a GPU, in Triton: one pass over memory each; defined in `arithmetic`."""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+_BLOCK = 1024
+
+
+def signal(
+    g: Tensor, z: Tensor, denominator: Tensor | None, epsilon: float, which: int, coefficient: float
+) -> tuple[Tensor, Tensor | None]:
+    """Return what `arithmetic.signal` returns; whether others have a multiplier as a Boolean on the device.
+
+    Parameters
+    ----------
+    g, z, denominator
+        Float32, of one shape and one dense memory layout; None where the denominator is ``z``.
+    epsilon, coefficient
+        As there.
+    which
+        0: all outputs, 1: positive ones, -1: negative ones.
+    """
+    out = torch.empty_like(z)
+    others = torch.zeros(1, dtype=torch.int32, device=z.device) if which else None
+    n = z.numel()
+    _signal[(triton.cdiv(n, _BLOCK),)](
+        g, z, z if denominator is None else denominator, out, out if others is None else others, n,
+        epsilon, coefficient, denominator is not None, epsilon > 0, which, _BLOCK, num_warps=4,
+    )  # fmt: skip
+    return out, None if others is None else others > 0
+
+
+def row_products(a: Tensor, b: Tensor) -> Tensor:
+    """Return the float64 sum of ``a b`` over each of the (N, M) rows, both contiguous float32."""
+    rows, entries = a.shape
+    chunk = 16 * _BLOCK
+    parts = torch.empty(rows, triton.cdiv(entries, chunk), dtype=torch.float64, device=a.device)
+    _products[(parts.shape[1], rows)](a, b, parts, entries, chunk, parts.shape[1], _BLOCK, num_warps=4)
+    return parts.sum(dim=1)
+
+
+@triton.jit
+def _signal(  # type: ignore[no-untyped-def]
+    g_ptr, z_ptr, d_ptr, out_ptr, others_ptr, n, epsilon, coefficient,
+    HAS_DENOMINATOR: tl.constexpr, HAS_EPSILON: tl.constexpr, WHICH: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    place = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    is_in = place < n
+    g = tl.load(g_ptr + place, mask=is_in, other=0.0)
+    z = tl.load(z_ptr + place, mask=is_in, other=0.0)
+    if HAS_DENOMINATOR:
+        d = tl.load(d_ptr + place, mask=is_in, other=0.0)
+        stable = tl.where(d < 0, d - epsilon, d + epsilon)
+        value = tl.where(d == 0, 0.0, tl.div_rn(g * z, tl.where(d == 0, 1.0, stable)))
+    elif HAS_EPSILON:
+        size = tl.abs(z)
+        value = g * tl.div_rn(size, size + epsilon)
+    else:
+        value = g
+    value = value * coefficient
+    if WHICH != 0:
+        is_chosen = (z >= 0) if WHICH > 0 else (z < 0)
+        has_others = tl.max((is_in & (is_chosen == 0) & (g != 0)).to(tl.int32), axis=0)
+        tl.atomic_max(others_ptr, has_others, mask=has_others > 0, sem="relaxed")
+        value = tl.where(is_chosen, value, 0.0)
+    tl.store(out_ptr + place, value, mask=is_in)
+
+
+@triton.jit
+def _products(a_ptr, b_ptr, parts_ptr, entries, chunk, parts, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+    row = tl.program_id(1).to(tl.int64)
+    start = tl.program_id(0) * chunk
+    total = tl.zeros([BLOCK], tl.float64)
+    for i in range(0, chunk, BLOCK):
+        place = start + i + tl.arange(0, BLOCK)
+        a = tl.load(a_ptr + row * entries + place, mask=place < entries, other=0.0)
+        b = tl.load(b_ptr + row * entries + place, mask=place < entries, other=0.0)
+        total += a.to(tl.float64) * b.to(tl.float64)
+    tl.store(parts_ptr + row * parts + tl.program_id(0), tl.sum(total, axis=0))
