@@ -7,6 +7,7 @@ copies, pruned on the way down, and pruned relevance beside it. Not here: when t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -67,19 +68,11 @@ def explain_in_place(
     copies = min(COPIES, 2 * passes // 3) if "difference" in mechanisms else 0
     if not copies:
         return plain
-    lift = DeepLift(
-        explainer._runner,
-        pruning,
-        references=lambda some: torch.stack([shuffled(some, seed) for seed in range(copies)], dim=1),
-        batch_size=explainer.batch_size,
-        diagnostics=False,
-    )
     try:
-        lifted = lift(x, target, args=args)
+        maps = _differences(explainer, pruning, x, target, copies, args)
     except UnsupportedOperationError as error:
         plain.notes.append(f"no view by DeepLIFT: {error}")
         return plain
-    maps = lifted.per_nucleotide.double()
     unit = unit_of(maps)
     if "relevance" in mechanisms or "box" in mechanisms:
         other = plain.per_nucleotide.double()
@@ -91,3 +84,31 @@ def explain_in_place(
         notes=[*plain.notes, f"relevance, and differences from {copies} shuffled copies of each sequence"],
         settings=plain.settings,
     )
+
+
+def _differences(
+    explainer: Explainer,
+    pruning: Pruning | None,
+    x: Tensor,
+    target: Target,
+    copies: int,
+    args: Sequence[Tensor] | None,
+) -> Tensor:
+    """Average contributions to the differences from shuffled copies, no more of them at once than fit a batch."""
+    size = min(copies, explainer.batch_size)
+    total = torch.zeros(len(x), x.shape[2], dtype=torch.float64)
+    for first in range(0, copies, size):
+        seeds = range(first, min(first + size, copies))
+        lift = DeepLift(
+            explainer._runner,
+            pruning,
+            references=partial(_copies, seeds=seeds),
+            batch_size=explainer.batch_size,
+            diagnostics=False,
+        )
+        total += len(seeds) * lift(x, target, args=args).per_nucleotide.double()
+    return total / copies
+
+
+def _copies(x: Tensor, seeds: Sequence[int]) -> Tensor:
+    return torch.stack([shuffled(x, seed) for seed in seeds], dim=1)

@@ -83,6 +83,8 @@ def test_an_anchored_model_is_explained_by_differences_from_shuffles_and_half_as
     unit = lifted.clamp(min=0).sum(1, keepdim=True)
     expected = (lifted + 0.5 * unit * plain / plain.clamp(min=0).sum(1, keepdim=True)) / 1.5
     torch.testing.assert_close(gp.consensus(model, X).per_nucleotide, expected)
+    # No more copies at once than fit a batch: the same.
+    torch.testing.assert_close(gp.consensus(model, X, batch_size=3).per_nucleotide, expected)
 
 
 def test_one_target_a_sequence_goes_with_the_sample():
