@@ -4,7 +4,8 @@ The definition it follows to the bit is that of `thresholds`; nothing is decided
 
 1. One pass multiplies and leaves out zeros, one adds each entry's significand to the histogram over the first 11 bits
    after the sign (both signs at once). All entries of a bucket share an exponent, so the sums are exact integers.
-2. A scan over the binades, then over the buckets of one, finds where the cumulated mass crosses p times the whole.
+2. A scan over the groups of binades, then over the buckets of one, finds where the cumulated mass crosses p times the
+   whole.
 3. The entries of that bucket (a few per cent) are compacted and go through the remaining bits, 10 at a time: the last
    digit's bucket is one value, the bound.
 4. One pass writes zeros and scaled entries.
@@ -180,11 +181,23 @@ def _fill(bits, fraction, sub, packed, wide):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _mass(high, low, binade, fraction):  # type: ignore[no-untyped-def]
-    """Return the sum of significands of one binade in float64, rounded once."""
+def _group(binade):  # type: ignore[no-untyped-def]
+    """Return the group of eight binades that a binade belongs to (subnormal numbers are the smallest binade's)."""
+    return (max(binade, 1) - 1) >> 3
+
+
+@compiled
+def _shift(binade):  # type: ignore[no-untyped-def]
+    """Return how many bits a binade's unit lies above its group's."""
+    return (max(binade, 1) - 1) & 7
+
+
+@compiled
+def _mass(high, low, group, fraction):  # type: ignore[no-untyped-def]
+    """Return the sum of one group, in its units, in float64, rounded once."""
     if fraction == 23:
-        return np.float64(high) * _UNITS[max(binade, 1) - 150 + 1074]
-    return (np.float64(high) * 134217728.0 + np.float64(low)) * _UNITS[max(binade, 1) - 1]
+        return np.float64(high) * _UNITS[8 * group + 1 - 150 + 1074]
+    return (np.float64(high) * 134217728.0 + np.float64(low)) * _UNITS[8 * group]
 
 
 @compiled
@@ -192,11 +205,12 @@ def _whole(wide, first, last, fraction, sub):  # type: ignore[no-untyped-def]
     """Return mass and number of a sign's entries; the mass is NaN if one of them is not finite."""
     number, high, low, total = 0, 0, 0, 0.0
     for bucket in range(first, last + 1):
+        binade = bucket >> sub
         number += wide[0, bucket]
-        high += wide[1, bucket]
-        low += wide[2, bucket]
-        if bucket == last or (bucket + 1) >> sub != bucket >> sub:
-            total += _mass(high, low, bucket >> sub, fraction)
+        high += wide[1, bucket] << _shift(binade)
+        low += wide[2, bucket] << _shift(binade)
+        if bucket == last or _group((bucket + 1) >> sub) != _group(binade):
+            total += _mass(high, low, _group(binade), fraction)
             high, low = 0, 0
     if last >= _BUCKETS - (1 << sub) and wide[0, _BUCKETS - (1 << sub) :].sum() > 0:
         total = np.nan
@@ -230,7 +244,7 @@ def _effective_number(r, direction, mass):  # type: ignore[no-untyped-def]
     if r.itemsize == 4:
         exponent = max(exponent, -127)
     scale = math.ldexp(1.0, -max(exponent, -1023))
-    sums = np.zeros((2, _BUCKETS), np.int64)
+    sums = np.zeros((2, _BUCKETS >> 3), np.int64)
     square = np.empty(1)
     square_bits = square.view(np.int64)
     for i in range(len(r)):
@@ -238,13 +252,14 @@ def _effective_number(r, direction, mass):  # type: ignore[no-untyped-def]
         if v > 0:
             square[0] = v * v
             binade = square_bits[0] >> 52
+            group, shift = _group(binade), _shift(binade)
             significand = (square_bits[0] & ((1 << 52) - 1)) | (np.int64(binade > 0) << 52)
-            sums[0, binade] += significand >> 27
-            sums[1, binade] += significand & ((1 << 27) - 1)
+            sums[0, group] += (significand >> 27) << shift
+            sums[1, group] += (significand & ((1 << 27) - 1)) << shift
     total = 0.0
-    for binade in range(_BUCKETS):
-        if sums[0, binade] | sums[1, binade] != 0:
-            total += _mass(sums[0, binade], sums[1, binade], binade, 52)
+    for group in range(_BUCKETS >> 3):
+        if sums[0, group] | sums[1, group] != 0:
+            total += _mass(sums[0, group], sums[1, group], group, 52)
     return np.int64(math.floor((mass * scale) * (mass * scale) / total + 0.5)) if total > 0 else 0
 
 
@@ -252,23 +267,24 @@ def _effective_number(r, direction, mass):  # type: ignore[no-untyped-def]
 def _crossing(wide, first, last, fraction, sub, goal, limit):  # type: ignore[no-untyped-def]
     """Return the bucket of the bound (-1: nothing is pruned) and what lies below it.
 
-    That is: the mass of all lower binades, high and low sum of the lower buckets in its own, number of entries.
+    That is: the mass of all lower groups, high and low sum of the lower buckets in its own, number of entries.
     """
     chosen, base, high, low, number = -1, 0.0, 0, 0, 0
     if goal == 0.0 or limit == 0:
         return chosen, base, high, low, number
-    binade, mass, high_so_far, low_so_far, so_far = -1, 0.0, 0, 0, 0
+    group, mass, high_so_far, low_so_far, so_far = 0, 0.0, 0, 0, 0
     for bucket in range(first, last + 1):
         if wide[0, bucket] == 0:
             continue
-        if bucket >> sub != binade:
-            mass += _mass(high_so_far, low_so_far, binade, fraction)
-            binade, high_so_far, low_so_far = bucket >> sub, 0, 0
+        shift = _shift(bucket >> sub)
+        if _group(bucket >> sub) != group:
+            mass += _mass(high_so_far, low_so_far, group, fraction)
+            group, high_so_far, low_so_far = _group(bucket >> sub), 0, 0
         chosen, base, high, low, number = bucket, mass, high_so_far, low_so_far, so_far
         so_far += wide[0, bucket]
-        high_so_far += wide[1, bucket]
-        low_so_far += wide[2, bucket]
-        if so_far > limit or mass + _mass(high_so_far, low_so_far, binade, fraction) > goal:
+        high_so_far += wide[1, bucket] << shift
+        low_so_far += wide[2, bucket] << shift
+        if so_far > limit or mass + _mass(high_so_far, low_so_far, group, fraction) > goal:
             break
     return chosen, base, high, low, number
 
@@ -299,6 +315,7 @@ def _refine(words, digits, start, goal, limit, fraction, sub):  # type: ignore[n
     low_bits = 0 if fraction == 23 else 27
     magnitude = (1 << 31) - 1 if fraction == 23 else (1 << 63) - 1
     binade = (np.int64(words[0]) & magnitude) >> fraction
+    group, up = _group(binade), _shift(binade)
     leading = (np.int64(1) << fraction) if binade > 0 else np.int64(0)
     fraction_mask, low_mask = (1 << fraction) - 1, (1 << low_bits) - 1
     n, shift = len(words), fraction - sub
@@ -312,8 +329,8 @@ def _refine(words, digits, start, goal, limit, fraction, sub):  # type: ignore[n
             digit = (word >> shift) & digit_mask
             significand = (word & fraction_mask) | leading
             digits[0, digit] += 1
-            digits[1, digit] += significand >> low_bits
-            digits[2, digit] += significand & low_mask
+            digits[1, digit] += (significand >> low_bits) << up
+            digits[2, digit] += (significand & low_mask) << up
         chosen, high_so_far, low_so_far, so_far = 0, high, low, number
         for digit in range(digit_mask + 1):
             if digits[0, digit] == 0:
@@ -322,7 +339,7 @@ def _refine(words, digits, start, goal, limit, fraction, sub):  # type: ignore[n
             so_far += digits[0, digit]
             high_so_far += digits[1, digit]
             low_so_far += digits[2, digit]
-            if so_far > limit or base + _mass(high_so_far, low_so_far, binade, fraction) > goal:
+            if so_far > limit or base + _mass(high_so_far, low_so_far, group, fraction) > goal:
                 break
         stay = 0
         for i in range(n):
@@ -345,9 +362,9 @@ def _refine(words, digits, start, goal, limit, fraction, sub):  # type: ignore[n
                 chosen, high, low, number = i, high_so_far, low_so_far, so_far
             significand = (np.int64(words[i]) & fraction_mask) | leading
             so_far += 1
-            high_so_far += significand >> low_bits
-            low_so_far += significand & low_mask
-            if so_far > limit or base + _mass(high_so_far, low_so_far, binade, fraction) > goal:
+            high_so_far += (significand >> low_bits) << up
+            low_so_far += (significand & low_mask) << up
+            if so_far > limit or base + _mass(high_so_far, low_so_far, group, fraction) > goal:
                 break
         words[0] = words[chosen]
     return np.int64(words[0]) & magnitude, high, low, number
@@ -357,17 +374,16 @@ def _refine(words, digits, start, goal, limit, fraction, sub):  # type: ignore[n
 def _kept(wide, last, fraction, sub, found):  # type: ignore[no-untyped-def]
     """Return the mass of the entries from the bound on."""
     word, high, low, _ = found
-    binade = word >> fraction
+    own = _group(word >> fraction)
     high, low = -high, -low
-    for bucket in range(binade << sub, (binade + 1) << sub):
-        high += wide[1, bucket]
-        low += wide[2, bucket]
-    kept = _mass(high, low, binade, fraction)
-    high, low = 0, 0
-    for bucket in range((binade + 1) << sub, last + 1):
-        high += wide[1, bucket]
-        low += wide[2, bucket]
-        if bucket == last or (bucket + 1) >> sub != bucket >> sub:
-            kept += _mass(high, low, bucket >> sub, fraction)
+    kept = 0.0
+    # The group's smallest binade; the first group has the subnormal numbers besides.
+    start = (8 * own + 1 if own > 0 else 0) << sub
+    for bucket in range(start, last + 1):
+        binade = bucket >> sub
+        high += wide[1, bucket] << _shift(binade)
+        low += wide[2, bucket] << _shift(binade)
+        if bucket == last or _group((bucket + 1) >> sub) != _group(binade):
+            kept += _mass(high, low, _group(binade), fraction)
             high, low = 0, 0
     return kept

@@ -45,18 +45,18 @@ class Selection(Reference):
 
 
 class _Float(NamedTuple):
-    """How a float is laid out: bits of the fraction, bias of the unit of a significand, low bits summed apart."""
+    """How a float is laid out: bits of the fraction, bias of a significand's unit, low bits summed apart, groups."""
 
     integer: torch.dtype
     fraction: int
     bias: int
     low: int
-    binades: int
+    groups: int
 
 
 _FLOATS = {
-    torch.float32: _Float(torch.int32, 23, 150, 0, 256),
-    torch.float64: _Float(torch.int64, 52, 1075, 27, 2048),
+    torch.float32: _Float(torch.int32, 23, 150, 0, 32),
+    torch.float64: _Float(torch.int64, 52, 1075, 27, 256),
 }
 
 
@@ -82,9 +82,28 @@ class _Found:
         return PruneStats(*columns, *self.count.unbind(1), *self.kept_count.unbind(1))
 
 
+class _Entries:
+    """Relevance (N, M) as signs, groups and integers in the unit of the group."""
+
+    def __init__(self, r: Tensor, is_negative: Tensor, is_there: Tensor) -> None:
+        self.kind = kind = _FLOATS[r.dtype]
+        bits = r.abs().view(kind.integer).to(torch.int64)
+        exponent = bits >> kind.fraction
+        above = exponent.clamp(min=1) - 1
+        leading = (exponent > 0).to(torch.int64) << kind.fraction
+        self.group = above >> 3
+        self.value = ((bits & ((1 << kind.fraction) - 1)) | leading) << (above & 7)
+        self.sign = is_negative.to(torch.int64)
+        self.is_there = is_there & (bits > 0)
+
+    def of_sign(self, values: Tensor) -> Tensor:
+        """Return (N, 2) values of the signs for each entry."""
+        return torch.where(self.sign > 0, values[:, 1:], values[:, :1])
+
+
 @dataclass(eq=False)
 class _Histogram:
-    """Numbers of entries and sums of significands (high and low halves) over buckets of both signs, (N, 2, buckets)."""
+    """Numbers of entries and sums of their values (high and low halves) over buckets of both signs, (N, 2, buckets)."""
 
     count: Tensor
     high: Tensor
@@ -92,104 +111,82 @@ class _Histogram:
 
     @classmethod
     def over(cls, bucket: Tensor, is_in: Tensor, entries: _Entries, buckets: int) -> _Histogram:
-        n, kind = len(bucket), entries.kind
         # What is in no bucket goes into one behind the last.
-        index = torch.where(is_in, bucket + buckets * entries.is_negative, 2 * buckets)
-        significand = entries.significand()
+        index = torch.where(is_in, bucket + buckets * entries.sign, 2 * buckets)
+        low = entries.kind.low
 
         def summed(values: Tensor) -> Tensor:
-            total = torch.zeros(n, 2 * buckets + 1, dtype=torch.int64, device=index.device)
-            return total.scatter_add_(1, index, values)[:, :-1].reshape(n, 2, buckets)
+            total = torch.zeros(len(bucket), 2 * buckets + 1, dtype=torch.int64, device=index.device)
+            return total.scatter_add_(1, index, values)[:, :-1].reshape(-1, 2, buckets)
 
-        high = summed(significand >> kind.low)
-        low = summed(significand & ((1 << kind.low) - 1)) if kind.low else torch.zeros_like(high)
-        return cls(summed(torch.ones_like(index)), high, low)
+        # A value is a significand of 24 or 53 bits, up to 7 bits further up: the halves take those along.
+        high = summed(entries.value >> low)
+        lower = summed(entries.value & ((1 << low) - 1)) if low else torch.zeros_like(high)
+        return cls(summed(torch.ones_like(index)), high, lower)
 
     def below(self, chosen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return count, high and low sum of the buckets under the chosen one, (N, 2) each."""
         is_below = torch.arange(self.count.shape[2], device=chosen.device) < chosen[..., None]
         return tuple((part * is_below).sum(dim=2) for part in (self.count, self.high, self.low))  # type: ignore[return-value]
 
-    def through(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the same with all the buckets up to each one."""
-        return self.count.cumsum(2), self.high.cumsum(2), self.low.cumsum(2)
 
-
-class _Entries:
-    """Relevance (N, M) as signs and bits."""
-
-    def __init__(self, r: Tensor) -> None:
-        self.kind = _FLOATS[r.dtype]
-        self.bits = r.abs().view(self.kind.integer).to(torch.int64)
-        self.is_negative = (r < 0).to(torch.int64)
-        self.is_there = self.bits > 0
-
-    def significand(self) -> Tensor:
-        fraction = self.kind.fraction
-        leading = ((self.bits >> fraction) > 0).to(torch.int64) << fraction
-        return (self.bits & ((1 << fraction) - 1)) | leading
-
-    def of_sign(self, values: Tensor) -> Tensor:
-        """Return (N, 2) values of the signs for each entry."""
-        return torch.where(self.is_negative > 0, values[:, 1:], values[:, :1])
-
-
-def _mass(high: Tensor, low: Tensor, binade: Tensor, kind: _Float) -> Tensor:
-    """Return sums of significands of one binade in float64, rounded once."""
-    unit = torch.pow(2.0, (binade.clamp(min=1) - kind.bias).to(torch.float64))
+def _mass(high: Tensor, low: Tensor, group: Tensor, kind: _Float) -> Tensor:
+    """Return sums of one group in float64, rounded once."""
+    unit = torch.pow(2.0, (8 * group + 1 - kind.bias).to(torch.float64))
     return (high.to(torch.float64) * float(1 << kind.low) + low.to(torch.float64)) * unit
 
 
 def _in_order(values: Tensor) -> Tensor:
-    """Return the float64 sums of (N, 2, buckets) through each bucket, added one after the other."""
-    # Along the first axis a device adds one after the other, too; along the last it need not.
-    return values.movedim(2, 0).contiguous().cumsum(dim=0).movedim(0, 2)
+    """Return the float64 sums of (N, 2, groups) through each group, added one after the other."""
+    # A device adds in an order of its own; these few numbers are the CPU's.
+    return values.cpu().cumsum(dim=2).to(values.device)
 
 
 def _select(r: Tensor, p: Tensor, policy: str) -> _Found:
-    entries = _Entries(r)
-    kind = entries.kind
     finite = torch.isfinite(r).all(dim=1, keepdim=True)
-    entries.is_there &= finite
-    exponent = entries.bits >> kind.fraction
-    whole = _Histogram.over(exponent, entries.is_there, entries, kind.binades)
-    binades = torch.arange(kind.binades, device=r.device)
-    by_binade = _mass(whole.high, whole.low, binades, kind)
-    cumulated = _in_order(by_binade)
+    entries = _Entries(r, r < 0, finite.expand_as(r))
+    kind = entries.kind
+    whole = _Histogram.over(entries.group, entries.is_there, entries, kind.groups)
+    groups = torch.arange(kind.groups, device=r.device)
+    by_group = _mass(whole.high, whole.low, groups, kind)
+    cumulated = _in_order(by_group)
     mass, number = cumulated[..., -1], whole.count.sum(dim=2)
     goal, limit = _goal(r, entries, p, policy, mass, number)
-    binade = _first((cumulated > goal[..., None]) | (whole.count.cumsum(2) > limit[..., None]), whole.count)
-    base = torch.where(binade > 0, cumulated.gather(2, (binade - 1).clamp(min=0)[..., None])[..., 0], 0.0)
-    count_below = whole.below(binade)[0]
-    high, low = torch.zeros_like(binade), torch.zeros_like(binade)
-    key, shift = binade, kind.fraction
+    group = _first((cumulated > goal[..., None]) | (whole.count.cumsum(2) > limit[..., None]), whole.count)
+    base = torch.where(group > 0, cumulated.gather(2, (group - 1).clamp(min=0)[..., None])[..., 0], 0.0)
+    count_below = whole.below(group)[0]
+    high, low, bound = torch.zeros_like(group), torch.zeros_like(group), torch.zeros_like(group)
+    is_near = entries.is_there & (entries.group == entries.of_sign(group))
+    shift = kind.fraction + 8
     while shift > 0:
         width = min(_DIGIT, shift)
-        is_near = entries.is_there & ((entries.bits >> shift) == entries.of_sign(key))
         shift -= width
-        digits = _Histogram.over((entries.bits >> shift) & ((1 << width) - 1), is_near, entries, 1 << width)
-        counts, highs, lows = digits.through()
+        digits = _Histogram.over((entries.value >> shift) & ((1 << width) - 1), is_near, entries, 1 << width)
         masses = base[..., None] + _mass(
-            high[..., None] + highs, low[..., None] + lows, binade[..., None], kind
+            high[..., None] + digits.high.cumsum(2),
+            low[..., None] + digits.low.cumsum(2),
+            group[..., None],
+            kind,
         )
-        digit = _first(
-            (masses > goal[..., None]) | (count_below[..., None] + counts > limit[..., None]), digits.count
+        is_over = (masses > goal[..., None]) | (
+            count_below[..., None] + digits.count.cumsum(2) > limit[..., None]
         )
+        digit = _first(is_over, digits.count)
         below = digits.below(digit)
         count_below, high, low = count_below + below[0], high + below[1], low + below[2]
-        key = (key << width) | digit
-    bound = key.to(kind.integer).view(r.dtype)
-    is_lower = binades < binade[..., None]
-    is_same = binades == binade[..., None]
-    kept_by_binade = torch.where(
-        is_same, _mass(whole.high - high[..., None], whole.low - low[..., None], binades, kind), by_binade
+        bound = (bound << width) | digit
+        is_near &= (entries.value >> shift) == entries.of_sign(bound)
+    of_bound = _mass(whole.high - high[..., None], whole.low - low[..., None], groups, kind)
+    kept = torch.where(
+        groups == group[..., None], of_bound, torch.where(groups > group[..., None], by_group, 0.0)
     )
-    kept = _in_order(torch.where(is_lower, 0.0, kept_by_binade))[..., -1]
     is_empty = number == 0
     return _Found(
-        bound=torch.where(is_empty, torch.inf, bound),
+        bound=torch.where(
+            is_empty, torch.inf, _mass(bound >> kind.low, bound & ((1 << kind.low) - 1), group, kind)
+        ).to(r.dtype),
         mass=torch.where(finite, mass, torch.nan),
-        kept_mass=torch.where(is_empty, 0.0, kept),
+        kept_mass=torch.where(is_empty, 0.0, _in_order(kept)[..., -1]),
         count=number,
         kept_count=torch.where(is_empty, 0, number - count_below),
     )
@@ -211,9 +208,8 @@ def _goal(
         return p * mass, torch.full_like(number, _NO_LIMIT)
     if policy == "mean":
         mean = mass / r.shape[1]
-        values = r.abs().to(torch.float64)
-        is_over = entries.is_there & (values >= entries.of_sign(mean))
-        negative = (is_over & (entries.is_negative > 0)).sum(dim=1)
+        is_over = entries.is_there & (r.abs().to(torch.float64) >= entries.of_sign(mean))
+        negative = (is_over & (entries.sign > 0)).sum(dim=1)
         kept = torch.stack((is_over.sum(dim=1) - negative, negative), dim=1)
     else:
         kept = _effective_number(r, entries, mass)
@@ -224,16 +220,14 @@ def _goal(
 def _effective_number(r: Tensor, entries: _Entries, mass: Tensor) -> Tensor:
     """Return ``round((sum v)^2 / sum v^2)`` of both signs, scaled by a power of two so that no square overflows."""
     kind = entries.kind
-    keys = [torch.where(entries.is_there & (entries.is_negative == s), entries.bits, 0) for s in (0, 1)]
-    largest = torch.stack([key.amax(dim=1) for key in keys], dim=1)
-    exponent = (largest >> kind.fraction) - (127 if kind.fraction == 23 else 1023)
+    bits = r.abs().view(kind.integer).to(torch.int64)
+    largest = [torch.where(entries.is_there & (entries.sign == s), bits, 0).amax(dim=1) for s in (0, 1)]
+    exponent = (torch.stack(largest, dim=1) >> kind.fraction) - (127 if kind.fraction == 23 else 1023)
     scale = torch.pow(2.0, -exponent.to(torch.float64))
-    values = r.abs().to(torch.float64)
-    squares = (values * entries.of_sign(scale)).square()
-    squared = _Entries(torch.where(entries.is_there, squares, 0))
-    squared.is_negative = entries.is_negative
-    histogram = _Histogram.over(squared.bits >> squared.kind.fraction, squared.is_there, squared, 2048)
-    binades = torch.arange(2048, device=r.device)
-    total = _in_order(_mass(histogram.high, histogram.low, binades, squared.kind))[..., -1]
+    squares = (r.abs().to(torch.float64) * entries.of_sign(scale)).square()
+    squared = _Entries(squares, entries.sign > 0, entries.is_there)
+    histogram = _Histogram.over(squared.group, squared.is_there, squared, squared.kind.groups)
+    groups = torch.arange(squared.kind.groups, device=r.device)
+    total = _in_order(_mass(histogram.high, histogram.low, groups, squared.kind))[..., -1]
     number = torch.where(total > 0, (mass * scale).square() / total, 0.0)
     return torch.floor(number + 0.5).to(torch.int64)

@@ -4,8 +4,9 @@ The definition, followed to the bit by every implementation (this sort-based one
 
 - Positive and negative entries of a sample are treated apart, on their absolute values. Zeros belong to neither.
 - The *mass* of a set of entries is its sum in float64, taken so that it depends on the values alone: first the entries
-  of each binade (``2^e <= v < 2^(e + 1)``; they share a unit, so their sum is exact and rounded once), then the
-  binades' sums one after the other from the smallest binade to the largest.
+  of each *group* of eight binades (a binade is ``2^e <= v < 2^(e + 1)``; the entries of a group are whole multiples of
+  its smallest entry's unit, so that their sum is an integer, exact and rounded once), then the groups' sums one after
+  the other from the smallest group to the largest.
 - The *bound* of a sign is the smallest value v such that the mass of all entries <= v exceeds p times the mass of all;
   the largest value if there is none. Entries below their bound are pruned. So tied entries share their fate, p = 0
   prunes nothing, and the largest entries stay whatever p is.
@@ -115,30 +116,32 @@ def cumulated_mass(ascending: Tensor) -> Tensor:
         (N, M) float64.
     """
     is_single = ascending.dtype == torch.float32
-    fraction, bias, low, n_binades = (23, 150, 0, 256) if is_single else (52, 1075, 27, 2048)
+    fraction, bias, low, n_groups = (23, 150, 0, 32) if is_single else (52, 1075, 27, 256)
     bits = ascending.contiguous().view(torch.int32 if is_single else torch.int64).to(torch.int64)
     exponent = bits >> fraction
     significand = (bits & ((1 << fraction) - 1)) | ((exponent > 0).to(torch.int64) << fraction)
+    above = exponent.clamp(min=1) - 1  # subnormal numbers share the unit of the smallest binade
+    group, shift = above >> 3, above & 7
     # Integers, in two halves for float64: no sum of theirs overflows.
-    high, rest = significand >> low, significand & ((1 << low) - 1)
+    high, rest = (significand >> low) << shift, (significand & ((1 << low) - 1)) << shift
     position = torch.arange(bits.shape[1], device=bits.device).expand_as(bits)
     starts = torch.ones_like(bits, dtype=torch.bool)
-    starts[:, 1:] = exponent[:, 1:] != exponent[:, :-1]
+    starts[:, 1:] = group[:, 1:] != group[:, :-1]
     start = torch.where(starts, position, 0).cummax(dim=1).values
 
-    def within_binade(part: Tensor) -> Tensor:
+    def within_group(part: Tensor) -> Tensor:
         total = part.cumsum(dim=1)
         return (total - (total - part).gather(1, start)).to(torch.float64)
 
-    unit = torch.pow(2.0, (exponent.clamp(min=1) - bias).to(torch.float64))
-    mass = (within_binade(high) * float(1 << low) + within_binade(rest)) * unit
-    binades = mass.new_zeros(len(bits), n_binades)
+    unit = torch.pow(2.0, (8 * group + 1 - bias).to(torch.float64))
+    mass = (within_group(high) * float(1 << low) + within_group(rest)) * unit
+    groups = mass.new_zeros(len(bits), n_groups)
     ends = torch.ones_like(starts)
     ends[:, :-1] = starts[:, 1:]
-    binades.scatter_add_(1, exponent, torch.where(ends, mass, 0.0))
-    below = torch.zeros_like(binades)
-    below[:, 1:] = binades.cumsum(dim=1)[:, :-1]
-    return below.gather(1, exponent) + mass
+    groups.scatter_add_(1, group, torch.where(ends, mass, 0.0))
+    below = torch.zeros_like(groups)
+    below[:, 1:] = groups.cumsum(dim=1)[:, :-1]
+    return below.gather(1, group) + mass
 
 
 class _Sign:
