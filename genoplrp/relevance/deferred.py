@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 
 Answers = dict[tuple[str, int], bool]
+AT_ONCE = {"cpu"}
+"""Devices that are never waited for."""
 
 
 class WrongAnswerError(Exception):
@@ -44,6 +46,9 @@ class Questions:
         _local.questions = self
         try:
             yield
+        except BaseException:
+            self._assumed, self._refusals = [], []
+            raise
         finally:
             _local.questions = before
 
@@ -71,20 +76,21 @@ class Questions:
         Exception
             The first error whose condition is true.
         """
-        flags = [truth for _, truth in self._assumed] + [is_bad for is_bad, _ in self._refusals]
+        # Let go of: what the errors speak of keeps the batch alive, and the batch keeps this.
+        assumed, self._assumed = self._assumed, []
+        refusals, self._refusals = self._refusals, []
+        flags = [truth for _, truth in assumed] + [is_bad for is_bad, _ in refusals]
         if not flags:
             return
         found = torch.stack([flag.reshape(()) for flag in flags]).tolist()
-        wrong = [
-            key for (key, _), truth in zip(self._assumed, found, strict=False) if self.answers[key] != truth
-        ]
+        wrong = [key for (key, _), truth in zip(assumed, found, strict=False) if self.answers[key] != truth]
         if wrong:
             # What was asked after the first wrong answer may not be asked again.
             self.answers[wrong[0]] = not self.answers[wrong[0]]
             for key in wrong[1:]:
                 del self.answers[key]
             raise WrongAnswerError
-        for is_bad, (_, error) in zip(found[len(self._assumed) :], self._refusals, strict=True):
+        for is_bad, (_, error) in zip(found[len(assumed) :], refusals, strict=True):
             if is_bad:
                 raise error()
 
@@ -111,14 +117,14 @@ def holds(about: str, truth: Tensor) -> bool:
     truth
         The Boolean.
     """
-    if truth.device.type == "cpu" or _local.questions is None:
+    if truth.device.type in AT_ONCE or _local.questions is None:
         return bool(truth)
     return _local.questions.ask(about, truth)
 
 
 def refuse_if(is_bad: Tensor, error: Callable[[], Exception]) -> None:
     """Raise an error where a Boolean of one element is true: at once on a CPU, else when the batch is done."""
-    if is_bad.device.type == "cpu" or _local.questions is None:
+    if is_bad.device.type in AT_ONCE or _local.questions is None:
         if bool(is_bad):
             raise error()
         return

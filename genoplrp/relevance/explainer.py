@@ -305,6 +305,7 @@ class Explainer:
                 with questions.open():
                     results = self._batch_once(x, extra, target, prunings, questions)
             except WrongAnswerError:
+                self._chains.forget()  # what was made of weights may rest on the answer
                 continue
             self._answers = answers
             return results

@@ -451,7 +451,7 @@ def readable_constants(model: nn.Module) -> frozenset[int] | None:
         for tensor in (*state["_parameters"].values(), *state["_buffers"].values()):
             if tensor is None:
                 continue
-            if type(tensor) not in (nn.Parameter, Tensor) or tensor.device.type != "cpu":
+            if type(tensor) not in (nn.Parameter, Tensor) or tensor.device.type not in ("cpu", "cuda"):
                 return None
             constants.append(id(tensor))
     return frozenset(constants)

@@ -38,6 +38,10 @@ class Chains:
     refused: str = ""
     devices: tuple[str, ...] = ("cpu", "cuda")
 
+    def forget(self) -> None:
+        """Let go of what was made of the model's weights."""
+        self.prepared = PreparedLayers()
+
     def start(
         self, model: nn.Module, call: Callable[[Tensor], Any], x: Tensor, run: Run, tracer: Tracer
     ) -> ChainPass | None:

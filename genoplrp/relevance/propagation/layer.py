@@ -60,17 +60,18 @@ class Layer:
 
     def weights(self, blend: Blend) -> Tensor:
         """Return the blended (and, where asked for, gauge-fixed) weight, made once a trace."""
-        if blend not in self._blended:
+        key = blend, self.is_gauge_fixed
+        if key not in self._blended:
             w = self.weight
             if self.is_gauge_fixed:
                 w = w - w.mean(dim=self.gauge_axis, keepdim=True)
-            self._blended[blend] = blend(w)
-        found: Tensor = self._blended[blend]
+            self._blended[key] = blend(w)
+        found: Tensor = self._blended[key]
         return found
 
     def side(self, part: Part, sign: int) -> tuple[Tensor, Tensor] | None:
         """Return the weights of one sign of a part's columns, for positive and for negative inputs; None if all 0."""
-        key = part.positive, part.negative, sign
+        key = part.positive, part.negative, sign, self.is_gauge_fixed
         if key not in self._blended:
             on_positive, on_negative = self.weights(part.positive), self.weights(part.negative)
             pair = (

@@ -44,7 +44,7 @@ def row_products(a: Tensor, b: Tensor) -> Tensor:
 
 
 @triton.jit
-def _signal(  # type: ignore[no-untyped-def]
+def _signal(
     g_ptr, z_ptr, d_ptr, out_ptr, others_ptr, n, epsilon, coefficient,
     HAS_DENOMINATOR: tl.constexpr, HAS_EPSILON: tl.constexpr, WHICH: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
@@ -71,7 +71,7 @@ def _signal(  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _products(a_ptr, b_ptr, parts_ptr, entries, chunk, parts, BLOCK: tl.constexpr):  # type: ignore[no-untyped-def]
+def _products(a_ptr, b_ptr, parts_ptr, entries, chunk, parts, BLOCK: tl.constexpr):
     row = tl.program_id(1).to(tl.int64)
     start = tl.program_id(0) * chunk
     total = tl.zeros([BLOCK], tl.float64)

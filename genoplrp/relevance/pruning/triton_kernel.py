@@ -1,17 +1,17 @@
-"""Pruning on a GPU, in Triton: the bounds of all samples and both signs by histograms, in a few launches.
+"""Pruning on a GPU, in Triton: the bounds of all samples and both signs in a few launches, without a wait.
 
 The definition it follows to the bit is that of `thresholds`; nothing is decided here. Short samples (a dense layer's)
-take one launch, a sample in the registers of one program. Long ones take six, each over all samples at once:
+take one launch, each in the registers of one program. Long ones take four, over all samples at once:
 
-1. `_binade_sums`: number of entries and integer sum of significands of each binade. A thread keeps the sixteen largest
-   binades of either sign in registers; the few entries below them are added to memory as integers.
-2. `_locate`: the masses, and the binade where p times the mass is crossed.
-3. `_sub_sums`: the same sums over sixteen parts of that binade.
-4. `_gather`: the entries of the part where it is crossed (a few in a thousand) are copied out.
-5. `_refine`: four bits at a time, the bound among them; the kept masses and lambda.
-6. `_write`: zeros and scaled entries, one pass.
+1. `_bracket`: between which two values the bound lies in all likelihood, from a sample of the entries.
+2. `_sums`: one pass over memory. A thread keeps the integer sums of the four largest groups of binades of either sign
+   in registers (the few entries below them are added to memory as integers) and those of what lies under the bracket;
+   the few entries in it are copied out.
+3. `_refine`: the masses, then bit by bit the bound among the copied entries, lambda. Where the bracket has missed the
+   bound, the sample's entries are gone through instead: slower, the same result.
+4. `_write`: zeros and scaled entries, one pass.
 
-No entry is sorted, no float is added in an order that could change, and only single numbers a sample are float64.
+No entry is sorted, no float is added in an order that could change, and only single numbers of a sample are float64.
 """
 
 from __future__ import annotations
@@ -30,12 +30,17 @@ IN_ONE_PROGRAM = 8192
 """Entries of a sample that fit the registers of one program."""
 _LANES = 128
 _TURN = 4 * _LANES
-_WINDOW = 16  # binades that a thread sums in registers
-_BLOCK = 1024
+_SAMPLE = 8192
+_TILE = 4096  # candidates that `_refine` holds at once
+_BLOCK = 2048
 _PROGRAMS = 4096  # over a whole launch: enough to fill a large card several times
-# A packed word is the number of entries << 44 | the sum of their significands.
+_LARGEST_CHUNK = 1 << 19  # entries of one program: packed words hold the sums of so many
+# A packed word is the number of entries << 44 | the sum of their values.
 _ONE = tl.constexpr(1 << 44)
 _SUM = tl.constexpr((1 << 44) - 1)
+# Of a sample and sign: numbers of entries under the bracket and in it, of all, whether one is not finite; the sum under
+# the bracket in its own group; the sums of the 32 groups.
+_WIDTH = tl.constexpr(5 + 32)
 
 
 class OnDevice(Reference):
@@ -65,7 +70,7 @@ def _prune(
     if entries <= IN_ONE_PROGRAM:
         block = max(triton.next_power_of_2(entries), 16)
         _prune_row[(rows,)](
-            a, g, out, shares, masses, counts, entries, by_mean, mode, block, num_warps=8 if block > 2048 else 4
+            a, g, out, shares, masses, counts, entries, by_mean, mode, block, num_warps=8 if block > 1024 else 4
         )  # fmt: skip
     else:
         _prune_long(a, g, out, shares, masses, counts, by_mean, mode)
@@ -83,56 +88,65 @@ def _prune_long(
     mode: int,
 ) -> None:
     rows, entries = g.shape
-    # Of a row and sign: 256 binades (number, sum), 16 parts (number, sum), candidates.
-    sums = torch.zeros(rows, 2, 2 * 256 + 2 * 16 + 1, dtype=torch.int64, device=g.device)
-    # Of a row and sign: crossing binade, bits of the bound where they are known, last binade, bits of the bound.
-    places = torch.empty(rows, 2, 4, dtype=torch.int64, device=g.device)
-    # Of a row and sign: mass of the lower binades, mass that may be pruned, lambda.
-    values = torch.empty(rows, 2, 3, dtype=torch.float64, device=g.device)
-    candidates = torch.empty(rows, entries, dtype=torch.int32, device=g.device)
-    parts = max(1, min(triton.cdiv(entries, 2 * _TURN), triton.cdiv(_PROGRAMS, rows)))
-    chunk = triton.cdiv(triton.cdiv(entries, parts), _TURN) * _TURN
+    device = g.device
+    sums = torch.zeros(rows, 2, _WIDTH.value, dtype=torch.int64, device=device)
+    bracket = torch.empty(rows, 2, 2, dtype=torch.int32, device=device)  # bits of its ends, for each sign
+    bound = torch.empty(rows, 2, dtype=torch.float32, device=device)
+    scale = torch.empty(rows, 2, dtype=torch.float64, device=device)
+    candidates = torch.empty(rows, entries, dtype=torch.int32, device=device)
+    parts = max(1, min(triton.cdiv(entries, 4 * _TURN), triton.cdiv(_PROGRAMS, rows)))
+    chunk = min(triton.cdiv(triton.cdiv(entries, parts), _TURN) * _TURN, _LARGEST_CHUNK)
     by_part = (triton.cdiv(entries, chunk), rows)
-    by_block = (triton.cdiv(entries, _BLOCK), rows)
-    _binade_sums[by_part](a, g, sums, entries, chunk, _WINDOW, _LANES, num_warps=4)
-    _locate[(2 * rows,)](sums, shares, masses, counts, places, values, entries, by_mean, num_warps=1)
-    _sub_sums[by_part](a, g, sums, places, entries, chunk, _LANES, num_warps=4)
-    _gather[by_block](a, g, sums, places, values, candidates, entries, _BLOCK, num_warps=4)
+    if by_mean:
+        _sums[by_part](a, g, sums, bracket, candidates, entries, chunk, True, False, _LANES, num_warps=4)
+        _at_mean[(2 * rows,)](sums, bracket, entries, num_warps=1)
+        _sums[by_part](a, g, sums, bracket, candidates, entries, chunk, False, True, _LANES, num_warps=4)
+    else:
+        _bracket[(rows,)](a, g, shares, bracket, entries, _SAMPLE, num_warps=8)
+        _sums[by_part](a, g, sums, bracket, candidates, entries, chunk, True, True, _LANES, num_warps=4)
     _refine[(2 * rows,)](
-        sums, places, values, candidates, masses, counts, entries, mode, 2 * _LANES, num_warps=4
-    )
-    _write[by_block](a, g, out, places, values, entries, mode, _BLOCK, num_warps=4)
+        a, g, sums, bracket, candidates, shares, masses, counts, bound, scale, entries, by_mean, _TILE, num_warps=8
+    )  # fmt: skip
+    _write[(triton.cdiv(entries, _BLOCK), rows)](a, g, out, bound, scale, entries, mode, _BLOCK, num_warps=4)
 
 
 @triton.jit
-def _significand(magnitude):  # type: ignore[no-untyped-def]
-    return (magnitude & 0x7FFFFF) | tl.where(magnitude > 0x7FFFFF, 0x800000, 0)
+def _group(magnitude):
+    return (tl.maximum(magnitude >> 23, 1) - 1) >> 3
 
 
 @triton.jit
-def _mass(high, binade):  # type: ignore[no-untyped-def]
-    """Return sums of significands of one binade in float64 (exact: they are below 2^53)."""
-    exponent = tl.maximum(binade, 1).to(tl.int64) - 150 + 1023
-    return high.to(tl.float64) * (exponent << 52).to(tl.float64, bitcast=True)
+def _value(magnitude):
+    """Return entries as integers (below 2^31) in the unit of their group."""
+    significand = (magnitude & 0x7FFFFF) | tl.where(magnitude > 0x7FFFFF, 0x800000, 0)
+    return significand << ((tl.maximum(magnitude >> 23, 1) - 1) & 7)
 
 
 @triton.jit
-def _goal(mass, p, entries, BY_MEAN: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Return the mass that may be pruned, and the bits of the bound where it is known from the start (else -1)."""
-    if BY_MEAN:
-        # The smallest float32 that is not below the mean.
-        mean = mass / (tl.zeros_like(mass) + entries)
-        near = mean.to(tl.float32)
-        key = near.to(tl.int32, bitcast=True).to(tl.int64)
-        key = tl.where(near.to(tl.float64) < mean, key + 1, key)
-        return mass, tl.maximum(key, 1)
-    # Whatever p is, the largest entries stay: the whole mass is never given away.
+def _mass(total, group):
+    """Return sums of one group in float64, rounded once."""
+    exponent = 8 * group.to(tl.int64) + (1 - 150 + 1023)
+    return total.to(tl.float64) * (exponent << 52).to(tl.float64, bitcast=True)
+
+
+@triton.jit
+def _goal(mass, p):
+    """Return the mass that may be pruned: never the whole, so that the largest entries stay whatever p is."""
     less = (tl.maximum(mass.to(tl.int64, bitcast=True) - 1, 0)).to(tl.float64, bitcast=True)
-    return tl.minimum(p * mass, less), (mass * 0).to(tl.int64) - 1
+    return tl.minimum(p * mass, less)
 
 
 @triton.jit
-def _written(a, g, r, above, below, scale, scale_negative, MODE: tl.constexpr):  # type: ignore[no-untyped-def]
+def _mean_bits(mass, entries):
+    """Return the bits of the smallest float32 that is not below the mean."""
+    mean = mass / (tl.zeros_like(mass) + entries)
+    near = mean.to(tl.float32)
+    key = near.to(tl.int32, bitcast=True)
+    return tl.maximum(tl.where(near.to(tl.float64) < mean, key + 1, key), 1)
+
+
+@triton.jit
+def _written(a, g, r, above, below, scale, scale_negative, MODE: tl.constexpr):
     """Return what is written for each entry."""
     is_kept = (r >= above) | (r <= below) | (r == 0)
     if MODE == 2:
@@ -144,7 +158,7 @@ def _written(a, g, r, above, below, scale, scale_negative, MODE: tl.constexpr): 
 
 
 @triton.jit
-def _prune_row(  # type: ignore[no-untyped-def]
+def _prune_row(
     a_ptr, g_ptr, out_ptr, shares_ptr, masses_ptr, counts_ptr, entries,
     BY_MEAN: tl.constexpr, MODE: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
@@ -158,62 +172,60 @@ def _prune_row(  # type: ignore[no-untyped-def]
     magnitude = bits & 0x7FFFFFFF
     sign = tl.arange(0, 2)
     mine = (magnitude > 0)[None, :] & ((bits < 0).to(tl.int32)[None, :] == sign[:, None])
-    exponent = (magnitude >> 23)[None, :]
-    significand = _significand(magnitude).to(tl.int64)[None, :]
+    group = _group(magnitude)[None, :]
+    value = _value(magnitude).to(tl.int64)[None, :]
     number = tl.sum(mine.to(tl.int64), axis=1)
-    first = tl.min(tl.min(tl.where(mine, exponent, 256), axis=1), axis=0)
-    last = tl.max(tl.max(tl.where(mine, exponent, -1), axis=1), axis=0)
-    slots = tl.arange(0, 256)[None, :]
-    sums = tl.zeros([2, 256], tl.int64)
+    first = tl.min(tl.min(tl.where(mine, group, 32), axis=1), axis=0)
+    last = tl.max(tl.max(tl.where(mine, group, -1), axis=1), axis=0)
+    slots = tl.arange(0, 32)[None, :]
+    sums = tl.zeros([2, 32], tl.int64)
     mass = tl.zeros([2], tl.float64)
     for k in range(first, last + 1):
-        total = tl.sum(tl.where(mine & (exponent == k), significand, 0), axis=1)
+        total = tl.sum(tl.where(mine & (group == k), value, 0), axis=1)
         sums = tl.where(slots == k, total[:, None], sums)
-        mass += _mass(total, k)
-    p = tl.load(shares_ptr + row * 2 + sign)
-    goal, known = _goal(mass, p, entries, BY_MEAN)
-    # The binade that crosses the goal, and the mass below it.
-    run = tl.zeros([2], tl.float64)
-    base = tl.zeros([2], tl.float64)
-    binade = tl.zeros([2], tl.int32) - 1
-    for k in range(first, last + 1):
-        more = run + _mass(tl.sum(tl.where(slots == k, sums, 0), axis=1), k)
-        if BY_MEAN:  # noqa: SIM108  (a branch of the compiler's)
-            is_it = (known >> 23) == k
-        else:
-            is_it = (more > goal) & (binade < 0)
-        binade = tl.where(is_it, k, binade)
-        base = tl.where(is_it, run, base)
-        run = more
-    key = binade.to(tl.int64) << 23
-    near = mine & (exponent == binade[:, None])
+        mass += _mass(total, tl.zeros([2], tl.int32) + k)
     if BY_MEAN:
-        key = known
+        bound = _mean_bits(mass, entries)
     else:
-        for i in range(0, 23):
-            trial = key + (tl.zeros([2], tl.int64) + 1 << (22 - i))
-            is_below = near & (magnitude.to(tl.int64)[None, :] < trial[:, None])
-            below = tl.sum(tl.where(is_below, significand, 0), axis=1)
-            key = tl.where(base + _mass(below, binade) > goal, key, trial)
-    is_pruned = mine & (magnitude.to(tl.int64)[None, :] < key[:, None])
-    below = tl.sum(tl.where(is_pruned & near, significand, 0), axis=1)
+        goal = _goal(mass, tl.load(shares_ptr + row * 2 + sign))
+        # The group that crosses the goal, and the mass below it.
+        run = tl.zeros([2], tl.float64)
+        base = tl.zeros([2], tl.float64)
+        chosen = tl.zeros([2], tl.int32) - 1
+        for k in range(first, last + 1):
+            level = tl.zeros([2], tl.int32) + k
+            more = run + _mass(tl.sum(tl.where(slots == k, sums, 0), axis=1), level)
+            is_it = (more > goal) & (chosen < 0)
+            chosen = tl.where(is_it, k, chosen)
+            base = tl.where(is_it, run, base)
+            run = more
+        near = mine & (group == chosen[:, None])
+        found = tl.zeros([2], tl.int64)
+        for i in range(0, 31):
+            trial = found + (tl.zeros([2], tl.int64) + 1 << (30 - i))
+            below = tl.sum(tl.where(near & (value < trial[:, None]), value, 0), axis=1)
+            found = tl.where(base + _mass(below, chosen) > goal, found, trial)
+        bound = tl.max(tl.where(near & (value == found[:, None]), magnitude[None, :], 0), axis=1)
+    is_pruned = mine & (magnitude[None, :] < bound[:, None])
+    own = _group(bound)
+    below = tl.sum(tl.where(is_pruned & (group == own[:, None]), value, 0), axis=1)
     kept_number = number - tl.sum(is_pruned.to(tl.int64), axis=1)
     kept = tl.zeros([2], tl.float64)
-    level = (key >> 23).to(tl.int32)
     for k in range(first, last + 1):
+        level = tl.zeros([2], tl.int32) + k
         total = tl.sum(tl.where(slots == k, sums, 0), axis=1)
-        kept += tl.where(k > level, _mass(total, k), tl.where(k == level, _mass(total - below, k), 0.0))
-    is_finite = tl.zeros([2], tl.int32) + last < 255
-    mass = tl.where(is_finite, mass, float("nan"))
+        kept += tl.where(k > own, _mass(total, level), tl.where(k == own, _mass(total - below, level), 0.0))
+    is_finite = tl.max(magnitude, axis=0) < 0x7F800000
+    mass = tl.where(tl.zeros([2], tl.int32) + is_finite.to(tl.int32) > 0, mass, float("nan"))
     kept = tl.where(number > 0, kept, 0.0)
-    scale = tl.where(kept_number < number, mass / tl.where(number > 0, kept, 1.0), 1.0)
+    scale = tl.where(kept_number < number, mass / tl.where(kept > 0, kept, 1.0), 1.0)
     tl.store(masses_ptr + row * 4 + sign, mass)
     tl.store(masses_ptr + row * 4 + 2 + sign, kept)
     tl.store(counts_ptr + row * 4 + sign, number)
     tl.store(counts_ptr + row * 4 + 2 + sign, kept_number)
-    bound = tl.where(number > 0, key.to(tl.int32).to(tl.float32, bitcast=True), float("inf"))
-    above = tl.sum(tl.where(sign == 0, bound, 0.0), axis=0)
-    below_zero = -tl.sum(tl.where(sign == 1, bound, 0.0), axis=0)
+    edge = tl.where(number > 0, bound.to(tl.float32, bitcast=True), float("inf"))
+    above = tl.sum(tl.where(sign == 0, edge, 0.0), axis=0)
+    below_zero = -tl.sum(tl.where(sign == 1, edge, 0.0), axis=0)
     up = tl.sum(tl.where(sign == 0, scale, 0.0), axis=0)
     down = tl.sum(tl.where(sign == 1, scale, 0.0), axis=0)
     new = _written(a, g, r, above, below_zero, up, down, MODE)
@@ -221,267 +233,301 @@ def _prune_row(  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _add_binades(acc, r, top, sums_ptr, bins, WINDOW: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Return the register sums with one more entry a lane; entries outside of the window go to memory."""
+def _bracket(a_ptr, g_ptr, shares_ptr, bracket_ptr, entries, SAMPLE: tl.constexpr):
+    """Store the bits of two values for each sign, four standard errors to either side of the sample's bound."""
+    row = tl.program_id(0).to(tl.int64)
+    pick = tl.arange(0, SAMPLE)
+    # Runs of eight neighbours (a memory access) at about equal distances, none of them a multiple of the length.
+    stride = tl.maximum(entries // (SAMPLE // 8), 8)
+    run = pick // 8
+    place = run * stride + (run * 7919) % (stride - 7) + pick % 8
+    is_in = place < entries
+    a = tl.load(a_ptr + row * entries + place, mask=is_in, other=0.0)
+    r = a * tl.load(g_ptr + row * entries + place, mask=is_in, other=0.0)
     bits = r.to(tl.int32, bitcast=True)
     magnitude = bits & 0x7FFFFFFF
-    exponent = magnitude >> 23
-    slot = top - exponent
-    negative = (bits < 0).to(tl.int32)
-    packed = _significand(magnitude).to(tl.int64) | _ONE
-    is_there = magnitude > 0
-    is_near = is_there & (slot >= 0) & (slot < WINDOW)
-    index = tl.where(is_near, slot + WINDOW * negative, -1)
-    acc += tl.where(index[None, :] == bins[:, None], packed[None, :], 0)
-    is_far = is_there & (index < 0)
-    far = sums_ptr + negative * 545 + exponent
-    tl.atomic_add(far, tl.zeros_like(packed) + 1, mask=is_far, sem="relaxed")
-    tl.atomic_add(far + 256, packed & _SUM, mask=is_far, sem="relaxed")
-    return acc
+    end = tl.arange(0, 4)
+    is_mine = (bits < 0).to(tl.int32)[None, :] == (end // 2)[:, None]
+    # Scaled, so that no square under- or overflows.
+    largest = tl.max(tl.where(magnitude < 0x7F800000, tl.abs(r), 0.0), axis=0)
+    size = tl.where(magnitude < 0x7F800000, tl.abs(r) / tl.maximum(largest, 1e-38), 0.0)
+    weight = tl.where(is_mine, size[None, :], 0.0)
+    total = tl.sum(weight, axis=1)
+    p = tl.load(shares_ptr + row * 2 + end // 2).to(tl.float32)
+    error = 4 * tl.sqrt(p * (1 - p) * tl.sum(weight * weight, axis=1)) + 1e-4 * total
+    wanted = p * total + tl.where(end % 2 == 0, -error, error)
+    found = tl.zeros([4], tl.int32)
+    for i in range(0, 15):  # to a 128th of a binade
+        trial = found + (tl.zeros([4], tl.int32) + 1 << (30 - i))
+        below = tl.sum(tl.where(magnitude[None, :] < trial[:, None], weight, 0.0), axis=1)
+        found = tl.where(below > wanted, found, trial)
+    # The upper end is one step on, and past everything where the sample's mass ends before it.
+    step = 1 << 16
+    upper = tl.where((wanted >= total) | (found > 0x7F800000 - step), 0x7F800000, found + step)
+    tl.store(bracket_ptr + row * 4 + end, tl.where(end % 2 == 0, found, upper))
 
 
 @triton.jit
-def _product(a_ptr, g_ptr, offset, stop):  # type: ignore[no-untyped-def]
+def _product(a_ptr, g_ptr, offset, stop):
     a = tl.load(a_ptr + offset, mask=offset < stop, other=0.0)
     return a * tl.load(g_ptr + offset, mask=offset < stop, other=0.0)
 
 
 @triton.jit
-def _binade_sums(  # type: ignore[no-untyped-def]
-    a_ptr, g_ptr, sums_ptr, entries, chunk, WINDOW: tl.constexpr, LANES: tl.constexpr
-):
+def _add_groups(acc, r, top, sums_ptr, bins):
+    """Return the register sums with one more entry a lane; entries outside of the window go to memory."""
+    bits = r.to(tl.int32, bitcast=True)
+    magnitude = bits & 0x7FFFFFFF
+    negative = (bits < 0).to(tl.int32)
+    group = _group(magnitude)
+    slot = top - group
+    is_there = magnitude > 0
+    is_near = is_there & (slot >= 0) & (slot < 4)
+    packed = _value(magnitude).to(tl.int64) | _ONE
+    index = tl.where(is_near, slot + 4 * negative, -1)
+    acc += tl.where(index[None, :] == bins[:, None], packed[None, :], 0)
+    is_far = is_there & (index < 0)
+    far = sums_ptr + negative * _WIDTH
+    tl.atomic_add(far + 2, tl.zeros_like(packed) + 1, mask=is_far, sem="relaxed")
+    tl.atomic_add(far + 5 + group, packed & _SUM, mask=is_far, sem="relaxed")
+    return acc
+
+
+@triton.jit
+def _add_below(acc, r, low, low_negative, bins):
+    """Return numbers and sums under the bracket of both signs with one more entry a lane (sums in its group only)."""
+    bits = r.to(tl.int32, bitcast=True)
+    magnitude = bits & 0x7FFFFFFF
+    mine = tl.where(bits < 0, low_negative, low)
+    is_below = (magnitude > 0) & (magnitude < mine)
+    value = tl.where(_group(magnitude) == _group(mine), _value(magnitude), 0)
+    index = tl.where(is_below, (bits < 0).to(tl.int32), -1)
+    return acc + tl.where(index[None, :] == bins[:, None], (value.to(tl.int64) | _ONE)[None, :], 0)
+
+
+@triton.jit
+def _is_inside(r, low, high, low_negative, high_negative):
+    """Return 1 for positive, 65536 for negative entries in the bracket of their sign, else 0."""
+    bits = r.to(tl.int32, bitcast=True)
+    magnitude = bits & 0x7FFFFFFF
+    inside = (magnitude >= low) & (magnitude < high) & (bits > 0)
+    inside_negative = (magnitude >= low_negative) & (magnitude < high_negative) & (bits < 0) & (magnitude > 0)
+    return tl.where(inside, 1, tl.where(inside_negative, 65536, 0))
+
+
+@triton.jit
+def _copy_out(to, r, inside, at, begin, begin_negative, entries):
+    """Store the magnitudes of the entries in the bracket: positive ones from the front, negative ones from the end."""
+    magnitude = r.to(tl.int32, bitcast=True) & 0x7FFFFFFF
+    tl.store(to + begin + (at & 0xFFFF), magnitude, mask=inside == 1)
+    tl.store(to + entries - 1 - begin_negative - (at >> 16), magnitude, mask=inside == 65536)
+    return at + inside
+
+
+@triton.jit
+def _sums(
+    a_ptr, g_ptr, sums_ptr, bracket_ptr, candidates_ptr, entries, chunk,
+    GROUPS: tl.constexpr, BRACKET: tl.constexpr, LANES: tl.constexpr,
+):  # fmt: skip
     row = tl.program_id(1).to(tl.int64)
     a_ptr += row * entries
     g_ptr += row * entries
-    sums_ptr += row * 1090
+    sums_ptr += row * 2 * _WIDTH
+    to = candidates_ptr + row * entries
     start = tl.program_id(0) * chunk
     stop = tl.minimum(start + chunk, entries)
-    bins = tl.arange(0, 2 * WINDOW)
-    acc = tl.zeros([2 * WINDOW, LANES], tl.int64)
+    bins = tl.arange(0, 8)
+    signs = tl.arange(0, 2)
+    acc = tl.zeros([8, LANES], tl.int64)
+    under = tl.zeros([2, LANES], tl.int64)
+    largest = tl.zeros([LANES], tl.int32)
     lane = start + tl.arange(0, LANES)
     head = _product(a_ptr, g_ptr, lane, stop).to(tl.int32, bitcast=True) & 0x7FFFFFFF
-    top = tl.minimum(tl.max(head >> 23, axis=0) + 1, 254)
+    top = _group(tl.max(head, axis=0))
+    low = tl.load(bracket_ptr + row * 4)
+    high = tl.load(bracket_ptr + row * 4 + 1)
+    low_negative = tl.load(bracket_ptr + row * 4 + 2)
+    high_negative = tl.load(bracket_ptr + row * 4 + 3)
     for i in range(0, chunk, 4 * LANES):
         r0 = _product(a_ptr, g_ptr, lane + i, stop)
         r1 = _product(a_ptr, g_ptr, lane + i + LANES, stop)
         r2 = _product(a_ptr, g_ptr, lane + i + 2 * LANES, stop)
         r3 = _product(a_ptr, g_ptr, lane + i + 3 * LANES, stop)
-        acc = _add_binades(acc, r0, top, sums_ptr, bins, WINDOW)
-        acc = _add_binades(acc, r1, top, sums_ptr, bins, WINDOW)
-        acc = _add_binades(acc, r2, top, sums_ptr, bins, WINDOW)
-        acc = _add_binades(acc, r3, top, sums_ptr, bins, WINDOW)
-    number = tl.sum(acc >> 44, axis=1)
-    total = tl.sum(acc & _SUM, axis=1)
-    exponent = top - bins % WINDOW
-    to = sums_ptr + (bins // WINDOW) * 545 + exponent
-    tl.atomic_add(to, number, mask=number > 0, sem="relaxed")
-    tl.atomic_add(to + 256, total, mask=number > 0, sem="relaxed")
+        if GROUPS:
+            acc = _add_groups(acc, r0, top, sums_ptr, bins)
+            acc = _add_groups(acc, r1, top, sums_ptr, bins)
+            acc = _add_groups(acc, r2, top, sums_ptr, bins)
+            acc = _add_groups(acc, r3, top, sums_ptr, bins)
+            largest = tl.maximum(largest, r0.to(tl.int32, bitcast=True) & 0x7FFFFFFF)
+            largest = tl.maximum(largest, r1.to(tl.int32, bitcast=True) & 0x7FFFFFFF)
+            largest = tl.maximum(largest, r2.to(tl.int32, bitcast=True) & 0x7FFFFFFF)
+            largest = tl.maximum(largest, r3.to(tl.int32, bitcast=True) & 0x7FFFFFFF)
+        if BRACKET:
+            under = _add_below(under, r0, low, low_negative, signs)
+            under = _add_below(under, r1, low, low_negative, signs)
+            under = _add_below(under, r2, low, low_negative, signs)
+            under = _add_below(under, r3, low, low_negative, signs)
+            in0 = _is_inside(r0, low, high, low_negative, high_negative)
+            in1 = _is_inside(r1, low, high, low_negative, high_negative)
+            in2 = _is_inside(r2, low, high, low_negative, high_negative)
+            in3 = _is_inside(r3, low, high, low_negative, high_negative)
+            mine = in0 + in1 + in2 + in3
+            both = tl.sum(mine, axis=0)
+            if both > 0:
+                begin = tl.atomic_add(sums_ptr + 1, (both & 0xFFFF).to(tl.int64), sem="relaxed")
+                begin_negative = tl.atomic_add(
+                    sums_ptr + _WIDTH + 1, (both >> 16).to(tl.int64), sem="relaxed"
+                )
+                at = tl.cumsum(mine, axis=0) - mine
+                at = _copy_out(to, r0, in0, at, begin, begin_negative, entries)
+                at = _copy_out(to, r1, in1, at, begin, begin_negative, entries)
+                at = _copy_out(to, r2, in2, at, begin, begin_negative, entries)
+                at = _copy_out(to, r3, in3, at, begin, begin_negative, entries)
+    if GROUPS:
+        number = tl.sum(acc >> 44, axis=1)
+        total = tl.sum(acc & _SUM, axis=1)
+        mine = sums_ptr + (bins // 4) * _WIDTH
+        tl.atomic_add(mine + 2, number, mask=number > 0, sem="relaxed")
+        tl.atomic_add(mine + 5 + top - bins % 4, total, mask=number > 0, sem="relaxed")
+        if tl.max(largest, axis=0) >= 0x7F800000:
+            tl.atomic_max(sums_ptr + 3 + signs * _WIDTH, tl.zeros([2], tl.int64) + 1, sem="relaxed")
+    if BRACKET:
+        number = tl.sum(under >> 44, axis=1)
+        tl.atomic_add(sums_ptr + signs * _WIDTH, number, mask=number > 0, sem="relaxed")
+        tl.atomic_add(
+            sums_ptr + signs * _WIDTH + 4, tl.sum(under & _SUM, axis=1), mask=number > 0, sem="relaxed"
+        )
 
 
 @triton.jit
-def _locate(  # type: ignore[no-untyped-def]
-    sums_ptr, shares_ptr, masses_ptr, counts_ptr, places_ptr, values_ptr, entries, BY_MEAN: tl.constexpr
-):
-    pair = tl.program_id(0).to(tl.int64)
-    row, sign = pair // 2, pair % 2
-    mine = sums_ptr + pair * 545
-    slots = tl.arange(0, 256)
-    count = tl.load(mine + slots)
-    number = tl.sum(count, axis=0)
-    first = tl.min(tl.where(count > 0, slots, 256), axis=0)
-    last = tl.max(tl.where(count > 0, slots, -1), axis=0)
+def _total_mass(sums_ptr):
+    """Return the mass of one sign of a sample, and its last group (-1 where it has no entries)."""
+    slots = tl.arange(0, 32)
+    total = tl.load(sums_ptr + 5 + slots)
+    last = tl.max(tl.where(total > 0, slots, -1), axis=0)
+    first = tl.min(tl.where(total > 0, slots, 32), axis=0)
     mass = tl.zeros([1], tl.float64)
     for k in range(first, last + 1):
-        mass += _mass(tl.load(mine + 256 + k), k)
-    p = tl.load(shares_ptr + pair)
-    goal, known = _goal(mass, p, entries, BY_MEAN)
-    run = tl.zeros([1], tl.float64)
-    base = tl.zeros([1], tl.float64)
-    binade = tl.zeros([1], tl.int32) - 1
-    for k in range(first, last + 1):
-        more = run + _mass(tl.load(mine + 256 + k), k)
-        if BY_MEAN:  # noqa: SIM108  (a branch of the compiler's)
-            is_it = (known >> 23) == k
-        else:
-            is_it = (more > goal) & (binade < 0)
-        binade = tl.where(is_it, k, binade)
-        base = tl.where(is_it, run, base)
-        run = more
-    if BY_MEAN:
-        binade = (known >> 23).to(tl.int32)
-    # Of either sign: an entry that is not finite spoils the sample.
-    spoiled = tl.load(sums_ptr + row * 1090 + 255) + tl.load(sums_ptr + row * 1090 + 545 + 255)
+        mass += _mass(tl.load(sums_ptr + 5 + k), tl.zeros([1], tl.int32) + k)
+    return mass, first, last
+
+
+@triton.jit
+def _at_mean(sums_ptr, bracket_ptr, entries):
+    """Store an empty bracket at the mean."""
+    pair = tl.program_id(0).to(tl.int64)
+    mass, _, _ = _total_mass(sums_ptr + pair * _WIDTH)
+    bound = _mean_bits(mass, entries)
     one = tl.arange(0, 1)
-    tl.store(masses_ptr + row * 4 + sign + one, tl.where(spoiled > 0, float("nan"), mass))
-    tl.store(counts_ptr + row * 4 + sign + one, number + tl.zeros([1], tl.int64))
-    tl.store(places_ptr + pair * 4 + one, tl.where(number > 0, binade.to(tl.int64), -1))
-    tl.store(places_ptr + pair * 4 + 1 + one, known)
-    tl.store(places_ptr + pair * 4 + 2 + one, last + tl.zeros([1], tl.int64))
-    tl.store(values_ptr + pair * 3 + one, base)
-    tl.store(values_ptr + pair * 3 + 1 + one, goal)
+    tl.store(bracket_ptr + pair * 2 + one, bound)
+    tl.store(bracket_ptr + pair * 2 + 1 + one, bound)
 
 
 @triton.jit
-def _add_parts(acc, r, binade, binade_negative, bins):  # type: ignore[no-untyped-def]
-    """Return the register sums over the sixteen parts of either sign's binade with one more entry a lane."""
-    bits = r.to(tl.int32, bitcast=True)
-    magnitude = bits & 0x7FFFFFFF
-    is_near = (magnitude >> 23) == tl.where(bits < 0, binade_negative, binade)
-    part = ((magnitude >> 19) & 15) + 16 * (bits < 0).to(tl.int32)
-    index = tl.where(is_near & (magnitude > 0), part, -1)
-    packed = _significand(magnitude).to(tl.int64) | _ONE
-    return acc + tl.where(index[None, :] == bins[:, None], packed[None, :], 0)
-
-
-@triton.jit
-def _sub_sums(a_ptr, g_ptr, sums_ptr, places_ptr, entries, chunk, LANES: tl.constexpr):  # type: ignore[no-untyped-def]
-    row = tl.program_id(1).to(tl.int64)
-    a_ptr += row * entries
-    g_ptr += row * entries
-    start = tl.program_id(0) * chunk
-    stop = tl.minimum(start + chunk, entries)
-    binade = tl.load(places_ptr + row * 8).to(tl.int32)
-    binade_negative = tl.load(places_ptr + row * 8 + 4).to(tl.int32)
-    bins = tl.arange(0, 32)
-    acc = tl.zeros([32, LANES], tl.int64)
-    lane = start + tl.arange(0, LANES)
-    for i in range(0, chunk, 4 * LANES):
-        r0 = _product(a_ptr, g_ptr, lane + i, stop)
-        r1 = _product(a_ptr, g_ptr, lane + i + LANES, stop)
-        r2 = _product(a_ptr, g_ptr, lane + i + 2 * LANES, stop)
-        r3 = _product(a_ptr, g_ptr, lane + i + 3 * LANES, stop)
-        acc = _add_parts(acc, r0, binade, binade_negative, bins)
-        acc = _add_parts(acc, r1, binade, binade_negative, bins)
-        acc = _add_parts(acc, r2, binade, binade_negative, bins)
-        acc = _add_parts(acc, r3, binade, binade_negative, bins)
-    number = tl.sum(acc >> 44, axis=1)
-    total = tl.sum(acc & _SUM, axis=1)
-    to = sums_ptr + row * 1090 + (bins // 16) * 545 + 512 + bins % 16
-    tl.atomic_add(to, number, mask=number > 0, sem="relaxed")
-    tl.atomic_add(to + 16, total, mask=number > 0, sem="relaxed")
-
-
-@triton.jit
-def _digit(number, total, high, base, binade, goal, known):  # type: ignore[no-untyped-def]
-    """Return which of sixteen digits crosses the goal, and the number and sum of the entries of the lower ones."""
-    digits = tl.arange(0, 16)
-    is_over = (base + _mass(high + tl.cumsum(total, axis=0), binade) > goal) & (number > 0)
-    chosen = tl.min(tl.where(is_over, digits, 16), axis=0)
-    chosen = tl.where(chosen == 16, tl.max(tl.where(number > 0, digits, 0), axis=0), chosen)
-    chosen = tl.where(known >= 0, known, chosen.to(tl.int64))
-    is_lower = digits < chosen
-    return chosen, tl.sum(tl.where(is_lower, number, 0), axis=0), tl.sum(tl.where(is_lower, total, 0), axis=0)
-
-
-@triton.jit
-def _part(sums_ptr, places_ptr, values_ptr, pair):  # type: ignore[no-untyped-def]
-    """Return binade and part where the goal is crossed (one number, -1 for no entries), and what lies below it."""
-    digits = tl.arange(0, 16)
-    number = tl.load(sums_ptr + pair * 545 + 512 + digits)
-    total = tl.load(sums_ptr + pair * 545 + 528 + digits)
-    binade = tl.load(places_ptr + pair * 4)
-    known = tl.load(places_ptr + pair * 4 + 1)
-    known = tl.where(known >= 0, (known >> 19) & 15, -1)
-    base = tl.load(values_ptr + pair * 3)
-    goal = tl.load(values_ptr + pair * 3 + 1)
-    nothing = tl.zeros([16], tl.int64)
-    chosen, below, high = _digit(number, total, nothing, base, binade, goal, known)
-    return tl.where(binade < 0, -1, binade * 16 + chosen), below, high
-
-
-@triton.jit
-def _gather(  # type: ignore[no-untyped-def]
-    a_ptr, g_ptr, sums_ptr, places_ptr, values_ptr, candidates_ptr, entries, BLOCK: tl.constexpr
-):
-    row = tl.program_id(1).to(tl.int64)
-    wanted, _, _ = _part(sums_ptr, places_ptr, values_ptr, row * 2)
-    wanted_negative, _, _ = _part(sums_ptr, places_ptr, values_ptr, row * 2 + 1)
-    place = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
-    r = _product(a_ptr + row * entries, g_ptr + row * entries, place, entries)
-    bits = r.to(tl.int32, bitcast=True)
-    magnitude = bits & 0x7FFFFFFF
-    found = (magnitude >> 19).to(tl.int64)
-    to = candidates_ptr + row * entries
-    is_positive = (bits > 0) & (found == wanted)
-    is_negative = (bits < 0) & (magnitude > 0) & (found == wanted_negative)
-    # Positive ones from the front, negative ones from the end: the order does not matter.
-    at = tl.cumsum(is_positive.to(tl.int32), axis=0)
-    at_negative = tl.cumsum(is_negative.to(tl.int32), axis=0)
-    n = tl.max(at, axis=0).to(tl.int64)
-    n_negative = tl.max(at_negative, axis=0).to(tl.int64)
-    counter = sums_ptr + row * 1090 + 544
-    begin = tl.atomic_add(counter, n, sem="relaxed")
-    begin_negative = tl.atomic_add(counter + 545, n_negative, sem="relaxed")
-    tl.store(to + begin + at - 1, magnitude, mask=is_positive)
-    tl.store(to + entries - begin_negative - at_negative, magnitude, mask=is_negative)
-
-
-@triton.jit
-def _refine(  # type: ignore[no-untyped-def]
-    sums_ptr, places_ptr, values_ptr, candidates_ptr, masses_ptr, counts_ptr, entries,
-    MODE: tl.constexpr, LANES: tl.constexpr,
+def _refine(
+    a_ptr, g_ptr, sums_ptr, bracket_ptr, candidates_ptr, shares_ptr, masses_ptr, counts_ptr, bound_ptr, scale_ptr,
+    entries, BY_MEAN: tl.constexpr, TILE: tl.constexpr,
 ):  # fmt: skip
     pair = tl.program_id(0).to(tl.int64)
     row, sign = pair // 2, pair % 2
-    prefix, below, high = _part(sums_ptr, places_ptr, values_ptr, pair)
-    binade = tl.load(places_ptr + pair * 4)
-    known = tl.load(places_ptr + pair * 4 + 1)
-    last = tl.load(places_ptr + pair * 4 + 2)
-    base = tl.load(values_ptr + pair * 3)
-    goal = tl.load(values_ptr + pair * 3 + 1)
-    n = tl.load(sums_ptr + pair * 545 + 544).to(tl.int32)
-    bins = tl.arange(0, 16)
-    lane = tl.arange(0, LANES)
-    for i in range(0, 5):
-        shift = tl.maximum(15 - 4 * i, 0)
-        width = tl.where(i < 4, 4, 3)
-        acc = tl.zeros([16, LANES], tl.int64)
-        for j in range(0, n, LANES):
-            offset = j + lane
-            at = row * entries + tl.where(sign == 0, offset, entries - 1 - offset)
-            magnitude = tl.load(candidates_ptr + at, mask=offset < n, other=0)
-            is_near = (offset < n) & ((magnitude >> (shift + width)).to(tl.int64) == prefix)
-            digit = tl.where(is_near, (magnitude >> shift) & ((1 << width) - 1), -1)
-            packed = _significand(magnitude).to(tl.int64) | _ONE
-            acc += tl.where(digit[None, :] == bins[:, None], packed[None, :], 0)
-        number = tl.sum(acc >> 44, axis=1)
-        total = tl.sum(acc & _SUM, axis=1)
-        given = tl.where(known >= 0, (known >> shift) & ((1 << width) - 1), -1)
-        chosen, fewer, lower = _digit(number, total, high, base, binade, goal, given)
-        below += fewer
-        high += lower
-        prefix = (prefix << width) | chosen
-    # What is kept: the rest of the bound's binade, then all higher ones.
-    mine = sums_ptr + pair * 545
-    slots = tl.arange(0, 256)
-    count = tl.load(mine + slots)
-    number = tl.sum(count, axis=0)
-    below += tl.sum(tl.where(slots < binade, count, 0), axis=0)
+    mine = sums_ptr + pair * _WIDTH
+    number = tl.load(mine + 2)
+    mass, first, last = _total_mass(mine)
+    low = tl.load(bracket_ptr + pair * 2)
+    pruned = tl.load(mine)
+    below = tl.load(mine + 4)
+    group = _group(low)
+    bound = low
+    if BY_MEAN == 0:
+        goal = _goal(mass, tl.load(shares_ptr + pair))
+        run = tl.zeros([1], tl.float64)
+        base = tl.zeros([1], tl.float64)
+        chosen = tl.zeros([1], tl.int32) - 1
+        for k in range(first, last + 1):
+            more = run + _mass(tl.load(mine + 5 + k), tl.zeros([1], tl.int32) + k)
+            is_it = (more > goal) & (chosen < 0)
+            chosen = tl.where(is_it, k, chosen)
+            base = tl.where(is_it, run, base)
+            run = more
+        crossing = tl.max(chosen, axis=0)
+        n = tl.load(mine + 1).to(tl.int32)
+        lane = tl.arange(0, TILE)
+        # What lies under the bracket counts where it shares the group; with all in the bracket the goal must be passed.
+        lower = tl.where(crossing == group, below, 0)
+        total = tl.zeros([TILE], tl.int64)
+        for j in range(0, n, TILE):
+            at = row * entries + tl.where(sign == 0, j + lane, entries - 1 - j - lane)
+            found = tl.load(candidates_ptr + at, mask=j + lane < n, other=0)
+            total += tl.where(_group(found) == crossing, _value(found).to(tl.int64), 0)
+        ends = base + _mass(lower + tl.sum(total, axis=0), chosen)
+        starts = base + _mass(tl.zeros([1], tl.int64) + lower, chosen)
+        is_hit = (crossing >= group) & (starts <= goal) & (ends > goal)
+        is_missed = tl.max(is_hit.to(tl.int32), axis=0) == 0
+        n = tl.where(is_missed, entries, n)
+        lower = tl.where(is_missed, 0, lower)
+        value = tl.zeros([1], tl.int64)
+        for i in range(0, 31):
+            trial = value + (tl.zeros([1], tl.int64) + 1 << (30 - i))
+            total = tl.zeros([TILE], tl.int64)
+            for j in range(0, n, TILE):
+                if is_missed:
+                    r = _product(a_ptr + row * entries, g_ptr + row * entries, j + lane, entries)
+                    bits = r.to(tl.int32, bitcast=True)
+                    found = tl.where((bits < 0).to(tl.int32) == sign, bits & 0x7FFFFFFF, 0)
+                else:
+                    at = row * entries + tl.where(sign == 0, j + lane, entries - 1 - j - lane)
+                    found = tl.load(candidates_ptr + at, mask=j + lane < n, other=0)
+                size = _value(found).to(tl.int64)
+                total += tl.where((_group(found) == crossing) & (size < trial), size, 0)
+            value = tl.where(base + _mass(lower + tl.sum(total, axis=0), chosen) > goal, value, trial)
+        # The bound is the entry with this value; what lies under it is pruned.
+        best = tl.zeros([TILE], tl.int32)
+        count = tl.zeros([TILE], tl.int64)
+        total = tl.zeros([TILE], tl.int64)
+        for j in range(0, n, TILE):
+            if is_missed:
+                r = _product(a_ptr + row * entries, g_ptr + row * entries, j + lane, entries)
+                bits = r.to(tl.int32, bitcast=True)
+                found = tl.where((bits < 0).to(tl.int32) == sign, bits & 0x7FFFFFFF, 0)
+            else:
+                at = row * entries + tl.where(sign == 0, j + lane, entries - 1 - j - lane)
+                found = tl.load(candidates_ptr + at, mask=j + lane < n, other=0)
+            size = _value(found).to(tl.int64)
+            is_same = _group(found) == crossing
+            best = tl.maximum(best, tl.where(is_same & (size == value), found, 0))
+            is_under = (found > 0) & ((_group(found) < crossing) | (is_same & (size < value)))
+            count += is_under.to(tl.int64)
+            total += tl.where(is_under & is_same, size, 0)
+        bound = tl.max(best, axis=0)
+        pruned = tl.where(is_missed, 0, pruned) + tl.sum(count, axis=0)
+        below = lower + tl.sum(total, axis=0)
+        group = crossing
     kept = tl.zeros([1], tl.float64)
     if number > 0:
-        kept += _mass(tl.load(mine + 256 + binade) - high, binade)
-        for k in range(binade.to(tl.int32) + 1, last.to(tl.int32) + 1):
-            kept += _mass(tl.load(mine + 256 + k), k)
+        kept += _mass(
+            tl.load(mine + 5 + group) - below + tl.zeros([1], tl.int64), tl.zeros([1], tl.int32) + group
+        )
+        for k in range(group + 1, last + 1):
+            kept += _mass(tl.load(mine + 5 + k), tl.zeros([1], tl.int32) + k)
     one = tl.arange(0, 1)
-    mass = tl.load(masses_ptr + row * 4 + sign + one)
-    scale = tl.where(below > 0, mass / tl.where(kept > 0, kept, 1.0), 1.0)
-    # NaN's bits lie above those of any number: without entries, or with one that is not finite, no bound is reached.
-    bound = tl.where(number > 0, prefix, 0x7F800000)
-    tl.store(places_ptr + pair * 4 + 3 + one, bound + tl.zeros([1], tl.int64))
-    tl.store(values_ptr + pair * 3 + 2 + one, scale)
+    mass = tl.where(tl.load(mine + 3) > 0, float("nan"), mass)
+    edge = (tl.where(number > 0, bound, 0x7F800000) + tl.zeros([1], tl.int32)).to(tl.float32, bitcast=True)
+    pruned = tl.where(number > 0, pruned, 0)
+    tl.store(bound_ptr + pair + one, edge)
+    tl.store(scale_ptr + pair + one, tl.where(pruned > 0, mass / tl.where(kept > 0, kept, 1.0), 1.0))
+    tl.store(masses_ptr + row * 4 + sign + one, mass)
     tl.store(masses_ptr + row * 4 + 2 + sign + one, kept)
-    tl.store(counts_ptr + row * 4 + 2 + sign + one, number - below + tl.zeros([1], tl.int64))
+    tl.store(counts_ptr + row * 4 + sign + one, number + tl.zeros([1], tl.int64))
+    tl.store(counts_ptr + row * 4 + 2 + sign + one, number - pruned + tl.zeros([1], tl.int64))
 
 
 @triton.jit
-def _write(  # type: ignore[no-untyped-def]
-    a_ptr, g_ptr, out_ptr, places_ptr, values_ptr, entries, MODE: tl.constexpr, BLOCK: tl.constexpr
-):
+def _write(a_ptr, g_ptr, out_ptr, bound_ptr, scale_ptr, entries, MODE: tl.constexpr, BLOCK: tl.constexpr):
     row = tl.program_id(1).to(tl.int64)
-    above = tl.load(places_ptr + row * 8 + 3).to(tl.int32).to(tl.float32, bitcast=True)
-    below = -(tl.load(places_ptr + row * 8 + 7).to(tl.int32).to(tl.float32, bitcast=True))
-    up = tl.load(values_ptr + row * 6 + 2)
-    down = tl.load(values_ptr + row * 6 + 5)
+    above = tl.load(bound_ptr + row * 2)
+    below = -tl.load(bound_ptr + row * 2 + 1)
+    up = tl.load(scale_ptr + row * 2)
+    down = tl.load(scale_ptr + row * 2 + 1)
     place = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     is_in = place < entries
     a = tl.load(a_ptr + row * entries + place, mask=is_in, other=0.0)

@@ -474,3 +474,12 @@ def test_pooling_hands_on_what_is_not_a_number():
     z[0, 1, 2] = torch.nan
     pooled, _ = rectified_pool(z, 4, rectify=True)
     assert pooled.isnan().sum() == 1
+
+
+def test_dna_and_anything_else_may_take_turns() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv1d(4, 6, 5), nn.ReLU(), nn.Flatten(), nn.Linear(6 * 26, 1))
+    X = torch.eye(4)[torch.randint(4, (3, 30))].mT.contiguous()
+    explain = Explainer(model, "gamma")
+    explain(X)  # with the gauge fixed, which one-hot DNA allows
+    assert torch.equal(explain(X - 0.3).relevance, Explainer(model, "gamma")(X - 0.3).relevance)
