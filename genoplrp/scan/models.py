@@ -86,7 +86,7 @@ def load_any_model(
     Raises
     ------
     InputError
-        If the source is none of these, or gives no module.
+        If the source is none of these, gives no module, or gives another one each time: it has loaded no weights.
     CheckpointError
         If the weights do not fit.
     UnsupportedModelError
@@ -110,13 +110,26 @@ def load_any_model(
     if path.is_file():
         model = _pickled(path, trust_pickle)
     elif ":" in text:
-        model = _called(text)
+        model = _called(text, filled=state_dict is not None)
     else:
         raise InputError(f"there is no model {text!r}: {_WAYS}")
     if state_dict is not None:
         _fill(model, Path(state_dict))
     model.eval()
     return LoadedModel(adapt_model(model, layout), text, fingerprint(model))
+
+
+def untrained_model(source: str) -> nn.Module:
+    """Return the module that ``module:callable`` or ``file.py:callable`` gives, to be trained.
+
+    Raises
+    ------
+    InputError
+        If it gives none.
+    """
+    model = _made(source)
+    model.eval()
+    return adapt_model(model)
 
 
 def fingerprint(model: nn.Module) -> str:
@@ -196,7 +209,22 @@ def module_of(name: str) -> Any:
     return _from_file(Path(name)) if name.endswith(".py") else _imported(name, name)
 
 
-def _called(text: str) -> nn.Module:
+def _called(text: str, *, filled: bool) -> nn.Module:
+    """Return the module that a callable gives; unless weights follow, the callable must have loaded its own."""
+    made = _made(text)
+    if filled:
+        return made
+    with torch.random.fork_rng(devices=[]):  # for the generator as if it had been called once
+        again = _made(text)
+    if fingerprint(again) != fingerprint(made):
+        raise InputError(
+            f"{text!r} gives a network with other weights each time: they are random, and so would the relevance be. "
+            "Name the trained ones with --state-dict weights.pt (state_dict= in Python), or load them in the callable"
+        )
+    return again  # of a file that was run twice, the module that pickling finds
+
+
+def _made(text: str) -> nn.Module:
     place, _, name = text.rpartition(":")
     module = _from_file(Path(place)) if place.endswith(".py") else _imported(place, text)
     target: Any = module
