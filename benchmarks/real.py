@@ -222,7 +222,7 @@ def score_map(cell: RealCell, maps: np.ndarray, ism: np.ndarray) -> pd.DataFrame
             ],
         }
     )
-    table["deletion"] = _deletion(cell, inside)
+    table["deletion"] = deletion(cell, maps)
     for name, mask in cell.masks.items():
         if name != "site":
             table[name] = relevance_mass_accuracy(maps, mask)
@@ -230,9 +230,10 @@ def score_map(cell: RealCell, maps: np.ndarray, ism: np.ndarray) -> pd.DataFrame
     return table
 
 
-def _deletion(cell: RealCell, inside: np.ndarray) -> np.ndarray:
-    """Mean drop of the output when the window's ten foremost bases are drawn anew, uniformly, eight times."""
+def deletion(cell: RealCell, maps: np.ndarray) -> np.ndarray:
+    """Mean drop of the output (N,) when the window's ten foremost bases are drawn anew, uniformly, eight times."""
     start, stop = cell.window
+    inside = maps[:, start:stop]
     rng = np.random.default_rng(0)
     drop = np.zeros((len(cell.X), cell.X.shape[2]), dtype=bool)
     drop[:, start:stop] = (-inside).argsort(1).argsort(1) < DELETED

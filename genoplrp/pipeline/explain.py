@@ -96,6 +96,7 @@ def explain_dataset(
     from genoplrp.formats.attribution import AttributionFile
     from genoplrp.relevance import Explainer
     from genoplrp.relevance import consensus as over_views
+    from genoplrp.relevance.naming import describe
 
     if data.length != fit.length:
         raise InputError(
@@ -152,21 +153,6 @@ def task_index(fit: TrainedModel, target: int | str) -> int:
             f"target {index} is out of range: the model has {len(tasks)} tasks ({', '.join(tasks)})"
         )
     return index
-
-
-def describe(rules: Any, pruning: Pruning | None) -> str:
-    """Return a short name of a method, e.g. ``"PLRP-lambda gamma p=0.25"``."""
-    name = rules if isinstance(rules, str) else type(rules).__name__
-    if pruning is None:
-        return f"LRP {name}"
-    p = (
-        pruning.p
-        if isinstance(pruning.p, str)
-        else f"{pruning.p:g}"
-        if isinstance(pruning.p, float | int)
-        else "by layer"
-    )
-    return f"PLRP-{pruning.method} {name} p={p}"
 
 
 def _plain(value: Any) -> Any:

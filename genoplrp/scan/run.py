@@ -19,6 +19,7 @@ from jaxtyping import UInt8
 
 from genoplrp.errors import GenoplrpError, InputError, OutputExistsError
 from genoplrp.relevance import Explainer, Pruning
+from genoplrp.relevance.naming import describe
 from genoplrp.scan.blocks import Task, explain_block, explained_units
 from genoplrp.scan.cluster import Block, explain_on_ray
 from genoplrp.scan.models import LoadedModel, fingerprint
@@ -298,8 +299,6 @@ def _manifest(
     batch_size: int | None,
     device: str | None,
 ) -> dict[str, Any]:
-    from genoplrp.pipeline.explain import describe
-
     batch = automatic_batch(source.length) if batch_size is None else batch_size
     table = source.table
     digest = hashlib.sha256(pd.util.hash_pandas_object(table, index=False).to_numpy().tobytes()).hexdigest()

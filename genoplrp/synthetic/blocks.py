@@ -15,8 +15,9 @@ from jaxtyping import Float, Int, UInt8
 from genoplrp.sequence.shuffle import shuffle_codes
 from genoplrp.synthetic.accidental import AccidentalScan
 from genoplrp.synthetic.grammar import CORE, ROLES, Layout, Units, join_units, select_rows
-from genoplrp.synthetic.labels import Planted, derive_labels, tasks_of_instances
+from genoplrp.synthetic.labels import derive_labels, tasks_of_instances
 from genoplrp.synthetic.plant import Placed, Sampler, instance_places, place_class, write_units
+from genoplrp.synthetic.planted import Planted
 from genoplrp.synthetic.splits import SPLITS
 
 if TYPE_CHECKING:
@@ -176,7 +177,7 @@ class BlockMaker:
             _shuffle_rows(codes, lengths, np.flatnonzero(shuffled), rng)
             placed, scores = _without(placed, scores, shuffled)
         table = self._table(placed, scores, end - first)
-        planted = _planted(placed.units, scores, self.sampler.best, classes)
+        planted = _planted(placed, scores, self.sampler.best, classes, lengths)
         labels = derive_labels(spec, planted, rng)
         report = {"redrawn": placed.redrawn, "noisy": int((labels.values != labels.clean).any(axis=1).sum())}
         if self.scan is not None:
@@ -265,16 +266,22 @@ def _distinct(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.unique(numbers, return_inverse=True)
 
 
-def _planted(units: Units, scores: np.ndarray, best: np.ndarray, classes: np.ndarray) -> Planted:
+def _planted(
+    placed: Placed, scores: np.ndarray, best: np.ndarray, classes: np.ndarray, lengths: np.ndarray
+) -> Planted:
+    units = placed.units
     core = np.flatnonzero(units.role == CORE)
     motif, unit = units.motif[core], units.unit[core]
     return Planted(
         classes=classes,
+        lengths=lengths,
         row=units.row[unit],
         motif=motif,
         affinity=np.maximum(scores[core] / best[motif], 0) if len(core) else np.zeros(0),
         site=units.site[core],
         unit=unit,
+        start=placed.start[unit] + units.offset[core],
+        minus=units.minus[core],
     )
 
 

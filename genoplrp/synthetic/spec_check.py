@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 from genoplrp.errors import InputError, SpecError
 from genoplrp.synthetic.spec_parts import Parts, Plant, SequenceClass, Site
 from genoplrp.synthetic.splits import check_fractions
+from genoplrp.synthetic.suggestion import suggestion
 
 
 def check_spec(spec: Parts) -> None:
@@ -54,19 +54,6 @@ def gaps_of(site: Site, broken: bool) -> list[int]:
     if site.broken_spacing is None:
         return [int(gap) for gap in site.spacing.forbidden()]
     return [int(gap) for gap in site.broken_spacing.allowed()]
-
-
-def suggestion(name: str, choices: Iterable[str]) -> str:
-    """Return the end of a message about an unknown name: the nearest known ones, or all."""
-    known = list(choices)
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    if near:
-        return f"did you mean {' or '.join(map(repr, near))}?"
-    return (
-        f"known are {', '.join(known[:20])}{', ...' if len(known) > 20 else ''}."
-        if known
-        else "there are none."
-    )
 
 
 def _check_namespace(spec: Parts) -> None:
