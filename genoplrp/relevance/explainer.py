@@ -410,7 +410,7 @@ class Explainer:
         """Compute a model that is a plain chain of layers without autograd; None for any other."""
         kind = type(self)
         as_here = kind._tracer is Explainer._tracer and kind._backward is Explainer._backward
-        if extra or not as_here or run.outputs is not None or run.reference is not None:
+        if extra or not as_here or run.cuts is not None or run.reference is not None:
             return None
         tracer = self._tracer(run)
         chain = self._chains.start(self._runner, self._called, x, run, tracer)
