@@ -53,7 +53,7 @@ class Dataset:
     instances : pandas.DataFrame
         Planted motif instances, one a row: ``sequence`` (index into the lists above), ``start``, ``end``
         (0-based, half-open), ``motif``, ``strand``, ``role`` ("core"; "inhibitor" or "repressor" where it only
-        lowers the labels, of rules or of numbers; "decoy"; "broken"), ``score`` (log-odds of the planted letters
+        lowers the labels, those of rules or others; "decoy"; "broken"), ``score`` (log-odds of the planted letters
         under the PWM, bits), ``site`` (the grammar site it belongs to, or "") and ``tasks`` (names of the tasks for
         which it matters, joined with commas). Empty for real data.
     clean : array, (N, T), float32, or None
@@ -231,8 +231,8 @@ class Dataset:
             inhibitor, a repressor, either motif of ``A xor B`` where both are), 0 elsewhere; see
             :func:`genoplrp.synthetic.polarity.instance_signs`.
         """
-        signs = self._signs(task)
-        return np.sign(self._spread(self.instances, signs)).astype(np.int8)
+        signs: np.ndarray = np.sign(self._spread(self.instances, self._signs(task)))
+        return signs.astype(np.int8)
 
     def signed_weights(self, task: int | str = 0) -> Float[np.ndarray, "n length"]:
         """Weigh the signed mask by information: :meth:`information` with the signs of :meth:`signed_mask`."""

@@ -60,9 +60,11 @@ class Planted(NamedTuple):
         """Take instances out; what is left of a site that loses one counts as single motifs."""
         split = self.site.copy()
         split[np.isin(self.unit, self.unit[gone & (self.site >= 0)])] = -1
-        kept = ~gone
-        columns = (self.row, self.motif, self.affinity, split, self.unit, self.start, self.minus)
-        return Planted(self.classes, self.lengths, *(column[kept] for column in columns))
+        return self._replace(site=split).instances(~gone)
+
+    def instances(self, chosen: np.ndarray) -> Planted:
+        """Take some instances, in the order given (numbers, or a mask)."""
+        return Planted(self.classes, self.lengths, *(column[chosen] for column in self[2:]))
 
     def repeated(self, rows: Int[np.ndarray, " k"]) -> tuple[Planted, Int[np.ndarray, " j"]]:
         """Take some sequences, each as often as it stands in ``rows``; instances must be ordered by sequence.
@@ -79,18 +81,11 @@ class Planted(NamedTuple):
         ends = np.cumsum(many)
         source = np.arange(int(many.sum())) + np.repeat(first[rows] - ends + many, many)
         row = np.repeat(np.arange(len(rows)), many)
+        copies = self.instances(source)
         # Copies of one unit are units of their own.
-        unit = self.unit[source] + row * (int(self.unit.max(initial=0)) + 1)
-        columns = (self.motif, self.affinity, self.site)
-        return Planted(
-            self.classes[rows],
-            self.lengths[rows],
-            row,
-            *(column[source] for column in columns),
-            unit,
-            self.start[source],
-            self.minus[source],
-        ), source
+        unit = copies.unit + row * (int(self.unit.max(initial=0)) + 1)
+        classes, lengths = self.classes[rows], self.lengths[rows]
+        return copies._replace(classes=classes, lengths=lengths, row=row, unit=unit), source
 
 
 def planted_units(

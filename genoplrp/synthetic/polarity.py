@@ -6,11 +6,14 @@ every rule, and the same specification always gives the same answer.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Int
 
+from genoplrp.errors import SpecError
 from genoplrp.synthetic.effects import instance_effects, planted_of, scores_without
 from genoplrp.synthetic.grammar import CORE, INHIBITOR, NEGATIVE, REPRESSOR, ROLES, Layout
 from genoplrp.synthetic.labels import tasks_of_instances
@@ -45,21 +48,11 @@ def polarity(spec: Spec) -> Int[np.ndarray, "motifs sites tasks"]:
     down = up.copy()
     if len(spec.motifs) == 0:
         return np.zeros(up.shape, dtype=np.int8)
-    rng = np.random.Generator(np.random.PCG64(0))
-    sample = _by_sequence(_sample(spec, rng))
-    thinned = sample.without(rng.random(len(sample.row)) >= rng.choice([0.0, 0.5, 1.0], sample.n)[sample.row])
-    inside = np.arange(len(thinned.row))
-    for context in (sample, thinned):
-        inside = np.arange(len(context.row))
-        change = score_tasks(spec, context)[context.row]
-        change = change - scores_without(spec, context, context.row, inside[:, None])
-        np.logical_or.at(up, (context.motif, context.site), change > _NOTHING)
-        np.logical_or.at(down, (context.motif, context.site), change < -_NOTHING)
-    before = score_tasks(spec, thinned)
-    for motif in np.flatnonzero(tasks_of_instances(spec)[0].any(axis=1)):
-        change = score_tasks(spec, _with_one_more(spec, thinned, int(motif), rng)) - before
-        up[motif, -1] |= (change > _NOTHING).any(axis=0)
-        down[motif, -1] |= (change < -_NOTHING).any(axis=0)
+    # What is not planted may have no score at all (a ratio without its divisor): it says nothing.
+    with suppress(SpecError):
+        for motif, site, change in _changes(spec):
+            np.logical_or.at(up, (motif, site), change > _NOTHING)
+            np.logical_or.at(down, (motif, site), change < -_NOTHING)
     signs = up.astype(np.int8) - down.astype(np.int8)
     # A motif that the sample did not show in a site is taken for what it is alone.
     return np.where(up | down, signs, signs[:, -1:])
@@ -68,14 +61,14 @@ def polarity(spec: Spec) -> Int[np.ndarray, "motifs sites tasks"]:
 def roles_of_instances(spec: Spec) -> Int[np.ndarray, "motifs sites"]:
     """Return the role of an intact instance of each motif in each site (the last column: in none).
 
-    Its role is ``inhibitor`` (of rules) or ``repressor`` (of counts and real numbers) where it moves the scores of all
+    Its role is ``inhibitor`` (of rules) or ``repressor`` (of all else) where it moves the scores of all
     tasks for which it matters down, and ``core`` elsewhere.
     """
     signs = polarity(spec)
     motifs, sites = tasks_of_instances(spec)
     matters = motifs[:, None, :] | np.append(sites, np.zeros((1, len(spec.tasks)), dtype=bool), axis=0)[None]
     against = matters.any(axis=2) & ((signs < 0) | ~matters).all(axis=2)
-    rules = np.array([task.kind == "binary" for task in spec.tasks])
+    rules = np.array([bool(task.rule) for task in spec.tasks])
     of_rules = (matters & rules).any(axis=2)
     return np.where(against, np.where(of_rules, INHIBITOR, REPRESSOR), CORE)
 
@@ -106,6 +99,22 @@ def instance_signs(data: Dataset) -> Int[np.ndarray, "instances tasks"]:
     return np.where(matters, found, 0)
 
 
+def _changes(spec: Spec) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Instances by motif and site, and how the scores change with each: what is planted, thinned out, and one more."""
+    rng = np.random.Generator(np.random.PCG64(0))
+    sample = _sample(spec, rng)
+    sample = sample.instances(np.lexsort((sample.start, sample.row)))
+    thinned = sample.without(rng.random(len(sample.row)) >= rng.choice([0.0, 0.5, 1.0], sample.n)[sample.row])
+    for context in (sample, thinned):
+        every = np.arange(len(context.row))[:, None]
+        without = scores_without(spec, context, context.row, every)
+        yield context.motif, context.site, score_tasks(spec, context)[context.row] - without
+    before = score_tasks(spec, thinned)
+    for motif in np.flatnonzero(tasks_of_instances(spec)[0].any(axis=1)):
+        change = score_tasks(spec, _with_one_more(spec, thinned, int(motif), rng)) - before
+        yield np.full(len(change), motif), np.full(len(change), -1), change
+
+
 def _effects_of_motifs(spec: Spec, planted: Planted, chosen: np.ndarray) -> np.ndarray:
     """Effect of taking out, with each of some instances, all of its motif in the same sequence."""
     rows = planted.row[chosen]
@@ -121,10 +130,14 @@ def _signs(change: np.ndarray) -> np.ndarray:
 def _sample(spec: Spec, rng: np.random.Generator) -> Planted:
     """Some sequences of each class, all instances intact, of random affinity."""
     layout = Layout(spec)
-    parts: list[Planted] = []
+    nothing = np.zeros(0, dtype=np.int64)
+    parts = [Planted(*[nothing] * len(Planted._fields))._replace(minus=np.zeros(0, dtype=bool))]
     for number, one in enumerate(spec.classes):
         lengths = np.full(_SAMPLE, spec.length_range[1])
-        placed = place_class(layout, one, rng, lengths)
+        try:
+            placed = place_class(layout, one, rng, lengths)
+        except SpecError:
+            continue  # said when sequences are made, of these and not of a sample
         units = placed.units
         counts = (units.role == CORE) & (not one.shuffled)
         affinity = 0.2 + 0.8 * rng.random(len(units.motif))
@@ -136,13 +149,6 @@ def _sample(spec: Spec, rng: np.random.Generator) -> Planted:
         for part, row, unit in zip(parts, rows, units_before, strict=True)
     ]
     return Planted(*(np.concatenate(columns) for columns in zip(*moved, strict=True)))
-
-
-def _by_sequence(planted: Planted) -> Planted:
-    order = np.lexsort((planted.start, planted.row))
-    columns = planted._asdict()
-    kept = {name: columns.pop(name) for name in ("classes", "lengths")}
-    return Planted(**kept, **{name: column[order] for name, column in columns.items()})
 
 
 def _with_one_more(spec: Spec, planted: Planted, motif: int, rng: np.random.Generator) -> Planted:
@@ -159,4 +165,4 @@ def _with_one_more(spec: Spec, planted: Planted, motif: int, rng: np.random.Gene
         "minus": rng.random(n) < 0.5,
     }
     joined = {name: np.concatenate([getattr(planted, name), column]) for name, column in more.items()}
-    return _by_sequence(Planted(planted.classes, planted.lengths, **joined))
+    return Planted(planted.classes, planted.lengths, **joined)
