@@ -99,6 +99,7 @@ def command(
     from genoplrp.errors import InputError, OutputExistsError
     from genoplrp.pipeline.explain import explain_dataset, rows_to_explain, task_index
     from genoplrp.relevance import Pruning
+    from genoplrp.scan.summary import relevance_figures, summary_lines
     from genoplrp.synthetic import Dataset
     from genoplrp.training import load_model
 
@@ -149,10 +150,10 @@ def command(
         progress=True,
     )
     file.save(out, overwrite=force)
-    zeros = float((explanation.per_nucleotide == 0).double().mean())
-    click.echo(
-        f"{file.meta['method']}: {len(rows)} sequences, task {fit.tasks[task]!r}, {zeros:.0%} of bases exactly 0"
-    )
+    click.echo(f"{file.meta['method']}: {len(rows)} sequences, task {fit.tasks[task]!r}")
+    figures = relevance_figures(iter([explanation.per_nucleotide.numpy()]), explanation.prediction.numpy())
+    for line in summary_lines(figures, explanation.units, what="sequences"):
+        click.echo(line)
     if not consensus:
         click.echo(str(explanation.check()))
     for note in explanation.notes:

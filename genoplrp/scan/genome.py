@@ -11,8 +11,11 @@ import pandas as pd
 
 from genoplrp.errors import InputError
 from genoplrp.relevance import Pruning
+from genoplrp.scan.blocks import Task
 from genoplrp.scan.models import LoadedModel, describe_output, load_any_model
-from genoplrp.scan.run import scan
+from genoplrp.scan.run import automatic_batch, scan
+from genoplrp.scan.store import ScanStore
+from genoplrp.scan.summary import summarise
 from genoplrp.scan.targets import output_target
 from genoplrp.scan.variants import write_effects
 from genoplrp.sequence import (
@@ -154,8 +157,24 @@ def scan_genome(
         overwrite=overwrite,
         progress=progress,
     )
-    if vcf is not None and shard is None:
+    if shard is not None:
+        return made
+    if vcf is not None:
         write_effects(made)
+    if log is not None:
+        task = Task(
+            loaded.model,
+            wanted,
+            rules,
+            pruning,
+            batch_size=batch_size or automatic_batch(length),
+            device=device,
+            values=values,
+            hypothetical=hypothetical,
+            dtype=dtype,
+        )
+        for line in summarise(ScanStore(made), task):
+            say(line)
     return made
 
 

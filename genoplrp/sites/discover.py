@@ -186,10 +186,19 @@ def called_sites(
     if len(X) < len(explained):
         say(f"Note: the first {len(X):,} of {len(explained):,} sequences are used; --limit takes more")
     relevance = scores.sum(axis=1)
+    silent = int((~relevance.any(axis=1)).sum())
+    if silent:
+        say(f"Note: {silent:,} of {len(X):,} sequences have no relevance at all, and no sites")
     if caller == "tangermeme" or explain is None:
         sites = _seqlets(relevance, sign, threshold)
     else:
         sites = find_sites(explain, one_hot_to_codes(X), relevance, fdr=fdr, null=null, sign=sign, seed=seed)
+    if len(sites) == 0 and 2 * silent > len(X):
+        raise InputError(
+            f"no site is found: {silent:,} of {len(X):,} sequences have no relevance at all. That is the network (dead "
+            "units, random weights, another length than it was trained on), not the calling of sites: look at what "
+            "`genoplrp explain` says of the scan"
+        )
     if len(sites) == 0:
         raise InputError(
             f"no site stands out from shuffled sequences at a false-discovery rate of {fdr:g} in {len(X)} "

@@ -185,7 +185,7 @@ def choose_orientations(
             dtype=np.int64,
         )
         turned[chosen] = ways[(u[chosen] * len(ways)).astype(np.int64)]
-    return minus ^ ((turned[:, None] >> np.arange(slots)) & 1 == 1)
+    return np.asarray(minus ^ ((turned[:, None] >> np.arange(slots)) & 1 == 1))
 
 
 def choose_orders(

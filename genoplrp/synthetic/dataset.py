@@ -308,7 +308,7 @@ class Dataset:
         """Which tasks have labels before noise that are kept beside the labels."""
         if self.spec is None or self.clean is None:
             return np.zeros(len(self.tasks), dtype=bool)
-        return np.array([task.noise > 0 for task in self.spec.tasks])
+        return np.array([task.noisy for task in self.spec.tasks])
 
     def save(
         self,

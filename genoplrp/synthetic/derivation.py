@@ -61,8 +61,7 @@ def derive(data: Dataset, index: int) -> pd.DataFrame:
         table.append(
             {
                 "task": task.name,
-                "rule": task.rule
-                or f"{task.formula if task.kind == 'real' else 'count'}({', '.join(task.motifs)})",
+                "rule": task.definition,
                 "counts": ", ".join(f"{name} {count}" for name, count in counts.items()),
                 "clean": clean[index, k],
                 "label": data.labels[index, k],

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
+from genoplrp.synthetic.counts import gamma_factors, poisson_numbers
 from genoplrp.synthetic.distributions import normal_numbers
 from genoplrp.synthetic.planted import Planted, score_tasks
 from genoplrp.synthetic.spec import Spec
@@ -18,7 +19,8 @@ class Labels(NamedTuple):
     Attributes
     ----------
     values, clean : array, (N, T), float32
-        With and without noise.
+        With and without noise; without it a count with an activity is what is expected, and a binary label with one a
+        probability.
     """
 
     values: Float[np.ndarray, "n tasks"]
@@ -44,11 +46,16 @@ def derive_labels(spec: Spec, planted: Planted, rng: np.random.Generator) -> Lab
     clean = score_tasks(spec, planted)
     values = clean.copy()
     for column, task in enumerate(spec.tasks):
+        if task.activity and task.kind == "binary":
+            values[:, column] = rng.random(planted.n) < clean[:, column]
+        elif task.activity and task.kind == "count":
+            factors = gamma_factors(rng, planted.n, task.dispersion)
+            values[:, column] = poisson_numbers(rng, clean[:, column] * factors)
         if not task.noise:
             continue
         if task.kind == "binary":
             flipped = rng.random(planted.n) < task.noise
-            values[:, column] = np.where(flipped, 1 - clean[:, column], clean[:, column])
+            values[:, column] = np.where(flipped, 1 - values[:, column], values[:, column])
         else:
             values[:, column] += task.noise * normal_numbers(rng, planted.n)
     return Labels(values.astype(np.float32), clean.astype(np.float32))

@@ -13,8 +13,8 @@ import numpy as np
 from genoplrp.errors import InputError, SpecError
 from genoplrp.synthetic.motifs import Motif, fetch_jaspar, read_motifs
 from genoplrp.synthetic.similarity import Similarity, similarity
-from genoplrp.synthetic.spec_check import suggestion
 from genoplrp.synthetic.spec_parts import MotifUse
+from genoplrp.synthetic.suggestion import suggestion
 
 
 @dataclass(frozen=True)

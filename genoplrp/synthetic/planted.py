@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 
 if TYPE_CHECKING:
     from genoplrp.synthetic.spec import Spec
+from genoplrp.synthetic.activity.planted_sites import score_activity
 from genoplrp.synthetic.tasks import Task
 
 
@@ -76,12 +77,20 @@ def score_tasks(spec: Spec, planted: Planted) -> Float[np.ndarray, "n tasks"]:
     Returns
     -------
     array, (N, T), float64
-        1 or 0 of a rule that holds or not, a number of instances, or a real number.
+        1 or 0 of a rule that holds or not, a number of instances, or a real number; of an activity, its value, which
+        is the expected number of a count, and the probability of a binary label.
+
+    Raises
+    ------
+    SpecError
+        If an activity has no value, or one that its label cannot have.
     """
     counts = count_names(spec, planted)
     scores = np.zeros((planted.n, len(spec.tasks)))
     for column, task in enumerate(spec.tasks):
-        if task.kind == "binary":
+        if task.activity:
+            scores[:, column] = score_activity(spec, task, planted)
+        elif task.kind == "binary":
             scores[:, column] = task.parsed(counts)
         elif task.kind == "count":
             scores[:, column] = sum(counts[name] for name in task.motifs)

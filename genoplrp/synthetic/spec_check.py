@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 from genoplrp.errors import InputError, SpecError
+from genoplrp.synthetic.activity import Activity
 from genoplrp.synthetic.breaking import SiteRule
 from genoplrp.synthetic.spec_parts import Parts, Plant, SequenceClass, Site
 from genoplrp.synthetic.splits import check_fractions
+from genoplrp.synthetic.suggestion import suggestion
 
 
 def check_spec(spec: Parts) -> None:
@@ -62,19 +63,6 @@ def site_rule(spec: Parts, name: str) -> SiteRule:
     site = spec.sites[name]
     motifs = {one: use.motif for one, use in spec.motifs.items()}
     return SiteRule(site, [spec.members(slot) for slot in site.motifs], motifs)
-
-
-def suggestion(name: str, choices: Iterable[str]) -> str:
-    """Return the end of a message about an unknown name: the nearest known ones, or all."""
-    known = list(choices)
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    if near:
-        return f"did you mean {' or '.join(map(repr, near))}?"
-    return (
-        f"known are {', '.join(known[:20])}{', ...' if len(known) > 20 else ''}."
-        if known
-        else "there are none."
-    )
 
 
 def _check_namespace(spec: Parts) -> None:
@@ -178,9 +166,26 @@ def _check_tasks(spec: Parts) -> None:
         raise SpecError(f"tasks: names repeat ({', '.join(names)}); name each task differently.")
     known = [*spec.motifs, *spec.sets, *spec.sites, *(one.name for one in spec.classes)]
     for index, task in enumerate(spec.tasks):
+        if task.activity:
+            _check_activity(spec, task.parsed_activity, f"tasks[{index}]", known)
         _check_known(task.names, known, f"tasks[{index}]", "motif, set, site or class")
         _check_known(task.motifs, [*spec.motifs, *spec.sets], f"tasks[{index}].motifs", "motif or set")
         _check_known(task.weights, spec.motifs, f"tasks[{index}].weights", "motif")
+
+
+def _check_activity(spec: Parts, activity: Activity, key: str, known: list[str]) -> None:
+    """An activity names what there is, and asks a class for no instances; the message has the column."""
+    of_classes = {one.name for one in spec.classes}
+    for name, column in activity.names.items():
+        where = f"{key}: activity {activity.text!r}, column {column}"
+        if name not in known:
+            raise SpecError(
+                f"{where}: there is no motif, set, site or class {name!r}; {suggestion(name, known)}"
+            )
+        if name in of_classes & activity.of_instances:
+            raise SpecError(
+                f"{where}: {name!r} is a class, which has no instances; name a motif, set or site."
+            )
 
 
 def _check_known(names: Iterable[str], known: Iterable[str], key: str, what: str) -> None:
