@@ -68,31 +68,38 @@ def command(
         )
     if figure is not None and not describe_it:
         raise click.UsageError("--figure draws a description; give --describe, too.")
+    from genoplrp.cli.notes import notes_shown
+    from genoplrp.synthetic.folder import check_target
     from genoplrp.synthetic.spec_toml import load_spec
 
-    source = load_spec(spec).with_motif_tasks() if motif_tasks else spec
-    if describe_it:
-        _describe(source, n or 2000, seed, figure, force)
-        return
-    if out is None:
-        raise click.UsageError("Say where to write the data set: -o FOLDER.")
-    from genoplrp.synthetic.stream import simulate_to
+    if out is not None and not describe_it:
+        check_target(out, overwrite=force)
+    source = load_spec(spec).with_motif_tasks() if motif_tasks else load_spec(spec)
+    with notes_shown():
+        if describe_it:
+            _describe(source, n or 2000, seed, figure, force)
+            return
+        if out is None:
+            raise click.UsageError("Say where to write the data set: -o FOLDER.")
+        from genoplrp.synthetic.stream import simulate_to
 
-    simulate_to(
-        out,
-        source,
-        n or 10_000,
-        seed,
-        workers=workers,
-        compress=bgzip,
-        parquet=parquet,
-        overwrite=force,
-        progress=True,
-    )
+        tally = simulate_to(
+            out,
+            source,
+            n or 10_000,
+            seed,
+            workers=workers,
+            compress=bgzip,
+            parquet=parquet,
+            overwrite=force,
+            progress=True,
+        )
     click.echo(f"{out}: {n or 10_000} sequences of {spec}, seed {seed}")
+    for line in tally.lines([task.name for task in source.tasks], [task.kind for task in source.tasks]):
+        click.echo(f"  {line}")
 
 
-def _describe(spec: Spec | str, n: int, seed: int, figure: Path | None, force: bool) -> None:
+def _describe(spec: Spec, n: int, seed: int, figure: Path | None, force: bool) -> None:
     from genoplrp.plotting.saving import check_figure_path, save_figure
     from genoplrp.synthetic.describe import describe
 

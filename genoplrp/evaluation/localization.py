@@ -8,18 +8,22 @@ truth to find: NaN.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from genoplrp.errors import InputError
-from genoplrp.evaluation.maps import Maps, Masks, Scores, check_maps, check_masks
+from genoplrp.evaluation.blocks import by_blocks, check_lengths
+from genoplrp.evaluation.maps import Maps, Masks, Scores, check_masks, read_maps
 
 Sign = Literal["positive", "absolute"]
 
 
-def relevance_mass_accuracy(per_nucleotide: Any, mask: Any, *, sign: Sign = "positive") -> Scores:
+def relevance_mass_accuracy(
+    per_nucleotide: Any, mask: Any, *, sign: Sign = "positive", lengths: Any = None
+) -> Scores:
     """Relevance mass accuracy (RMA): the share of the relevance mass that lies in the mask.
 
     Parameters
@@ -31,6 +35,8 @@ def relevance_mass_accuracy(per_nucleotide: Any, mask: Any, *, sign: Sign = "pos
     sign : {"positive", "absolute"}
         Which mass is counted: positive relevance only (negative relevance argues against the target and
         claims no site), or the absolute value of all of it.
+    lengths : array, shape (N,), optional
+        Real positions of each sequence, from the left; what follows is padding and is no position. By default all L.
 
     Returns
     -------
@@ -55,17 +61,14 @@ def relevance_mass_accuracy(per_nucleotide: Any, mask: Any, *, sign: Sign = "pos
     >>> relevance_mass_accuracy([[3.0, 1.0, -4.0, 0.0]], [[1, 0, 0, 0]], sign="absolute")
     array([0.375])
     """
-    maps, masks = _checked(per_nucleotide, mask)
     if sign not in ("positive", "absolute"):
         raise InputError(f"sign must be 'positive' or 'absolute'; got {sign!r}")
-    mass = np.maximum(maps, 0.0) if sign == "positive" else np.abs(maps)
-    total = mass.sum(axis=1)
-    inside = np.where(masks, mass, 0.0).sum(axis=1)
-    accuracy = np.divide(inside, total, out=masks.mean(axis=1), where=total > 0)
-    return np.where(masks.any(axis=1), np.minimum(accuracy, 1.0), np.nan)
+    return against_mask(
+        _positive_share if sign == "positive" else _absolute_share, per_nucleotide, mask, lengths
+    )
 
 
-def relevance_rank_accuracy(per_nucleotide: Any, mask: Any) -> Scores:
+def relevance_rank_accuracy(per_nucleotide: Any, mask: Any, *, lengths: Any = None) -> Scores:
     """Relevance rank accuracy (RRA): the share of the K most relevant positions in the mask, K its size.
 
     Parameters
@@ -74,6 +77,8 @@ def relevance_rank_accuracy(per_nucleotide: Any, mask: Any) -> Scores:
         Relevance per position; the largest signed value ranks first.
     mask : array or tensor, shape (N, L)
         True at the positions of the sites.
+    lengths : array, shape (N,), optional
+        Real positions of each sequence, from the left; what follows is padding and is no position. By default all L.
 
     Returns
     -------
@@ -96,13 +101,10 @@ def relevance_rank_accuracy(per_nucleotide: Any, mask: Any) -> Scores:
     >>> relevance_rank_accuracy([[9.0, 5.0, 5.0, 0.0]], [[1, 1, 0, 0]])
     array([0.75])
     """
-    maps, masks = _checked(per_nucleotide, mask)
-    size = masks.sum(axis=1)
-    hits = expected_hits(maps, masks, size)
-    return _ratio(hits, size)
+    return against_mask(_relevance_rank_accuracy, per_nucleotide, mask, lengths)
 
 
-def average_precision(per_nucleotide: Any, mask: Any) -> Scores:
+def average_precision(per_nucleotide: Any, mask: Any, *, lengths: Any = None) -> Scores:
     """Average precision: the mean, over the positions of the mask, of the precision at their rank.
 
     Parameters
@@ -111,6 +113,8 @@ def average_precision(per_nucleotide: Any, mask: Any) -> Scores:
         Relevance per position; the largest signed value ranks first.
     mask : array or tensor, shape (N, L)
         True at the positions of the sites.
+    lengths : array, shape (N,), optional
+        Real positions of each sequence, from the left; what follows is padding and is no position. By default all L.
 
     Returns
     -------
@@ -141,23 +145,10 @@ def average_precision(per_nucleotide: Any, mask: Any) -> Scores:
     >>> average_precision([[3.0, 2.0, 1.0, 0.0]], [[1, 0, 1, 0]]).round(3)
     array([0.833])
     """
-    maps, masks = _checked(per_nucleotide, mask)
-    order = np.argsort(-maps, axis=1, kind="stable")
-    ranked = np.take_along_axis(maps, order, axis=1)
-    found = np.cumsum(np.take_along_axis(masks, order, axis=1), axis=1)
-    first, last = _tie_bounds(ranked)
-    found_before = np.take_along_axis(found, np.maximum(first - 1, 0), axis=1) * (first > 0)
-    hits = np.take_along_axis(found, last, axis=1) - found_before
-    size = last - first + 1
-    within = np.arange(maps.shape[1]) - first
-    expected = found_before + 1 + within * np.maximum(hits - 1, 0) / np.maximum(size - 1, 1)
-    precision = expected / (first + within + 1)
-    total = masks.sum(axis=1)
-    summed = (precision * hits / size).sum(axis=1)
-    return _ratio(summed, total)
+    return against_mask(_average_precision, per_nucleotide, mask, lengths)
 
 
-def auroc(per_nucleotide: Any, mask: Any) -> Scores:
+def auroc(per_nucleotide: Any, mask: Any, *, lengths: Any = None) -> Scores:
     """Area under the ROC curve: the chance that a position in the mask outranks one outside it.
 
     Parameters
@@ -166,6 +157,8 @@ def auroc(per_nucleotide: Any, mask: Any) -> Scores:
         Relevance per position; the largest signed value ranks first.
     mask : array or tensor, shape (N, L)
         True at the positions of the sites.
+    lengths : array, shape (N,), optional
+        Real positions of each sequence, from the left; what follows is padding and is no position. By default all L.
 
     Returns
     -------
@@ -187,7 +180,80 @@ def auroc(per_nucleotide: Any, mask: Any) -> Scores:
     >>> auroc([[3.0, 2.0, 1.0, 0.0]], [[1, 0, 1, 0]])
     array([0.75])
     """
-    maps, masks = _checked(per_nucleotide, mask)
+    return against_mask(_auroc, per_nucleotide, mask, lengths)
+
+
+def against_mask(
+    metric: Callable[[Maps, Masks], Scores], per_nucleotide: Any, mask: Any, lengths: Any = None
+) -> Scores:
+    """Apply a metric to maps and masks, checked, block by block.
+
+    Parameters
+    ----------
+    metric : callable
+        From maps (n, l) and masks (n, l) to n scores.
+    per_nucleotide, mask : array or tensor, shape (N, L)
+        Relevance and truth per position.
+    lengths : array, shape (N,), optional
+        Real positions of each sequence; by default all L.
+
+    Returns
+    -------
+    numpy.ndarray, shape (N,)
+
+    Raises
+    ------
+    InputError, NonFiniteError
+        If the arrays do not fit together, or the map is not finite.
+
+    Examples
+    --------
+    >>> against_mask(lambda maps, masks: masks.mean(axis=1), [[0.0, 1.0, 0.0]], [[0, 1, 0]], lengths=[2]).tolist()
+    [0.5]
+    """
+    maps = read_maps(per_nucleotide)
+    sizes = check_lengths(lengths, maps.shape)
+    return by_blocks(metric, maps, check_masks(mask, maps.shape, lengths=sizes), lengths=sizes)
+
+
+def _mass_share(mass: Maps, masks: Masks) -> Scores:
+    total = mass.sum(axis=1)
+    inside = np.where(masks, mass, 0.0).sum(axis=1)
+    accuracy = np.divide(inside, total, out=masks.mean(axis=1), where=total > 0)
+    return np.where(masks.any(axis=1), np.minimum(accuracy, 1.0), np.nan)
+
+
+def _positive_share(maps: Maps, masks: Masks) -> Scores:
+    return _mass_share(np.maximum(maps, 0.0), masks)
+
+
+def _absolute_share(maps: Maps, masks: Masks) -> Scores:
+    return _mass_share(np.abs(maps), masks)
+
+
+def _relevance_rank_accuracy(maps: Maps, masks: Masks) -> Scores:
+    size = masks.sum(axis=1)
+    hits = expected_hits(maps, masks, size)
+    return _ratio(hits, size)
+
+
+def _average_precision(maps: Maps, masks: Masks) -> Scores:
+    order = np.argsort(-maps, axis=1, kind="stable")
+    ranked = np.take_along_axis(maps, order, axis=1)
+    found = np.cumsum(np.take_along_axis(masks, order, axis=1), axis=1)
+    first, last = _tie_bounds(ranked)
+    found_before = np.take_along_axis(found, np.maximum(first - 1, 0), axis=1) * (first > 0)
+    hits = np.take_along_axis(found, last, axis=1) - found_before
+    size = last - first + 1
+    within = np.arange(maps.shape[1]) - first
+    expected = found_before + 1 + within * np.maximum(hits - 1, 0) / np.maximum(size - 1, 1)
+    precision = expected / (first + within + 1)
+    total = masks.sum(axis=1)
+    summed = (precision * hits / size).sum(axis=1)
+    return _ratio(summed, total)
+
+
+def _auroc(maps: Maps, masks: Masks) -> Scores:
     order = np.argsort(maps, axis=1, kind="stable")
     first, last = _tie_bounds(np.take_along_axis(maps, order, axis=1))
     midrank = (first + last) / 2 + 1
@@ -197,11 +263,6 @@ def auroc(per_nucleotide: Any, mask: Any) -> Scores:
     wins = rank_sum - inside * (inside + 1) / 2
     pairs = inside * outside
     return _ratio(wins, pairs)
-
-
-def _checked(per_nucleotide: Any, mask: Any) -> tuple[Maps, Masks]:
-    maps = check_maps(per_nucleotide)
-    return maps, check_masks(mask, (maps.shape[0], maps.shape[1]))
 
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> Scores:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from genoplrp.errors import InputError, NonFiniteError
 
 Maps = Float[np.ndarray, "n length"]
 Masks = Bool[np.ndarray, "n length"]
 Scores = Float[np.ndarray, " n"]
+
+_ROWS_AT_A_TIME = 256
 
 
 def check_maps(per_nucleotide: Any, *, name: str = "per_nucleotide") -> Maps:
@@ -41,6 +43,36 @@ def check_maps(per_nucleotide: Any, *, name: str = "per_nucleotide") -> Maps:
     >>> check_maps([[0, 1, 2]]).shape
     (1, 3)
     """
+    values = read_maps(per_nucleotide, name=name)
+    check_finite(values, name=name)
+    return values.astype(np.float64, copy=False)
+
+
+def read_maps(per_nucleotide: Any, *, name: str = "per_nucleotide") -> np.ndarray:
+    """Check the shape and the type of per-nucleotide relevance, without a copy of it; see `check_maps`.
+
+    Parameters
+    ----------
+    per_nucleotide : array or tensor, shape (N, L)
+        One number per position and sequence.
+    name : str
+        What to call the array in messages.
+
+    Returns
+    -------
+    numpy.ndarray, shape (N, L)
+        Of the type that it has.
+
+    Raises
+    ------
+    InputError
+        If it is not a numeric array of shape (N, L) with at least one position.
+
+    Examples
+    --------
+    >>> read_maps([[0, 1, 2]]).dtype.kind
+    'i'
+    """
     values = as_array(per_nucleotide, name)
     if values.ndim == 3 and values.shape[1] == 4:
         raise InputError(
@@ -53,18 +85,55 @@ def check_maps(per_nucleotide: Any, *, name: str = "per_nucleotide") -> Maps:
         raise InputError(f"{name} has shape {values.shape}: no positions to score")
     if values.dtype.kind not in "fiub":
         raise InputError(f"{name} must be numeric; got dtype {values.dtype}")
-    values = values.astype(np.float64, copy=False)
-    finite = np.isfinite(values)
-    if not finite.all():
-        row, position = np.argwhere(~finite)[0]
-        raise NonFiniteError(
-            f"{name} holds {np.count_nonzero(~finite)} entries that are NaN or infinite, "
-            f"the first ({values[row, position]}) at sequence {row}, position {position}"
-        )
     return values
 
 
-def check_masks(mask: Any, shape: tuple[int, int], *, name: str = "mask") -> Masks:
+def check_finite(
+    values: np.ndarray, lengths: Int[np.ndarray, " n"] | None = None, *, name: str = "per_nucleotide"
+) -> None:
+    """Raise an error where a map holds NaN or infinity, padding aside.
+
+    Parameters
+    ----------
+    values : numpy.ndarray, shape (N, L)
+        The maps.
+    lengths : numpy.ndarray, shape (N,), optional
+        Real positions of each sequence; by default all L.
+    name : str
+        What to call the array in messages.
+
+    Raises
+    ------
+    NonFiniteError
+        The message names the first such entry.
+
+    Examples
+    --------
+    >>> check_finite(np.array([[1.0, np.nan]]), np.array([1]))
+    """
+    if values.dtype.kind != "f":
+        return
+    found, first = 0, None
+    for start in range(0, len(values), _ROWS_AT_A_TIME):
+        bad = ~np.isfinite(values[start : start + _ROWS_AT_A_TIME])
+        if not bad.any():
+            continue
+        if lengths is not None:
+            bad &= np.arange(values.shape[1]) < lengths[start : start + _ROWS_AT_A_TIME, None]
+        where = np.argwhere(bad)
+        found += len(where)
+        if first is None and len(where):
+            first = (start + where[0, 0], where[0, 1])
+    if first is not None:
+        raise NonFiniteError(
+            f"{name} holds {found} entries that are NaN or infinite, "
+            f"the first ({values[first]}) at sequence {first[0]}, position {first[1]}"
+        )
+
+
+def check_masks(
+    mask: Any, shape: tuple[int, ...], *, lengths: Int[np.ndarray, " n"] | None = None, name: str = "mask"
+) -> Masks:
     """Turn a ground-truth mask into a boolean array of the given shape, or say what is wrong with it.
 
     Parameters
@@ -73,6 +142,8 @@ def check_masks(mask: Any, shape: tuple[int, int], *, name: str = "mask") -> Mas
         Truth per position: boolean, or numbers that are all 0 or 1.
     shape : tuple of int
         The shape of the relevance that the mask belongs to.
+    lengths : numpy.ndarray, shape (N,), optional
+        Real positions of each sequence; by default all L.
     name : str
         What to call the array in messages.
 
@@ -83,7 +154,7 @@ def check_masks(mask: Any, shape: tuple[int, int], *, name: str = "mask") -> Mas
     Raises
     ------
     InputError
-        If the shape differs from `shape`, or an entry is neither 0 nor 1.
+        If the shape differs from `shape`, an entry is neither 0 nor 1, or the mask marks padding.
 
     Examples
     --------
@@ -96,7 +167,7 @@ def check_masks(mask: Any, shape: tuple[int, int], *, name: str = "mask") -> Mas
             f"{name} has shape {values.shape}, the relevance {tuple(shape)}; both must be (N, L), row for row"
         )
     if values.dtype == np.bool_:
-        return values
+        return _without_padding(values, lengths, name)
     if values.dtype.kind not in "fiu":
         raise InputError(f"{name} must be boolean; got dtype {values.dtype}")
     odd = (values != 0) & (values != 1)
@@ -106,7 +177,7 @@ def check_masks(mask: Any, shape: tuple[int, int], *, name: str = "mask") -> Mas
             f"{name} must hold only 0 and 1; got {values[row, position]} at sequence {row}, "
             f"position {position} (for truth with weights use the information-weighted metrics)"
         )
-    return values.astype(np.bool_)
+    return _without_padding(values.astype(np.bool_), lengths, name)
 
 
 def as_array(values: Any, name: str) -> np.ndarray:
@@ -122,7 +193,7 @@ def as_array(values: Any, name: str) -> np.ndarray:
     Returns
     -------
     numpy.ndarray
-        Same shape; floating-point tensors become float64 (numpy has no bfloat16).
+        Same shape and type; tensors of bfloat16, which numpy lacks, become float32.
 
     Raises
     ------
@@ -136,7 +207,7 @@ def as_array(values: Any, name: str) -> np.ndarray:
     """
     if hasattr(values, "detach"):
         values = values.detach().cpu()
-        values = values.double() if values.is_floating_point() else values
+        values = values.float() if str(values.dtype) == "torch.bfloat16" else values
     try:
         array = np.asarray(values)
     except (ValueError, TypeError) as error:
@@ -146,3 +217,19 @@ def as_array(values: Any, name: str) -> np.ndarray:
             f"{name} cannot be read as one rectangular array of numbers; got {type(values).__name__}"
         )
     return array
+
+
+def _without_padding(masks: Masks, lengths: Int[np.ndarray, " n"] | None, name: str) -> Masks:
+    """Refuse a mask that marks positions behind the end of a sequence: one of the two is of something else."""
+    if lengths is None:
+        return masks
+    for start in range(0, len(masks), _ROWS_AT_A_TIME):
+        some = masks[start : start + _ROWS_AT_A_TIME]
+        beyond = some & (np.arange(masks.shape[1]) >= lengths[start : start + _ROWS_AT_A_TIME, None])
+        if beyond.any():
+            row, position = np.argwhere(beyond)[0]
+            raise InputError(
+                f"{name} marks position {position} of sequence {start + row}, which has {lengths[start + row]} "
+                "positions; pass the lengths that belong to it"
+            )
+    return masks

@@ -9,13 +9,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int
 
 from genoplrp.errors import InputError
-from genoplrp.evaluation.localization import expected_hits
-from genoplrp.evaluation.maps import Maps, Scores, as_array, check_maps, check_masks
+from genoplrp.evaluation.blocks import blocks, by_blocks, check_lengths
+from genoplrp.evaluation.localization import against_mask, expected_hits
+from genoplrp.evaluation.maps import Maps, Masks, Scores, as_array, check_finite, read_maps
 
 
-def top_k_intersection(per_nucleotide: Any, mask: Any, *, k: int = 10) -> Scores:
+def top_k_intersection(per_nucleotide: Any, mask: Any, *, k: int = 10, lengths: Any = None) -> Scores:
     """Share of the k most relevant positions that lie in the mask (precision at k).
 
     Parameters
@@ -25,7 +27,9 @@ def top_k_intersection(per_nucleotide: Any, mask: Any, *, k: int = 10) -> Scores
     mask : array or tensor, shape (N, L)
         True at the positions of the sites.
     k : int
-        How many positions, 1 to L.
+        How many positions, 1 to L; all of a sequence that has fewer.
+    lengths : array, shape (N,), optional
+        Real positions of each sequence, from the left; what follows is padding and is no position. By default all L.
 
     Returns
     -------
@@ -47,17 +51,19 @@ def top_k_intersection(per_nucleotide: Any, mask: Any, *, k: int = 10) -> Scores
     >>> top_k_intersection([[4.0, 3.0, 2.0, 1.0]], [[1, 0, 0, 1]], k=2)
     array([0.5])
     """
-    maps = check_maps(per_nucleotide)
-    n, length = maps.shape
-    masks = check_masks(mask, (n, length))
+    length = read_maps(per_nucleotide).shape[1]
     if not 1 <= k <= length:
         raise InputError(f"k must lie between 1 and the length {length}; got {k}")
-    share: Scores = expected_hits(maps, masks, np.full(n, k)) / k
-    share[~masks.any(axis=1)] = np.nan
-    return share
+
+    def share(maps: Maps, masks: Masks) -> Scores:
+        size = min(k, maps.shape[1])
+        hits = expected_hits(maps, masks, np.full(len(maps), size)) / size
+        return np.where(masks.any(axis=1), hits, np.nan)
+
+    return against_mask(share, per_nucleotide, mask, lengths)
 
 
-def pointing_game(per_nucleotide: Any, mask: Any) -> Scores:
+def pointing_game(per_nucleotide: Any, mask: Any, *, lengths: Any = None) -> Scores:
     """Whether the most relevant position lies in the mask.
 
     Parameters
@@ -66,6 +72,8 @@ def pointing_game(per_nucleotide: Any, mask: Any) -> Scores:
         Relevance per position.
     mask : array or tensor, shape (N, L)
         True at the positions of the sites.
+    lengths : array, shape (N,), optional
+        Real positions of each sequence, from the left; what follows is padding and is no position. By default all L.
 
     Returns
     -------
@@ -87,10 +95,10 @@ def pointing_game(per_nucleotide: Any, mask: Any) -> Scores:
     >>> pointing_game([[4.0, 3.0], [1.0, 1.0]], [[1, 0], [1, 0]])
     array([1. , 0.5])
     """
-    return top_k_intersection(per_nucleotide, mask, k=1)
+    return top_k_intersection(per_nucleotide, mask, k=1, lengths=lengths)
 
 
-def signal_contrast(per_nucleotide: Any, mask: Any) -> Scores:
+def signal_contrast(per_nucleotide: Any, mask: Any, *, lengths: Any = None) -> Scores:
     """Signal against noise: mean positive relevance inside the mask against outside, in a bounded form.
 
     Parameters
@@ -99,6 +107,8 @@ def signal_contrast(per_nucleotide: Any, mask: Any) -> Scores:
         Relevance per position; negative relevance counts as none.
     mask : array or tensor, shape (N, L)
         True at the positions of the sites.
+    lengths : array, shape (N,), optional
+        Real positions of each sequence, from the left; what follows is padding and is no position. By default all L.
 
     Returns
     -------
@@ -123,20 +133,10 @@ def signal_contrast(per_nucleotide: Any, mask: Any) -> Scores:
     >>> signal_contrast([[3.0, 1.0, 1.0, 1.0]], [[1, 0, 0, 0]])
     array([0.5])
     """
-    maps = check_maps(per_nucleotide)
-    n, length = maps.shape
-    masks = check_masks(mask, (n, length))
-    positive = np.maximum(maps, 0.0)
-    inside, outside = masks.sum(axis=1), (~masks).sum(axis=1)
-    signal = (positive * masks).sum(axis=1) / np.maximum(inside, 1)
-    noise = (positive * ~masks).sum(axis=1) / np.maximum(outside, 1)
-    total = signal + noise
-    contrast: Scores = np.divide(signal - noise, total, out=np.zeros(n), where=total > 0)
-    contrast[(inside == 0) | (outside == 0)] = np.nan
-    return contrast
+    return against_mask(_signal_contrast, per_nucleotide, mask, lengths)
 
 
-def weighted_cosine(per_nucleotide: Any, weights: Any) -> Scores:
+def weighted_cosine(per_nucleotide: Any, weights: Any, *, lengths: Any = None) -> Scores:
     """Cosine of the positive relevance with a truth that has weights (bits of each planted base).
 
     Parameters
@@ -145,6 +145,8 @@ def weighted_cosine(per_nucleotide: Any, weights: Any) -> Scores:
         Relevance per position; negative relevance counts as none.
     weights : array, shape (N, L)
         How much each position matters, 0 or more (bits of the planted motif's column; 0 outside the sites).
+    lengths : array, shape (N,), optional
+        Real positions of each sequence, from the left; what follows is padding and is no position. By default all L.
 
     Returns
     -------
@@ -167,17 +169,14 @@ def weighted_cosine(per_nucleotide: Any, weights: Any) -> Scores:
     >>> weighted_cosine([[2.0, 1.0, 0.0], [0.0, 0.0, 5.0]], [[2.0, 1.0, 0.0], [2.0, 1.0, 0.0]]).round(6)
     array([1., 0.])
     """
-    maps, truth = check_maps(per_nucleotide), check_weights(weights, per_nucleotide)
-    positive = np.maximum(maps, 0.0)
-    peak = positive.max(axis=1, keepdims=True)
-    positive = np.divide(positive, peak, out=np.ones_like(positive), where=peak > 0)
-    norms = np.sqrt(np.square(positive).sum(axis=1) * np.square(truth).sum(axis=1))
-    cosine: Scores = np.full(len(maps), np.nan)
-    np.divide((positive * truth).sum(axis=1), norms, out=cosine, where=norms > 0)
-    return cosine
+    maps = read_maps(per_nucleotide)
+    sizes = check_lengths(lengths, maps.shape)
+    return by_blocks(_weighted_cosine, maps, check_weights(weights, maps, lengths=sizes), lengths=sizes)
 
 
-def check_weights(weights: Any, per_nucleotide: Any) -> Maps:
+def check_weights(
+    weights: Any, per_nucleotide: Any, *, lengths: Int[np.ndarray, " n"] | None = None
+) -> np.ndarray:
     """Check a truth with weights against the map it belongs to.
 
     Parameters
@@ -186,10 +185,13 @@ def check_weights(weights: Any, per_nucleotide: Any) -> Maps:
         Finite and not negative.
     per_nucleotide : array or tensor, shape (N, L)
         The map.
+    lengths : numpy.ndarray, shape (N,), optional
+        Real positions of each sequence; by default all L.
 
     Returns
     -------
-    numpy.ndarray, shape (N, L), float64
+    numpy.ndarray, shape (N, L)
+        Of the type that it has.
 
     Raises
     ------
@@ -199,15 +201,39 @@ def check_weights(weights: Any, per_nucleotide: Any) -> Maps:
     Examples
     --------
     >>> check_weights([[1, 0]], [[0.5, 0.5]])
-    array([[1., 0.]])
+    array([[1, 0]])
     """
-    truth = check_maps(weights, name="weights")
+    truth = read_maps(weights, name="weights")
     expected = as_array(per_nucleotide, "per_nucleotide").shape
     if truth.shape != expected:
         raise InputError(f"weights have shape {truth.shape}, the relevance {expected}; both must be (N, L)")
-    if (truth < 0).any():
-        row, position = np.argwhere(truth < 0)[0]
-        raise InputError(
-            f"weights must not be negative; got {truth[row, position]} at sequence {row}, position {position}"
-        )
+    check_finite(truth, lengths, name="weights")
+    for rows, length in blocks(truth.shape, lengths):
+        wrong = np.argwhere(truth[rows, :length] < 0)
+        if len(wrong):
+            row, position = int(np.arange(len(truth))[rows][wrong[0, 0]]), wrong[0, 1]
+            raise InputError(
+                f"weights must not be negative; got {truth[row, position]} at sequence {row}, position {position}"
+            )
     return truth
+
+
+def _signal_contrast(maps: Maps, masks: Masks) -> Scores:
+    positive = np.maximum(maps, 0.0)
+    inside, outside = masks.sum(axis=1), (~masks).sum(axis=1)
+    signal = (positive * masks).sum(axis=1) / np.maximum(inside, 1)
+    noise = (positive * ~masks).sum(axis=1) / np.maximum(outside, 1)
+    total = signal + noise
+    contrast: Scores = np.divide(signal - noise, total, out=np.zeros(len(maps)), where=total > 0)
+    contrast[(inside == 0) | (outside == 0)] = np.nan
+    return contrast
+
+
+def _weighted_cosine(maps: Maps, weights: np.ndarray) -> Scores:
+    positive, truth = np.maximum(maps, 0.0), weights.astype(np.float64, copy=False)
+    peak = positive.max(axis=1, keepdims=True)
+    positive = np.divide(positive, peak, out=np.ones_like(positive), where=peak > 0)
+    norms = np.sqrt(np.square(positive).sum(axis=1) * np.square(truth).sum(axis=1))
+    cosine: Scores = np.full(len(maps), np.nan)
+    np.divide((positive * truth).sum(axis=1), norms, out=cosine, where=norms > 0)
+    return cosine

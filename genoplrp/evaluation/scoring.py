@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from genoplrp.errors import InputError
+from genoplrp.evaluation.blocks import blocks, check_lengths
 from genoplrp.evaluation.localization import (
     auroc,
     average_precision,
     relevance_mass_accuracy,
     relevance_rank_accuracy,
 )
-from genoplrp.evaluation.maps import check_maps, check_masks
+from genoplrp.evaluation.maps import Maps, Masks, Scores, check_finite, check_masks, read_maps
 from genoplrp.evaluation.sparsity import gini
 
 if TYPE_CHECKING:
@@ -25,6 +28,11 @@ class PlantedTruth(Protocol):
 
     names: Any
     tasks: list[str]
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Length of each sequence, (N,); what follows in the arrays is padding."""
+        ...
 
     def mask(self, task: int | str = 0) -> np.ndarray:
         """Positions that matter for a task, (N, L) bool."""
@@ -55,7 +63,7 @@ class Explained(Protocol):
         ...
 
 
-def score(per_nucleotide: Any, mask: Any) -> pd.DataFrame:
+def score(per_nucleotide: Any, mask: Any, *, lengths: Any = None) -> pd.DataFrame:
     """Score per-nucleotide relevance against the positions of the planted sites.
 
     Parameters
@@ -64,6 +72,9 @@ def score(per_nucleotide: Any, mask: Any) -> pd.DataFrame:
         Relevance per position, signed; no unit, every score is independent of its scale.
     mask : array or tensor, shape (N, L)
         True (or 1) at the positions of the sites that matter for the target.
+    lengths : array, shape (N,), optional
+        Real positions of each sequence, from the left (`Dataset.lengths`); what follows is padding and is no position:
+        each sequence scores as it does alone. By default all L.
 
     Returns
     -------
@@ -71,13 +82,13 @@ def score(per_nucleotide: Any, mask: Any) -> pd.DataFrame:
         One row per sequence, in order (index ``sequence``), with the columns ``gini`` (of the absolute
         relevance), ``rma`` (share of the positive mass in the mask), ``rma_absolute``, ``rra``,
         ``average_precision``, ``auroc`` and ``prevalence`` (share of positions in the mask, which is chance
-        for ``rma`` and ``rra``). Localization is NaN where the mask is empty; a map that is all zero or
-        constant scores chance.
+        for ``rma`` and ``rra``). Localization and its chance are NaN where the mask is empty; a map that is all zero
+        or constant scores chance.
 
     Raises
     ------
     InputError
-        If the shapes differ or are not (N, L), or the mask is not boolean.
+        If the shapes differ or are not (N, L), the mask is not boolean, or the lengths do not fit.
     NonFiniteError
         If the relevance holds NaN or infinity.
 
@@ -94,18 +105,33 @@ def score(per_nucleotide: Any, mask: Any) -> pd.DataFrame:
     """
     import pandas as pd
 
-    maps = check_maps(per_nucleotide)
-    masks = check_masks(mask, (maps.shape[0], maps.shape[1]))
-    columns = {
-        "gini": gini(maps),
-        "rma": relevance_mass_accuracy(maps, masks),
-        "rma_absolute": relevance_mass_accuracy(maps, masks, sign="absolute"),
-        "rra": relevance_rank_accuracy(maps, masks),
-        "average_precision": average_precision(maps, masks),
-        "auroc": auroc(maps, masks),
-        "prevalence": masks.mean(axis=1),
-    }
+    maps = read_maps(per_nucleotide)
+    sizes = check_lengths(lengths, maps.shape)
+    check_finite(maps, sizes)
+    masks = check_masks(mask, maps.shape, lengths=sizes)
+    columns = {name: np.full(len(maps), np.nan) for name in _METRICS}
+    # All metrics of one block before the next: it is read once.
+    for rows, length in blocks(maps.shape, sizes):
+        relevance, truth = maps[rows, :length].astype(np.float64, copy=False), masks[rows, :length]
+        for name, metric in _METRICS.items():
+            columns[name][rows] = metric(relevance, truth)
     return pd.DataFrame(columns, index=pd.RangeIndex(len(maps), name="sequence"))
+
+
+def _prevalence(maps: Maps, masks: Masks) -> Scores:
+    """Share of positions in the mask: chance where there is something to find."""
+    return np.where(masks.any(axis=1), masks.mean(axis=1), np.nan)
+
+
+_METRICS: dict[str, Callable[[Maps, Masks], Scores]] = {
+    "gini": lambda maps, masks: gini(maps),
+    "rma": relevance_mass_accuracy,
+    "rma_absolute": partial(relevance_mass_accuracy, sign="absolute"),
+    "rra": relevance_rank_accuracy,
+    "average_precision": average_precision,
+    "auroc": auroc,
+    "prevalence": _prevalence,
+}
 
 
 def score_dataset(
@@ -163,7 +189,8 @@ def score_dataset(
             )
         rows = tasks == index
         masks[rows] = mask[explained.sequence[rows]]
-    table = score(explained.per_nucleotide, masks).reset_index(drop=True)
+    lengths = np.asarray(truth.lengths)[explained.sequence]
+    table = score(explained.per_nucleotide, masks, lengths=lengths).reset_index(drop=True)
     table.insert(0, "name", [truth.names[i] for i in explained.sequence])
     table.insert(1, "sequence", explained.sequence)
     table.insert(2, "task", [truth.tasks[i] for i in tasks])

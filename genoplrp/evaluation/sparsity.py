@@ -11,16 +11,19 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from genoplrp.evaluation.maps import Maps, Scores, check_maps
+from genoplrp.evaluation.blocks import by_blocks
+from genoplrp.evaluation.maps import Maps, Scores
 
 
-def gini(per_nucleotide: Any) -> Scores:
+def gini(per_nucleotide: Any, *, lengths: Any = None) -> Scores:
     """Gini index of the absolute relevance over the positions of each sequence.
 
     Parameters
     ----------
     per_nucleotide : array or tensor, shape (N, L)
         Relevance per position; the sign is ignored. For the sparsity of the positive part alone pass that.
+    lengths : array, shape (N,), optional
+        Real positions of each sequence, from the left; what follows is padding and is no position. By default all L.
 
     Returns
     -------
@@ -31,7 +34,7 @@ def gini(per_nucleotide: Any) -> Scores:
     Raises
     ------
     InputError, NonFiniteError
-        If the map is not a finite numeric array of shape (N, L).
+        If the map is not a finite numeric array of shape (N, L), or the lengths do not fit it.
 
     References
     ----------
@@ -43,24 +46,18 @@ def gini(per_nucleotide: Any) -> Scores:
     >>> gini([[0.0, 0.0, 0.0, 1.0], [1.0, 1.0, 1.0, 1.0]])
     array([0.75, 0.  ])
     """
-    magnitude: Maps = np.sort(np.abs(check_maps(per_nucleotide)), axis=1)
-    length = magnitude.shape[1]
-    weights = 2 * np.arange(1, length + 1) - length - 1
-    total = magnitude.sum(axis=1)
-    index: Scores = np.zeros_like(total)
-    np.divide(magnitude @ weights, length * total, out=index, where=total > 0)
-    # Rounding can leave a constant map an ulp below zero.
-    index[index < 0] = 0.0
-    return index
+    return by_blocks(_gini, per_nucleotide, lengths=lengths)
 
 
-def hoyer(per_nucleotide: Any) -> Scores:
+def hoyer(per_nucleotide: Any, *, lengths: Any = None) -> Scores:
     """Hoyer's sparsity: how far the ratio of the 1-norm to the 2-norm is from that of a constant map.
 
     Parameters
     ----------
     per_nucleotide : array or tensor, shape (N, L)
         Relevance per position; the sign is ignored.
+    lengths : array, shape (N,), optional
+        Real positions of each sequence, from the left; what follows is padding and is no position. By default all L.
 
     Returns
     -------
@@ -71,7 +68,7 @@ def hoyer(per_nucleotide: Any) -> Scores:
     Raises
     ------
     InputError, NonFiniteError
-        If the map is not a finite numeric array of shape (N, L).
+        If the map is not a finite numeric array of shape (N, L), or the lengths do not fit it.
 
     References
     ----------
@@ -82,22 +79,18 @@ def hoyer(per_nucleotide: Any) -> Scores:
     >>> hoyer([[0.0, 0.0, 0.0, 2.0], [1.0, 1.0, 1.0, 1.0]])
     array([1., 0.])
     """
-    maps = check_maps(per_nucleotide)
-    root = np.sqrt(maps.shape[1])
-    if maps.shape[1] == 1:
-        return np.zeros(len(maps))
-    # 1-norm over 2-norm is the root of the effective number of bases.
-    sparsity: Scores = np.clip((root - np.sqrt(effective_bases(maps))) / (root - 1), 0.0, 1.0)
-    return sparsity
+    return by_blocks(_hoyer, per_nucleotide, lengths=lengths)
 
 
-def entropy(per_nucleotide: Any) -> Scores:
+def entropy(per_nucleotide: Any, *, lengths: Any = None) -> Scores:
     """Shannon entropy of the absolute relevance, taken as a distribution over positions.
 
     Parameters
     ----------
     per_nucleotide : array or tensor, shape (N, L)
         Relevance per position; the sign is ignored.
+    lengths : array, shape (N,), optional
+        Real positions of each sequence, from the left; what follows is padding and is no position. By default all L.
 
     Returns
     -------
@@ -107,7 +100,7 @@ def entropy(per_nucleotide: Any) -> Scores:
     Raises
     ------
     InputError, NonFiniteError
-        If the map is not a finite numeric array of shape (N, L).
+        If the map is not a finite numeric array of shape (N, L), or the lengths do not fit it.
 
     References
     ----------
@@ -119,19 +112,18 @@ def entropy(per_nucleotide: Any) -> Scores:
     >>> entropy([[0.0, 0.0, 1.0, -1.0], [0.0, 0.0, 0.0, 0.0]])
     array([1., 2.])
     """
-    share = _shares(check_maps(per_nucleotide))
-    logs = np.log2(share, out=np.zeros_like(share), where=share > 0)
-    bits: Scores = np.maximum(-(share * logs).sum(axis=1), 0.0)
-    return bits
+    return by_blocks(_entropy, per_nucleotide, lengths=lengths)
 
 
-def zero_fraction(per_nucleotide: Any) -> Scores:
+def zero_fraction(per_nucleotide: Any, *, lengths: Any = None) -> Scores:
     """Share of the positions whose relevance is exactly zero.
 
     Parameters
     ----------
     per_nucleotide : array or tensor, shape (N, L)
         Relevance per position.
+    lengths : array, shape (N,), optional
+        Real positions of each sequence, from the left; what follows is padding and is no position. By default all L.
 
     Returns
     -------
@@ -142,24 +134,25 @@ def zero_fraction(per_nucleotide: Any) -> Scores:
     Raises
     ------
     InputError, NonFiniteError
-        If the map is not a finite numeric array of shape (N, L).
+        If the map is not a finite numeric array of shape (N, L), or the lengths do not fit it.
 
     Examples
     --------
     >>> zero_fraction([[0.0, 0.0, 1.0, -1.0]])
     array([0.5])
     """
-    fraction: Scores = (check_maps(per_nucleotide) == 0).mean(axis=1)
-    return fraction
+    return by_blocks(_zero_fraction, per_nucleotide, lengths=lengths)
 
 
-def effective_bases(per_nucleotide: Any) -> Scores:
+def effective_bases(per_nucleotide: Any, *, lengths: Any = None) -> Scores:
     """Effective number of bases: the number of equal positions that would be as spread out.
 
     Parameters
     ----------
     per_nucleotide : array or tensor, shape (N, L)
         Relevance per position; the sign is ignored.
+    lengths : array, shape (N,), optional
+        Real positions of each sequence, from the left; what follows is padding and is no position. By default all L.
 
     Returns
     -------
@@ -169,7 +162,7 @@ def effective_bases(per_nucleotide: Any) -> Scores:
     Raises
     ------
     InputError, NonFiniteError
-        If the map is not a finite numeric array of shape (N, L).
+        If the map is not a finite numeric array of shape (N, L), or the lengths do not fit it.
 
     References
     ----------
@@ -181,8 +174,44 @@ def effective_bases(per_nucleotide: Any) -> Scores:
     >>> effective_bases([[0.0, 0.0, 3.0, -3.0], [0.0, 0.0, 0.0, 0.0]])
     array([2., 4.])
     """
-    share = _shares(check_maps(per_nucleotide))
-    number: Scores = 1.0 / np.square(share).sum(axis=1)
+    return by_blocks(_effective_bases, per_nucleotide, lengths=lengths)
+
+
+def _gini(maps: Maps) -> Scores:
+    magnitude: Maps = np.sort(np.abs(maps), axis=1)
+    length = magnitude.shape[1]
+    weights = 2 * np.arange(1, length + 1) - length - 1
+    total = magnitude.sum(axis=1)
+    index: Scores = np.zeros_like(total)
+    np.divide(magnitude @ weights, length * total, out=index, where=total > 0)
+    # Rounding can leave a constant map an ulp below zero.
+    index[index < 0] = 0.0
+    return index
+
+
+def _hoyer(maps: Maps) -> Scores:
+    root = np.sqrt(maps.shape[1])
+    if maps.shape[1] == 1:
+        return np.zeros(len(maps))
+    # 1-norm over 2-norm is the root of the effective number of bases.
+    sparsity: Scores = np.clip((root - np.sqrt(_effective_bases(maps))) / (root - 1), 0.0, 1.0)
+    return sparsity
+
+
+def _entropy(maps: Maps) -> Scores:
+    share = _shares(maps)
+    logs = np.log2(share, out=np.zeros_like(share), where=share > 0)
+    bits: Scores = np.maximum(-(share * logs).sum(axis=1), 0.0)
+    return bits
+
+
+def _zero_fraction(maps: Maps) -> Scores:
+    fraction: Scores = (maps == 0).mean(axis=1)
+    return fraction
+
+
+def _effective_bases(maps: Maps) -> Scores:
+    number: Scores = 1.0 / np.square(_shares(maps)).sum(axis=1)
     return number
 
 

@@ -109,6 +109,8 @@ def select_target(y: Any, target: Any, n: int) -> Tensor:
     outputs = y.shape[1]
     if target is None:
         raise InputError(f"the model has {outputs} outputs: say which one (target=0 ... {outputs - 1})")
+    if isinstance(target, int) and -outputs <= target < outputs:
+        return y[:, target]
     index = target if isinstance(target, Tensor) else torch.full((n,), target)
     is_out = (index < -outputs) | (index >= outputs)
     if bool(is_out.any()):

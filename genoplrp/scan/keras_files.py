@@ -20,6 +20,7 @@ from typing import Any
 from torch import nn
 
 from genoplrp.errors import CheckpointError, InputError
+from genoplrp.scan.user_code import module_of
 
 KERAS_SUFFIXES = (".keras", ".h5", ".hdf5")
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -168,8 +169,6 @@ def keras_objects(objects: Mapping[str, Any] | str | Path | None) -> dict[str, A
         return {}
     if isinstance(objects, Mapping):
         return dict(objects)
-    from genoplrp.scan.models import module_of
-
     module = module_of(str(objects))
     named = getattr(module, "custom_objects", None)
     if isinstance(named, Mapping):

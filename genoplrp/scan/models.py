@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
-import importlib.util
-import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -18,11 +15,7 @@ from genoplrp.errors import CheckpointError, InputError
 from genoplrp.relevance.axes import Adapted, adapt_model, is_keras_model, sequence_length
 from genoplrp.scan.archives import open_archive
 from genoplrp.scan.keras_files import is_keras, load_keras
-
-_WAYS = (
-    "name a checkpoint folder of `genoplrp train`, a torch.export archive (.pt2), a Keras file (.keras, .h5), or "
-    "module:callable or file.py:callable that returns the nn.Module, with its weights as --state-dict"
-)
+from genoplrp.scan.user_code import WAYS, from_file, imported
 
 
 class LoadedModel(NamedTuple):
@@ -86,7 +79,7 @@ def load_any_model(
     Raises
     ------
     InputError
-        If the source is none of these, or gives no module.
+        If the source is none of these, gives no module, or gives another one each time: it has loaded no weights.
     CheckpointError
         If the weights do not fit.
     UnsupportedModelError
@@ -110,13 +103,26 @@ def load_any_model(
     if path.is_file():
         model = _pickled(path, trust_pickle)
     elif ":" in text:
-        model = _called(text)
+        model = _called(text, filled=state_dict is not None)
     else:
-        raise InputError(f"there is no model {text!r}: {_WAYS}")
+        raise InputError(f"there is no model {text!r}: {WAYS}")
     if state_dict is not None:
         _fill(model, Path(state_dict))
     model.eval()
     return LoadedModel(adapt_model(model, layout), text, fingerprint(model))
+
+
+def untrained_model(source: str) -> nn.Module:
+    """Return the module that ``module:callable`` or ``file.py:callable`` gives, to be trained.
+
+    Raises
+    ------
+    InputError
+        If it gives none.
+    """
+    model = _made(source)
+    model.eval()
+    return adapt_model(model)
 
 
 def fingerprint(model: nn.Module) -> str:
@@ -185,20 +191,24 @@ def _keras(path: Path, objects: str | Path | None, trust: bool, layout: str | No
     return LoadedModel(adapt_model(model, layout), str(path), fingerprint(model), length, outputs=named)
 
 
-def module_of(name: str) -> Any:
-    """Import a module by its dotted name, or from a file, ``file.py``.
+def _called(text: str, *, filled: bool) -> nn.Module:
+    """Return the module that a callable gives; unless weights follow, the callable must have loaded its own."""
+    made = _made(text)
+    if filled:
+        return made
+    with torch.random.fork_rng(devices=[]):  # for the generator as if it had been called once
+        again = _made(text)
+    if fingerprint(again) != fingerprint(made):
+        raise InputError(
+            f"{text!r} gives a network with other weights each time: they are random, and so would the relevance be. "
+            "Name the trained ones with --state-dict weights.pt (state_dict= in Python), or load them in the callable"
+        )
+    return again  # of a file that was run twice, the module that pickling finds
 
-    Raises
-    ------
-    InputError
-        If it cannot be loaded.
-    """
-    return _from_file(Path(name)) if name.endswith(".py") else _imported(name, name)
 
-
-def _called(text: str) -> nn.Module:
+def _made(text: str) -> nn.Module:
     place, _, name = text.rpartition(":")
-    module = _from_file(Path(place)) if place.endswith(".py") else _imported(place, text)
+    module = from_file(Path(place)) if place.endswith(".py") else imported(place, text)
     target: Any = module
     for part in name.split("."):
         target = getattr(target, part, None)
@@ -213,33 +223,11 @@ def _called(text: str) -> nn.Module:
     return made
 
 
-def _from_file(path: Path) -> Any:
-    if not path.is_file():
-        raise InputError(f"there is no file {path}; check the path in front of the colon")
-    spec = importlib.util.spec_from_file_location(f"genoplrp_model_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise InputError(f"{path} cannot be loaded as Python")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses and pickling look their module up
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise InputError(f"{path} failed while it was loaded: {type(error).__name__}: {error}") from error
-    return module
-
-
-def _imported(name: str, text: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise InputError(f"{text!r}: the module {name!r} cannot be imported ({error}); {_WAYS}") from error
-
-
 def _pickled(path: Path, trust: bool) -> nn.Module:
     if not trust:
         raise InputError(
             f"{path} is a file: if it holds a pickled module, loading it can run anything it likes. Pass "
-            f"--trust-pickle only if you trust whoever made it; better: {_WAYS} {path}"
+            f"--trust-pickle only if you trust whoever made it; better: {WAYS} {path}"
         )
     warnings.warn(f"unpickling {path}: code inside it runs now", stacklevel=3)
     try:
@@ -249,7 +237,7 @@ def _pickled(path: Path, trust: bool) -> nn.Module:
     if isinstance(made, nn.Module):
         return made
     what = "a state dict" if isinstance(made, dict) else f"a {type(made).__name__}"
-    raise InputError(f"{path} holds {what}, not a module: {_WAYS} {path}")
+    raise InputError(f"{path} holds {what}, not a module: {WAYS} {path}")
 
 
 def _fill(model: nn.Module, path: Path) -> None:

@@ -164,7 +164,7 @@ def output_target(
             return Difference(plus, minus), text
     if tasks:
         raise InputError(f"the model has no output {text!r}; it has {', '.join(tasks)}")
-    raise InputError(f"--target {text} cannot be read: give {SYNTAX}")
+    raise InputError(f"--target {text}: the model has no output {text!r}; give {SYNTAX}")
 
 
 def _term(text: str, tasks: tuple[str, ...] | None, outputs: Sequence[str] | None) -> Term | None:

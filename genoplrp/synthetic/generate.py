@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
+from functools import reduce
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -14,6 +17,7 @@ from genoplrp.synthetic.dataset import Dataset
 from genoplrp.synthetic.spec import Spec
 from genoplrp.synthetic.spec_toml import load_spec
 from genoplrp.synthetic.splits import SPLITS
+from genoplrp.synthetic.tally import tally_labels
 
 
 def simulate(spec: Spec | str, n: int, seed: int = 0, *, progress: bool = False) -> Dataset:
@@ -33,7 +37,7 @@ def simulate(spec: Spec | str, n: int, seed: int = 0, *, progress: bool = False)
     Returns
     -------
     Dataset
-        Sequences, labels, split, instances.
+        Sequences, labels, split, instances. A task whose labels are all the same is warned of.
 
     Raises
     ------
@@ -55,7 +59,11 @@ def simulate(spec: Spec | str, n: int, seed: int = 0, *, progress: bool = False)
         for number in range(maker.plan.blocks):
             blocks.append(maker.make(number))
             bar.update(len(blocks[-1].labels))
-    return dataset_of(maker.plan, blocks)
+    data = dataset_of(maker.plan, blocks)
+    tally = reduce(add, (tally_labels(block.labels, block.split) for block in blocks))
+    for note in tally.notes(data.tasks, data.kinds):
+        warnings.warn(note, stacklevel=2)
+    return data
 
 
 def dataset_of(plan: Plan, blocks: list[Block]) -> Dataset:
@@ -72,13 +80,16 @@ def dataset_of(plan: Plan, blocks: list[Block]) -> Dataset:
         kinds=[task.kind for task in spec.tasks],
         instances=instance_frame(spec, [(block.first - first, block.instances) for block in blocks]),
         clean=np.concatenate([block.clean for block in blocks])
-        if any(task.noise for task in spec.tasks)
+        if any(task.noisy for task in spec.tasks)
         else None,
         classes=classes[np.concatenate([block.classes for block in blocks])],
         motifs=dict(spec.matrices),
         spec=spec,
         seed=plan.seed,
         report=total_report(block.report for block in blocks),
+        profiles=np.concatenate([block.profiles for block in blocks if block.profiles is not None])
+        if blocks[0].profiles is not None
+        else None,
     )
 
 

@@ -1,4 +1,4 @@
-"""Labels from what was planted: rules, counts and affinities, with noise on top; nothing is planted here."""
+"""Labels from what was planted: the score under each task, with noise on top; nothing is planted here."""
 
 from __future__ import annotations
 
@@ -7,39 +7,11 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from genoplrp.synthetic.activity.planted_sites import expected_profile
+from genoplrp.synthetic.counts import gamma_factors, poisson_numbers
 from genoplrp.synthetic.distributions import normal_numbers
+from genoplrp.synthetic.planted import Planted, score_tasks
 from genoplrp.synthetic.spec import Spec
-from genoplrp.synthetic.tasks import Task
-
-
-class Planted(NamedTuple):
-    """The intact core instances of some sequences, as labels need them.
-
-    Attributes
-    ----------
-    classes : array, int
-        Class number (in the order of the specification) of each of the N sequences.
-    row, motif : array, int
-        Sequence and motif number (in the order of the specification) of each instance.
-    affinity : array
-        Score divided by the motif's best score, at least 0.
-    site : array, int
-        Site number (in the order of the specification), or -1.
-    unit : array, int
-        Instances of one site share a number.
-    """
-
-    classes: Int[np.ndarray, " n"]
-    row: Int[np.ndarray, " i"]
-    motif: Int[np.ndarray, " i"]
-    affinity: Float[np.ndarray, " i"]
-    site: Int[np.ndarray, " i"]
-    unit: Int[np.ndarray, " i"]
-
-    @property
-    def n(self) -> int:
-        """Number of sequences."""
-        return len(self.classes)
 
 
 class Labels(NamedTuple):
@@ -48,11 +20,15 @@ class Labels(NamedTuple):
     Attributes
     ----------
     values, clean : array, (N, T), float32
-        With and without noise.
+        With and without noise; without it a count with an activity is what is expected, and a binary label with one a
+        probability. Of a profile, the sum over its bases.
+    profiles : array, (N, P, L), int32, or None
+        Reads at each base for each of the P profile tasks, L the specification's largest length.
     """
 
     values: Float[np.ndarray, "n tasks"]
     clean: Float[np.ndarray, "n tasks"]
+    profiles: Int[np.ndarray, "n profiles length"] | None = None
 
 
 def derive_labels(spec: Spec, planted: Planted, rng: np.random.Generator) -> Labels:
@@ -71,41 +47,29 @@ def derive_labels(spec: Spec, planted: Planted, rng: np.random.Generator) -> Lab
     -------
     Labels
     """
-    counts = count_names(spec, planted)
-    clean = np.zeros((planted.n, len(spec.tasks)), dtype=np.float32)
+    clean = score_tasks(spec, planted)
     values = clean.copy()
+    profiles = []
     for column, task in enumerate(spec.tasks):
+        if task.activity and task.kind == "binary":
+            values[:, column] = rng.random(planted.n) < clean[:, column]
+        elif task.activity and task.kind == "count":
+            factors = gamma_factors(rng, planted.n, task.dispersion)
+            values[:, column] = poisson_numbers(rng, clean[:, column] * factors)
+        elif task.kind == "profile":
+            rates = expected_profile(spec, task, planted)
+            drawn = poisson_numbers(rng, rates * gamma_factors(rng, planted.n, task.dispersion)[:, None])
+            values[:, column] = drawn.sum(axis=1)
+            profiles.append(drawn.astype(np.int32))
+        if not task.noise:
+            continue
         if task.kind == "binary":
-            truth = task.parsed(counts)
-            clean[:, column] = truth
-            values[:, column] = truth ^ (rng.random(planted.n) < task.noise) if task.noise else truth
-            continue
-        if task.kind == "count":
-            values[:, column] = clean[:, column] = sum(counts[name] for name in task.motifs)
-            continue
-        exact = _real_label(spec, task, planted)
-        clean[:, column] = exact
-        values[:, column] = exact + task.noise * normal_numbers(rng, planted.n) if task.noise else exact
-    return Labels(values, clean)
-
-
-def count_names(spec: Spec, planted: Planted) -> dict[str, Int[np.ndarray, " n"]]:
-    """Count what the tasks name in each sequence: intact core instances of motifs, sets and sites; its class once."""
-    wanted = {name for task in spec.tasks for name in task.names}
-    numbers = {name: number for number, name in enumerate(spec.motifs)}
-    class_numbers = {one.name: number for number, one in enumerate(spec.classes)}
-    counts: dict[str, np.ndarray] = {}
-    for name in wanted:
-        if name in class_numbers:
-            counts[name] = (planted.classes == class_numbers[name]).astype(np.int64)
-            continue
-        if name in spec.sites:
-            counts[name] = _count_sites(list(spec.sites).index(name), planted)
-            continue
-        member = np.zeros(len(numbers), dtype=bool)
-        member[[numbers[one] for one in spec.members(name)]] = True
-        counts[name] = np.bincount(planted.row[member[planted.motif]], minlength=planted.n)
-    return counts
+            flipped = rng.random(planted.n) < task.noise
+            values[:, column] = np.where(flipped, 1 - values[:, column], values[:, column])
+        else:
+            values[:, column] += task.noise * normal_numbers(rng, planted.n)
+    reads = np.stack(profiles, axis=1) if profiles else None
+    return Labels(values.astype(np.float32), clean.astype(np.float32), reads)
 
 
 def tasks_of_instances(
@@ -119,26 +83,3 @@ def tasks_of_instances(
         motifs[:, column] = [name in members for name in spec.motifs]
         sites[:, column] = [name in task.names for name in spec.sites]
     return motifs, sites
-
-
-def _count_sites(number: int, planted: Planted) -> Int[np.ndarray, " n"]:
-    chosen = planted.site == number
-    _, first = np.unique(planted.unit[chosen], return_index=True)
-    return np.bincount(planted.row[chosen][first], minlength=planted.n)
-
-
-def _real_label(spec: Spec, task: Task, planted: Planted) -> Float[np.ndarray, " n"]:
-    members = set(spec.all_members(task.motifs))
-    weight = np.array([task.weights.get(name, 1.0) if name in members else 0.0 for name in spec.motifs])
-    x = np.bincount(planted.row, weights=weight[planted.motif] * planted.affinity, minlength=planted.n)
-    if task.formula == "saturating":
-        x = np.maximum(x, 0)
-        return np.asarray(task.maximum * x / (x + task.half))
-    if task.formula == "cooperative":
-        chosen = planted.site == list(spec.sites).index(task.site)
-        units, place = np.unique(planted.unit[chosen], return_inverse=True)
-        together, row = np.ones(len(units)), np.zeros(len(units), dtype=np.int64)
-        np.multiply.at(together, place, planted.affinity[chosen])
-        row[place] = planted.row[chosen]
-        x = x + task.strength * np.bincount(row, weights=together, minlength=planted.n)
-    return np.asarray(x)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,8 +13,8 @@ import numpy as np
 from genoplrp.errors import InputError, SpecError
 from genoplrp.synthetic.motifs import Motif, fetch_jaspar, read_motifs
 from genoplrp.synthetic.similarity import Similarity, similarity
-from genoplrp.synthetic.spec_check import suggestion
 from genoplrp.synthetic.spec_parts import MotifUse
+from genoplrp.synthetic.suggestion import suggestion
 
 
 @dataclass(frozen=True)
@@ -27,13 +28,16 @@ class MotifSource:
     names : sequence of str
         Names or matrix ids to take from it; all by default.
     jaspar : sequence of str
-        Or: JASPAR matrix ids or names (extra ``jaspar``).
+        Or: JASPAR matrix ids or names, or taxonomic groups such as "vertebrates" (extra ``jaspar``).
     release : str
         JASPAR release.
     consensus : str
         Or: an IUPAC consensus.
     name : str
         Name of the one motif, if it should have another one.
+    name_by : {"name", "id", "name.id"}
+        What the motifs are called: their names (where several matrices of this source have the same one: name and
+        matrix id), their matrix ids, or both.
     set : str
         Set that they are put into.
     sampling : {"pwm", "best"}
@@ -54,6 +58,7 @@ class MotifSource:
     release: str = "JASPAR2024"
     consensus: str = ""
     name: str = ""
+    name_by: Literal["name", "id", "name.id"] = "name"
     set: str = ""
     sampling: Literal["pwm", "best"] = "pwm"
     pseudocount: float = 0.0
@@ -98,7 +103,8 @@ def collect_motifs(
         for motif in _motifs_of(source, folder, f"motifs[{index}]"):
             if motif.name in library:
                 raise SpecError(
-                    f"motifs[{index}]: the motif {motif.name!r} is there already; rename it with 'name'."
+                    f"motifs[{index}]: the motif {motif.name!r} is there already; rename it with 'name', or call the "
+                    'motifs by their matrix ids with name_by = "id" or "name.id".'
                 )
             library[motif.name] = _use(source, motif, f"motifs[{index}]")
             if source.set:
@@ -138,6 +144,8 @@ def _motifs_of(source: MotifSource, folder: Path, where: str) -> list[Motif]:
                 f"{where}.name is {source.name!r}, but the source has {len(found)} motifs; name one only."
             )
         found = [found[0].renamed(source.name)]
+    else:
+        found = _named_by(source.name_by, found, where)
     found = [_trimmed(motif.smoothed(source.pseudocount), source.trim, where) for motif in found]
     kept = [motif for motif in found if motif.information().sum() >= source.min_information]
     if not kept:
@@ -152,13 +160,39 @@ def _motifs_of(source: MotifSource, folder: Path, where: str) -> list[Motif]:
 def _select(motifs: list[Motif], names: tuple[str, ...]) -> list[Motif]:
     if not names:
         return motifs
-    by_name = {motif.matrix_id: motif for motif in motifs if motif.matrix_id} | {
-        motif.name: motif for motif in motifs
-    }
+    by_name: dict[str, list[Motif]] = {}
+    by_id: dict[str, list[Motif]] = {}
+    for motif in motifs:
+        by_name.setdefault(motif.name, []).append(motif)
+        for key in (motif.matrix_id, f"{motif.name}.{motif.matrix_id}"):
+            by_id.setdefault(key, []).append(motif)
+    chosen = []
     for name in names:
-        if name not in by_name:
-            raise SpecError(f"the file has no motif {name!r}; {suggestion(name, by_name)}")
-    return [by_name[name] for name in names]
+        matches = by_name.get(name) or by_id.get(name, [])
+        if not matches:
+            raise SpecError(f"the file has no motif {name!r}; {suggestion(name, [*by_name, *by_id])}")
+        if len(matches) > 1:
+            ids = ", ".join(motif.matrix_id or "none" for motif in matches)
+            raise SpecError(
+                f"{name!r} stands for {len(matches)} motifs of the file; give a matrix id ({ids})."
+            )
+        chosen.append(matches[0])
+    return chosen
+
+
+def _named_by(naming: str, motifs: list[Motif], where: str) -> list[Motif]:
+    """Rename motifs as asked; names that repeat are told apart by the matrix id."""
+    repeats = Counter(motif.name for motif in motifs)
+    named = []
+    for motif in motifs:
+        if naming != "name" and not motif.matrix_id:
+            raise SpecError(f'{where}.name_by: {motif.name} has no matrix id; leave name_by = "name".')
+        both = naming == "name.id" or (naming == "name" and repeats[motif.name] > 1 and motif.matrix_id)
+        name = (
+            motif.matrix_id if naming == "id" else f"{motif.name}.{motif.matrix_id}" if both else motif.name
+        )
+        named.append(motif.renamed(name))
+    return named
 
 
 def _trimmed(motif: Motif, bits: float, where: str) -> Motif:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -19,6 +20,8 @@ from genoplrp.sequence.fasta import open_text
 SCORE_FLOOR = 0.01
 
 _DEFAULT_SITES = 20.0
+#: Taxonomic groups of JASPAR.
+_TAXA = ("vertebrates", "plants", "insects", "nematodes", "fungi", "urochordates")
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,7 +187,8 @@ def fetch_jaspar(names: Sequence[str], release: str = "JASPAR2024") -> list[Moti
     Parameters
     ----------
     names : sequence of str
-        Matrix ids (``MA0079.3``), or names (``SP1``), which must stand for one matrix in the CORE collection.
+        Matrix ids (``MA0079.3``), or names (``SP1``), which must stand for one matrix in the CORE collection; a
+        taxonomic group (``vertebrates``, ``plants``, ``insects``, ...) stands for all of its matrices.
     release : str, default "JASPAR2024"
         JASPAR release.
 
@@ -215,6 +219,10 @@ def fetch_jaspar(names: Sequence[str], release: str = "JASPAR2024") -> list[Moti
     base = jaspardb(release=release)
     found = []
     for name in names:
+        if name in _TAXA:
+            group = base.fetch_motifs(collection="CORE", tax_group=[name])
+            found += sorted(map(_from_jaspar, group), key=lambda motif: motif.matrix_id)
+            continue
         with warnings.catch_warnings():  # pyjaspar warns where nothing is found; the message below says it
             warnings.simplefilter("ignore")
             by_id = base.fetch_motif_by_id(name) if name.startswith(("MA", "UN")) else None
@@ -225,9 +233,13 @@ def fetch_jaspar(names: Sequence[str], release: str = "JASPAR2024") -> list[Moti
             raise InputError(
                 f"{release}: {name!r} stands for {len(matches)} matrices ({which}); give one matrix id."
             )
-        counts = np.array([matches[0].counts[base_] for base_ in ALPHABET], dtype=np.float64)
-        found.append(_from_counts(counts, matches[0].name.replace(" ", "_"), matches[0].matrix_id))
+        found.append(_from_jaspar(matches[0]))
     return found
+
+
+def _from_jaspar(record: Any) -> Motif:
+    counts = np.array([record.counts[base] for base in ALPHABET], dtype=np.float64)
+    return _from_counts(counts, _word(record.name), record.matrix_id)
 
 
 def _parse(text: str, path: Path) -> list[Motif]:

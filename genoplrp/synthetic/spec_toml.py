@@ -15,8 +15,8 @@ from genoplrp.errors import InputError, SpecError
 from genoplrp.synthetic.distributions import Count, Spacing
 from genoplrp.synthetic.motif_sources import MotifSource, collect_motifs
 from genoplrp.synthetic.spec import Spec
-from genoplrp.synthetic.spec_check import suggestion
 from genoplrp.synthetic.spec_parts import MotifUse
+from genoplrp.synthetic.suggestion import suggestion
 from genoplrp.version import __version__
 
 _BY_SOURCE = ("motifs", "sets")

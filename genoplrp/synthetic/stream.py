@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from functools import reduce
 from multiprocessing import get_context
+from operator import add
 
 from genoplrp.synthetic.blocks import BlockMaker, Plan
 from genoplrp.synthetic.folder import check_target, new_folder
@@ -14,9 +17,10 @@ from genoplrp.synthetic.generate import check_count, dataset_of, progress_bar, t
 from genoplrp.synthetic.spec import Spec
 from genoplrp.synthetic.spec_toml import load_spec
 from genoplrp.synthetic.tables import Piece, piece_of
+from genoplrp.synthetic.tally import Tally, tally_labels
 from genoplrp.synthetic.writer import DatasetWriter
 
-_Chunk = list[tuple[Piece, dict[str, int]]]
+_Chunk = list[tuple[Piece, dict[str, int], Tally]]
 
 
 def simulate_to(
@@ -31,7 +35,7 @@ def simulate_to(
     parquet: bool = False,
     overwrite: bool = False,
     progress: bool = False,
-) -> None:
+) -> Tally:
     """Generate a benchmark data set into a folder, with flat memory.
 
     The files are the same, byte for byte, for every number of workers and every chunk size, and the same as those of
@@ -61,6 +65,11 @@ def simulate_to(
     progress : bool, default False
         Show a progress bar on stderr.
 
+    Returns
+    -------
+    Tally
+        How often each label occurs in each part; a task whose labels are all the same is warned of.
+
     Raises
     ------
     InputError, SpecError
@@ -72,7 +81,8 @@ def simulate_to(
     --------
     >>> import tempfile, pathlib
     >>> folder = pathlib.Path(tempfile.mkdtemp()) / "koo"
-    >>> simulate_to(folder, "koo2021_fixed", n=100)
+    >>> simulate_to(folder, "koo2021_fixed", n=100).n.tolist()
+    [70, 10, 20]
     >>> sorted(file.name for file in folder.iterdir())[:3]
     ['instances.bed', 'labels.tsv', 'manifest.json']
     """
@@ -83,20 +93,25 @@ def simulate_to(
     per_chunk = -(-check_count(chunk_size, "chunk_size", 1) // plan.block_size)
     chunks = [range(k, min(k + per_chunk, plan.blocks)) for k in range(0, plan.blocks, per_chunk)]
     tasks, kinds = [task.name for task in spec.tasks], [task.kind for task in spec.tasks]
-    noisy = [task.noise > 0 for task in spec.tasks]
+    noisy = [task.noisy for task in spec.tasks]
     options = {"planted": True, "compress": compress, "parquet": parquet}
-    reports = []
+    reports, tallies = [], []
     with (
         new_folder(path, overwrite=overwrite) as folder,
         DatasetWriter(folder, tasks, kinds, noisy=noisy, **options) as writer,
         progress_bar(n, shown=progress) as bar,
     ):
         for chunk in _make_chunks(plan, chunks, workers, parquet):
-            for piece, report in chunk:
+            for piece, report, tally in chunk:
                 writer.add(piece)
                 reports.append(report)
+                tallies.append(tally)
                 bar.update(piece.n)
         writer.finish(spec, spec.matrices, plan.seed, total_report(reports))
+    total = reduce(add, tallies)
+    for note in total.notes(tasks, kinds):
+        warnings.warn(note, stacklevel=2)
+    return total
 
 
 def _make_chunks(plan: Plan, chunks: list[range], workers: int, frames: bool) -> Iterator[_Chunk]:
@@ -126,9 +141,10 @@ def _make_chunks(plan: Plan, chunks: list[range], workers: int, frames: bool) ->
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _piece(maker: BlockMaker, block: int, frames: bool) -> tuple[Piece, dict[str, int]]:
+def _piece(maker: BlockMaker, block: int, frames: bool) -> tuple[Piece, dict[str, int], Tally]:
     made = maker.make(block)
-    return piece_of(dataset_of(maker.plan, [made]), frames=frames), made.report
+    tally = tally_labels(made.labels, made.split)
+    return piece_of(dataset_of(maker.plan, [made]), frames=frames), made.report, tally
 
 
 _maker: BlockMaker | None = None

@@ -5,6 +5,8 @@ import pytest
 from genoplrp.cli.main import main
 from genoplrp.synthetic import Dataset, list_presets, load_spec, simulate
 
+PRESETS = Path(__file__).parents[2] / "genoplrp" / "synthetic" / "presets"
+
 
 def run(*args: str) -> int:
     with pytest.raises(SystemExit) as end:
@@ -18,6 +20,23 @@ def test_it_writes_the_data_set_that_the_library_makes(
     assert run("tal_gata", "-n", "50", "--seed", "3", "-o", str(tmp_path / "x")) == 0
     assert Dataset.load(tmp_path / "x").checksum() == simulate("tal_gata", 50, 3).checksum()
     assert "50 sequences of tal_gata, seed 3" in capsys.readouterr().out
+
+
+def test_it_says_how_often_each_label_occurs_and_warns_of_one_class(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("tal_gata", "-n", "1000", "-o", str(tmp_path / "x")) == 0
+    shown = capsys.readouterr()
+    assert "TAL1: 50.0 % of 1000 sequences positive (train 50.0 %, valid 50.0 %, test 50.0 %)" in shown.out
+    assert "both: 25.0 % of 1000" in shown.out and "Note" not in shown.err
+    # A forgotten broken = "spacing": every sequence is positive.
+    text = (PRESETS / "spacing.toml").read_text()
+    text = text.replace(', broken = "spacing"', "").replace("motifs/", str(PRESETS / "motifs") + "/")
+    Path(tmp_path / "forgot.toml").write_text(text)
+    assert run(str(tmp_path / "forgot.toml"), "-n", "500", "-o", str(tmp_path / "y")) == 0
+    shown = capsys.readouterr()
+    assert "Note: task 'label' has one class only: the label is 1 in all 500 sequences" in shown.err
+    assert "label: 100.0 % of 500" in shown.out
 
 
 def test_motifs_become_tasks_of_the_same_sequences(tmp_path: Path) -> None:

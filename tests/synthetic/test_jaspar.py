@@ -1,12 +1,13 @@
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 from specs import small
 
-from genoplrp.errors import InputError, MissingDependencyError
-from genoplrp.synthetic import fetch_jaspar, read_motifs
+from genoplrp.errors import InputError, MissingDependencyError, SpecError
+from genoplrp.synthetic import Motif, fetch_jaspar, read_motifs, write_meme
 
 FOLDER = Path(__file__).parents[2] / "genoplrp" / "synthetic" / "presets" / "motifs"
 
@@ -28,6 +29,45 @@ def test_a_specification_can_name_jaspar_motifs() -> None:
         classes=[{"name": "all", "fraction": 1.0, "plant": [{"motifs": ["SP1", "YY1"]}]}],
     )
     assert [motif.matrix_id for motif in spec.matrices.values()] == ["MA0079.3", "MA0095.2"]
+
+
+def library(**source: object) -> list[str]:
+    return list(
+        small(
+            motifs=[{"set": "all"} | source],
+            tasks=[{"name": "t", "rule": "all"}],
+            classes=[{"name": "every", "fraction": 1.0, "plant": [{"motifs": "all"}]}],
+        ).motifs
+    )
+
+
+def test_all_vertebrate_matrices_are_planted_at_once_and_keep_their_names(tmp_path: Path) -> None:
+    pytest.importorskip("pyjaspar")
+    found = fetch_jaspar(["vertebrates"])
+    repeated = {name for name, count in Counter(motif.name for motif in found).items() if count > 1}
+    assert len(found) == 879 and len(repeated) == 44
+    expected = [f"{m.name}.{m.matrix_id}" if m.name in repeated else m.name for m in found]
+    assert library(jaspar="vertebrates") == expected
+    write_meme(tmp_path / "all.meme", found)
+    assert library(file=str(tmp_path / "all.meme")) == expected
+    assert library(jaspar="vertebrates", name_by="id") == [motif.matrix_id for motif in found]
+
+
+def test_motifs_of_one_name_are_told_apart_or_refused(tmp_path: Path) -> None:
+    pwms = np.eye(4), np.roll(np.eye(4), 1, axis=0)
+    write_meme(tmp_path / "two.meme", [Motif("X", pwm, matrix_id=f"MA{k}") for k, pwm in enumerate(pwms)])
+    file = str(tmp_path / "two.meme")
+    assert library(file=file) == ["X.MA0", "X.MA1"]
+    assert library(file=file, names=["MA1"]) == library(file=file, names=["X.MA1"]) == ["X"]
+    with pytest.raises(
+        SpecError, match=r"'X' stands for 2 motifs of the file; give a matrix id \(MA0, MA1\)"
+    ):
+        library(file=file, names=["X"])
+    write_meme(tmp_path / "two.meme", [Motif("X", pwm) for pwm in pwms])
+    with pytest.raises(SpecError, match="'X' is there already"):
+        library(file=file)
+    with pytest.raises(SpecError, match="X has no matrix id"):
+        library(file=file, name_by="id")
 
 
 @pytest.mark.parametrize(

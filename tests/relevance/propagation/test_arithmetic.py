@@ -83,3 +83,37 @@ def test_a_sum_where_inputs_are_kept(form: str, dtype: torch.dtype, two: bool) -
     a, b = torch.tensor([[1.0, 2.0, 3.0, 4.0]], dtype=dtype), torch.full((1, 4), 10.0, dtype=dtype)
     expected = [11.0, 0.0, 13.0, 14.0] if two else [1.0, 0.0, 3.0, 4.0]
     assert sum_where_kept(a, b if two else None, kept, x)[0].tolist() == expected
+
+
+@pytest.mark.parametrize("outputs", ["all", "positive", "negative"])
+@pytest.mark.parametrize("epsilon, has_denominator", [(0.0, False), (0.1, False), (0.1, True)])
+def test_the_form_for_cards_is_the_definition(outputs: str, epsilon: float, has_denominator: bool) -> None:
+    pytest.importorskip("triton")
+    from genoplrp.relevance.propagation import triton_arithmetic
+
+    where = "cuda" if torch.cuda.is_available() else "cpu"
+    random = torch.Generator().manual_seed(1)
+    g, z, denominator = (torch.randn(3, 5, 400, generator=random) for _ in range(3))
+    denominator[:, :, ::9] = 0
+    divided = denominator if has_denominator else None
+    expected, others = arithmetic.signal_reference(g, z, divided, epsilon, outputs, 0.7)
+    h, flag = triton_arithmetic.signal(
+        g.to(where),
+        z.to(where),
+        None if divided is None else divided.to(where),
+        epsilon,
+        {"all": 0, "positive": 1, "negative": -1}[outputs],
+        0.7,
+    )
+    torch.testing.assert_close(h.cpu(), expected, rtol=3e-7, atol=0)  # float32: products in another order
+    assert (False if flag is None else bool(flag)) == others
+
+
+def test_products_of_rows_on_a_card_are_those_of_float64() -> None:
+    pytest.importorskip("triton")
+    from genoplrp.relevance.propagation import triton_arithmetic
+
+    where = "cuda" if torch.cuda.is_available() else "cpu"
+    a, b = (torch.randn(2, 20_000, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
+    found = triton_arithmetic.row_products(a.to(where), b.to(where)).cpu()
+    torch.testing.assert_close(found, (a.double() * b.double()).sum(dim=1), rtol=1e-13, atol=1e-12)

@@ -1,0 +1,64 @@
+"""Python code that a user names: by a dotted name or as a file. It is run, so only what was asked for is loaded."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from genoplrp.errors import InputError
+
+WAYS = (
+    "name a checkpoint folder of `genoplrp train`, a torch.export archive (.pt2), a Keras file (.keras, .h5), or "
+    "module:callable or file.py:callable that returns the nn.Module, with its weights as --state-dict"
+)
+"""How a model can be named, as errors say it."""
+
+
+def module_of(name: str) -> ModuleType:
+    """Import a module by its dotted name, or from a file, ``file.py``.
+
+    Raises
+    ------
+    InputError
+        If it cannot be loaded.
+    """
+    return from_file(Path(name)) if name.endswith(".py") else imported(name, name)
+
+
+def from_file(path: Path) -> ModuleType:
+    """Run a Python file as a module.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or it fails.
+    """
+    if not path.is_file():
+        raise InputError(f"there is no file {path}; check the path in front of the colon")
+    spec = importlib.util.spec_from_file_location(f"genoplrp_model_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise InputError(f"{path} cannot be loaded as Python")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses and pickling look their module up
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise InputError(f"{path} failed while it was loaded: {type(error).__name__}: {error}") from error
+    return module
+
+
+def imported(name: str, text: str) -> ModuleType:
+    """Import the module ``name``, which the user wrote as part of ``text``.
+
+    Raises
+    ------
+    InputError
+        If it cannot be imported.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise InputError(f"{text!r}: the module {name!r} cannot be imported ({error}); {WAYS}") from error
