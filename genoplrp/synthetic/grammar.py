@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 from genoplrp.synthetic.spec_parts import Plant, SequenceClass, Site
 
 #: Roles of instances, by number.
-ROLES = ("core", "decoy", "broken")
-CORE, DECOY, BROKEN = range(3)
+ROLES = ("core", "decoy", "broken", "inhibitor", "repressor")
+CORE, DECOY, BROKEN, INHIBITOR, REPRESSOR = range(5)
+#: Roles of instances that speak for a lower score, and names of the roles that count for labels.
+NEGATIVE = (INHIBITOR, REPRESSOR)
+COUNTED = ("core", "inhibitor", "repressor")
 
 #: How the letters of an instance are made, by number.
 INTACT, MUTATED, SHUFFLED = range(3)
