@@ -329,12 +329,12 @@ def _autolrp(job: Job) -> Any:
     return torch.cat(parts)
 
 
-def cells(networks: Path) -> dict[str, Callable[[], RealCell]]:
-    """Return how to make each cell, by name."""
+def cells(networks: Path, sites: int = 8) -> dict[str, Callable[[], RealCell]]:
+    """Return how to make each cell, by name; ``sites`` of a kind for SpliceAI, whose windows are long."""
     made: dict[str, Callable[[], RealCell]] = {}
     for kind in ("donor", "acceptor"):
-        made[f"spliceai1-{kind}"] = lambda kind=kind: spliceai(kind, 1, n=8)
-        made[f"spliceai2-{kind}"] = lambda kind=kind: spliceai(kind, 2, first=8, n=8)
+        made[f"spliceai1-{kind}"] = lambda kind=kind: spliceai(kind, 1, n=sites)
+        made[f"spliceai2-{kind}"] = lambda kind=kind: spliceai(kind, 2, first=8, n=sites)
         made[f"mmsplice-{kind}"] = lambda kind=kind: mmsplice(kind)
         for architecture, seed in (("koo", 0), ("residualbind", 1)):
             made[f"junctions-{architecture}-{seed}-{kind}"] = lambda kind=kind, a=architecture, s=seed: (
@@ -407,11 +407,12 @@ def main() -> None:
         "--cells", default="", help="only those whose name holds one of these, comma-separated"
     )
     parser.add_argument("--methods", default=",".join(METHODS), help="comma-separated")
+    parser.add_argument("--sites", type=int, default=8, help="sites of a kind that SpliceAI is explained on")
     given = parser.parse_args()
     out: Path = given.out
     (out / "cells").mkdir(parents=True, exist_ok=True)
     register_method("autolrp", _autolrp)
-    made = cells(out / "networks")
+    made = cells(out / "networks", given.sites)
     wanted = [name for name in made if any(word in name for word in given.cells.split(","))]
     for cell_name in wanted:
         cell = made[cell_name]()
