@@ -93,6 +93,7 @@ def explain_dataset(
     """
     import torch
 
+    from genoplrp.evaluation.blocks import pad
     from genoplrp.formats.attribution import AttributionFile
     from genoplrp.relevance import Explainer
     from genoplrp.relevance import consensus as over_views
@@ -105,7 +106,7 @@ def explain_dataset(
         )
     index = task_index(fit, target)
     settings: dict[str, Any] = {"pruning": pruning, "batch_size": batch_size, "device": device}
-    X = torch.from_numpy(data.subset(rows).one_hot())
+    X = torch.from_numpy(pad(data.subset(rows).one_hot(), data.length))
     if consensus and rules is None:
         explanation = over_views(fit.model, X, index, progress=progress, **settings)
         rules = "gamma, gamma-all"
