@@ -53,7 +53,20 @@ from genoplrp.cli.genome_options import explain_genome, genome_options
     "--consensus",
     is_flag=True,
     help="What twelve views of each sequence agree on: shifted, on the other strand, by relevance, box rule and "
-    "DeepLIFT. Rules gamma and gamma-all in turn unless given; not pruned unless --p is given, p over the whole depth.",
+    "DeepLIFT; views that the model does not answer alike are left out. Rules gamma and gamma-all in turn unless "
+    "given; not pruned unless --p is given, p over the whole depth.",
+)
+@click.option(
+    "--max-shift",
+    type=click.IntRange(min=0),
+    default=3,
+    show_default=True,
+    help="Of --consensus: bases to shift by; 0 where the output belongs to a position, e.g. a splice site.",
+)
+@click.option(
+    "--one-strand",
+    is_flag=True,
+    help="Of --consensus: leave the other strand out, e.g. for RNA or a stranded output.",
 )
 @click.option("--prune-input", is_flag=True, help="Prune the network's input too.")
 @click.option(
@@ -80,6 +93,8 @@ def command(
     scope: str,
     total: bool,
     consensus: bool,
+    max_shift: int,
+    one_strand: bool,
     prune_input: bool,
     batch_size: int | None,
     device: str | None,
@@ -113,16 +128,20 @@ def command(
     pruning = None
     if share != 0.0:
         pruning = Pruning(share, p_neg, method, prune_input, scope=scope, total=total or consensus)  # type: ignore[arg-type]
-    if consensus and dataset is None:
-        raise InputError("--consensus explains the sequences of a data set: pass --dataset, or leave it out")
+    views: dict[str, Any] = {"consensus": consensus, "max_shift": max_shift, "both_strands": not one_strand}
+    if not consensus and (one_strand or max_shift != 3):
+        raise InputError(
+            "--max-shift and --one-strand are options of --consensus: pass it too, or leave them out"
+        )
     if genome["fasta"] is not None and dataset is None:
         explain_genome(
             model,
             out,
             genome,
             target=target,
-            rules=rules or "gamma",
+            rules=rules,
             pruning=pruning,
+            **views,
             batch_size=batch_size,
             device=device,
             force=force,
@@ -146,7 +165,7 @@ def command(
         pruning=pruning,
         batch_size=batch_size or 64,
         device=device,
-        consensus=consensus,
+        **views,
         progress=True,
     )
     file.save(out, overwrite=force)

@@ -61,6 +61,8 @@ def explain_dataset(
     batch_size: int = 64,
     device: str | None = None,
     consensus: bool = False,
+    max_shift: int = 3,
+    both_strands: bool = True,
     progress: bool = False,
 ) -> tuple[AttributionFile, Explanation]:
     """Explain some sequences of a data set.
@@ -80,6 +82,8 @@ def explain_dataset(
     consensus
         What twelve views of each sequence agree on (`genoplrp.consensus`), each pruned as told; with ``rules=None`` by
         its own rules.
+    max_shift, both_strands
+        The most that a consensus tries.
 
     Returns
     -------
@@ -97,7 +101,7 @@ def explain_dataset(
     from genoplrp.formats.attribution import AttributionFile
     from genoplrp.relevance import Explainer
     from genoplrp.relevance import consensus as over_views
-    from genoplrp.relevance.naming import describe
+    from genoplrp.relevance.naming import CONSENSUS_RULES, describe
 
     if data.length != fit.length:
         raise InputError(
@@ -106,25 +110,30 @@ def explain_dataset(
         )
     index = task_index(fit, target)
     settings: dict[str, Any] = {"pruning": pruning, "batch_size": batch_size, "device": device}
+    views: dict[str, Any] = {"max_shift": max_shift, "both_strands": both_strands}
     X = torch.from_numpy(pad(data.subset(rows).one_hot(), data.length))
     if consensus and rules is None:
-        explanation = over_views(fit.model, X, index, progress=progress, **settings)
-        rules = "gamma, gamma-all"
+        explanation = over_views(fit.model, X, index, progress=progress, **settings, **views)
+        rules = CONSENSUS_RULES
     else:
         explainer = Explainer(fit.model, rules, **settings)
-        explain = partial(over_views, explainer) if consensus else explainer
+        explain = partial(over_views, explainer, **views) if consensus else explainer
         explanation = explain(X, index, progress=progress)
     meta = {
         "genoplrp": __version__,
         "method": f"consensus, {describe(rules, pruning)}" if consensus else describe(rules, pruning),
         "rules": rules if isinstance(rules, str) else repr(rules),
         "pruning": None if pruning is None else {k: _plain(v) for k, v in vars(pruning).items()},
+        "units": explanation.units,
         "architecture": fit.architecture,
         "task": fit.tasks[index],
         "data_checksum": data.checksum(),
         "scores": "projected (contribution): relevance of the bases that are there",
         "notes": explanation.notes,
     }
+    found = explanation.settings.get("invariance")
+    if found is not None:
+        meta["consensus"] = dict(zip(views, found.allowed(max_shift), strict=True))
     file = AttributionFile(
         explanation.relevance.numpy(),
         prediction=explanation.prediction.numpy(),
