@@ -5,12 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float, Int, Num
+from jaxtyping import Bool, Float, Int, Num
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from genoplrp.synthetic.dataset import Dataset
+
+
+def matters_for(instances: pd.DataFrame, task: str) -> Bool[np.ndarray, " instances"]:
+    """Which rows of an instance table matter for a task."""
+    column = instances["tasks"].astype("category")
+    hits = [task in str(names).split(",") for names in column.cat.categories]
+    matters: np.ndarray = np.append(np.array(hits, dtype=bool), False)[column.cat.codes.to_numpy()]
+    return matters
 
 
 def spread(data: Dataset, table: pd.DataFrame, value: Num[np.ndarray, " i"]) -> Int[np.ndarray, "n length"]:
