@@ -90,9 +90,10 @@ def instance_signs(data: Dataset) -> Int[np.ndarray, "instances tasks"]:
     signs = _signs(instance_effects(data)[places])
     usual = polarity(data.spec)[planted.motif, planted.site]
     open_ = np.flatnonzero(((signs == 0) & matters[places]).any(axis=1))
-    together = _signs(_effects_of_motifs(data.spec, planted, open_))
-    still = signs[open_] == 0
-    signs[open_] = np.where(still, np.where(together != 0, together, usual[open_]), signs[open_])
+    if len(open_):
+        together = _signs(_effects_of_motifs(data.spec, planted, open_))
+        still = signs[open_] == 0
+        signs[open_] = np.where(still, np.where(together != 0, together, usual[open_]), signs[open_])
     found = np.zeros(matters.shape, dtype=np.int8)
     found[places] = signs
     return np.where(matters, found, 0)
