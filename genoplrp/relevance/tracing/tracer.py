@@ -39,6 +39,9 @@ HANDLERS: dict[str, Handler] = {}
 NEUTRAL: set[str] = set()
 """Names of those that are linear or homogeneous in one tensor: their ordinary gradient is the rule."""
 
+LOGIT = "the model ends in a sigmoid or softmax: its input (the logit) is explained"
+"""The note of an explanation of logits."""
+
 _MARKS = "_genoplrp_marks"
 
 
