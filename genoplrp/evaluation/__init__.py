@@ -24,6 +24,7 @@ from genoplrp.evaluation.methods import (
     output_function,
     register_method,
 )
+from genoplrp.evaluation.metrics import METRICS, register_metric
 from genoplrp.evaluation.oracle import scan
 from genoplrp.evaluation.plan import Plan, quick_plan, sweep_methods
 from genoplrp.evaluation.pointing import pointing_game, signal_contrast, top_k_intersection, weighted_cosine
@@ -45,6 +46,7 @@ from genoplrp.evaluation.statistics import Interval, bootstrap_mean, compare_met
 
 __all__ = [
     "FILLS",
+    "METRICS",
     "Change",
     "Curves",
     "Interval",
@@ -78,6 +80,7 @@ __all__ = [
     "random_removals",
     "randomise_cascading",
     "register_method",
+    "register_metric",
     "relevance_mass_accuracy",
     "relevance_rank_accuracy",
     "reverse_strand",
