@@ -43,7 +43,7 @@ COLUMNS = {
 TABLES_HEAD = """# All scores
 
 Written by `python -m benchmarks.evidence`. Means over sequences and training seeds (number in brackets); intervals are
-95 % bootstrap intervals over seeds and sequences, paired by sequence; triples are RMA, AP and the weakest share (and
+95 % t intervals over seeds and sequences, paired by sequence; triples are RMA, AP and the weakest share (and
 what of it is chance). What is measured, and on what: [Results](../results.md).
 
 """

@@ -29,7 +29,7 @@ import torch
 import genoplrp
 from benchmarks.timing import machine, parser, save, table
 from genoplrp.synthetic import Dataset, list_presets, load_spec, simulate
-from genoplrp.synthetic.oracle import oracle_scores
+from genoplrp.synthetic.oracle import best_scores
 from genoplrp.training import evaluate, train, train_to_folder
 
 README = Path(genoplrp.__file__).parent / "synthetic" / "presets" / "README.md"
@@ -169,11 +169,7 @@ def facts(data: Dataset) -> dict[str, Any]:
     oracle: dict[str, Any] = {}
     for part in ("valid", "test"):
         chosen = data.subset(part)
-        known = chosen.labels.copy() if chosen.clean is None else chosen.clean.copy()
-        binary = [kind == "binary" for kind in data.kinds]
-        if any(binary):
-            known[:, binary] = oracle_scores(chosen, progress=True)[:, binary]
-        oracle[part] = headline(known, chosen)
+        oracle[part] = headline(best_scores(chosen, progress=True), chosen)
     return {
         "data_sha256": data.checksum(),
         "n": len(data),

@@ -55,10 +55,10 @@ def zennit_composite(name: str) -> Method:
                 ]
             )
         elif name == "EpsilonGammaBox":
-            composite = composites.EpsilonGammaBox(low=torch.zeros(1), high=torch.ones(1))
+            composite = composites.EpsilonGammaBox(low=X.new_zeros(1), high=X.new_ones(1))
         else:
             composite = getattr(composites, name)()
-        one_hot = torch.zeros(len(X), model(X[:1]).shape[1])
+        one_hot = X.new_zeros(len(X), model(X[:1]).shape[1])
         one_hot[:, 0] = 1
         with Gradient(model=model, composite=composite) as attributor:
             _, relevance = attributor(X, one_hot)
@@ -73,7 +73,7 @@ def deeplift_shap(model: nn.Module, X: Tensor, references: int = 20) -> Tensor:
     from tangermeme.deep_lift_shap import deep_lift_shap
 
     out: Tensor = deep_lift_shap(
-        model, X, n_shuffles=references, random_state=0, device="cpu", warning_threshold=1e9
+        model, X, n_shuffles=references, random_state=0, device=str(X.device), warning_threshold=1e9
     )
     return out
 

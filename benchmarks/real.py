@@ -7,7 +7,7 @@ to every substitution. Not here: planted sequences (`genoplrp.evaluation`).
 Run: python -m benchmarks.real --out real [--cells WORDS] [--methods NAMES]   (everything: about forty CPU minutes)
 
 Writes ``real.csv`` (means of every cell and method, and paired differences of the consensus from each with 95 %
-bootstrap intervals over sequences), ``invariance.csv`` and ``real.png``. Maps are kept under the folder: interrupted,
+intervals over sequences), ``invariance.csv`` and ``real.png``. Maps are kept under the folder: interrupted,
 it goes on where it was, and a folder that was made with other networks has to be emptied.
 """
 
@@ -30,7 +30,7 @@ from genoplrp.evaluation import output_function
 from genoplrp.evaluation.job import Job
 from genoplrp.evaluation.localization import average_precision, relevance_mass_accuracy
 from genoplrp.evaluation.methods import explain_with, register_method
-from genoplrp.evaluation.statistics import bootstrap_mean
+from genoplrp.evaluation.statistics import mean_interval
 from genoplrp.relevance import Explainer, measure_invariance
 from genoplrp.sequence import one_hot_encode, read_fasta
 from genoplrp.synthetic import Dataset
@@ -352,7 +352,7 @@ def compare(scores: dict[str, pd.DataFrame]) -> pd.DataFrame:
         for metric in table.columns.drop("ms"):
             row = {"method": name, "metric": metric, "mean": table[metric].mean(), "n": len(table)}
             if name != "consensus" and "consensus" in scores:
-                found = bootstrap_mean([(scores["consensus"][metric] - table[metric]).to_numpy()])
+                found = mean_interval([(scores["consensus"][metric] - table[metric]).to_numpy()])
                 row |= {"difference": found[0], "low": found[1], "high": found[2]}
             rows.append(row)
         rows.append({"method": name, "metric": "ms", "mean": table["ms"].mean(), "n": len(table)})

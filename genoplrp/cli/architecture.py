@@ -25,14 +25,14 @@ def named_architecture(name: str) -> str | Callable[[int], nn.Module]:
     """
     if ":" not in name:
         return name
-    from genoplrp.scan.models import load_any_model
+    from genoplrp.scan.models import untrained_model
 
     def build(seed: int) -> nn.Module:
         import torch
 
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            return load_any_model(name).model
+            return untrained_model(name)
 
     return build
 

@@ -42,7 +42,14 @@ from genoplrp.evaluation.runner import benchmark
 from genoplrp.evaluation.sanity import randomise_cascading, score_sanity, train_on_random_labels
 from genoplrp.evaluation.scoring import score, score_dataset, summarise
 from genoplrp.evaluation.sparsity import effective_bases, entropy, gini, hoyer, zero_fraction
-from genoplrp.evaluation.statistics import Interval, bootstrap_mean, compare_methods, holm, summarise_methods
+from genoplrp.evaluation.statistics import (
+    Interval,
+    bootstrap_mean,
+    compare_methods,
+    holm,
+    mean_interval,
+    summarise_methods,
+)
 
 __all__ = [
     "FILLS",
@@ -74,6 +81,7 @@ __all__ = [
     "hoyer",
     "infidelity",
     "layer_sparsity",
+    "mean_interval",
     "output_function",
     "pointing_game",
     "quick_plan",

@@ -29,6 +29,14 @@ shuffled sequences. The best of each column is bold (`pwm-scan` is an oracle and
 random map shares its relevance evenly, so `weakest_share` says something only beside `instance_recall`). Intervals,
 all metrics and all comparisons are in the CSV files.
 """
+_MANY_SEEDS = """\
+Intervals are 95 % intervals (Student's t) over training seeds and sequences: with few seeds they are wide, since a few
+networks show little of how networks differ.
+"""
+_ONE_SEED = """\
+There is one training seed: intervals and p-values are over the sequences of that network alone, and say nothing of
+another training run. Three seeds and more can say how networks differ.
+"""
 #: The metrics of the printed table: +1 where more is better, -1 where less is, 0 where neither is.
 HEADLINE = {
     "gini": 0,
@@ -286,13 +294,14 @@ def _failed_lines(failed: pd.DataFrame) -> list[str]:
 
 
 def _preface(plan: Plan) -> str:
-    return _PREFACE.format(
+    preface = _PREFACE.format(
         datasets=", ".join(plan.datasets),
         architectures=", ".join(plan.architectures),
         seeds=", ".join(map(str, plan.seeds)),
         n_sequences=plan.n_sequences,
         n_explain=plan.n_explain,
     )
+    return preface + "\n" + (_MANY_SEEDS if len(plan.seeds) > 1 else _ONE_SEED)
 
 
 def headline_table(summary: pd.DataFrame, timing: pd.DataFrame) -> str:

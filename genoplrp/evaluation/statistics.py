@@ -1,13 +1,14 @@
-"""How sure a comparison is: bootstrap over sequences and training seeds, paired differences; no metric is defined here.
+"""How sure a mean or a comparison is: intervals over training seeds and sequences; no metric is defined here.
 
 Sequences of one trained network are not independent of each other as evidence about a method: another training run
-moves all of them. So seeds are resampled first, then sequences within each seed.
+moves all of them. A few seeds show little of how seeds differ, and Student's t says by how much the interval must be
+wider for it: with three seeds by more than twice.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -22,74 +23,116 @@ CELL = ("dataset", "architecture")
 
 
 class Interval(NamedTuple):
-    """A mean with its bootstrap confidence interval.
+    """A mean with its confidence interval.
 
     Attributes
     ----------
     mean : float
-        Mean over seeds of the mean over sequences.
+        Mean over groups of the mean over members.
     low, high : float
-        Percentiles of the bootstrap distribution.
-    draws : numpy.ndarray, shape (B,)
-        The bootstrap distribution.
+        Limits of the confidence interval.
+    p_value : float
+        Two-sided, of a true mean of 0.
     """
 
     mean: float
     low: float
     high: float
-    draws: np.ndarray
+    p_value: float
 
 
-def bootstrap_mean(
-    groups: Sequence[np.ndarray], *, level: float = 0.95, n_draws: int = 2000, seed: int = 0
+def mean_interval(
+    groups: Sequence[np.ndarray], *, members: Sequence[np.ndarray] | None = None, level: float = 0.95
 ) -> Interval:
-    """Bootstrap a mean over two levels: groups (training seeds), and members (sequences) within each.
+    """Confidence interval of a mean over two levels: groups (training seeds), and members (sequences) within each.
 
     Parameters
     ----------
     groups : sequence of arrays
         The values of each group; NaN are left out, and groups without a value are too.
+    members : sequence of arrays, optional
+        Which member each value is of, in the shape of `groups`: the same sequences explained by several networks are
+        not new sequences. By default no two groups share one.
     level : float
         Confidence level of the interval.
-    n_draws : int
-        Bootstrap samples.
-    seed : int
-        Seed of the resampling.
 
     Returns
     -------
     Interval
-        NaN throughout if there is no value. With a single group only the members are resampled, and the interval
+        Without limits (NaN) where there are fewer than two values. With a single group it is about that group: it
         leaves out what another training run would change.
 
     Raises
     ------
     InputError
-        If the level or the number of draws is out of range.
+        If the level is out of range or the members do not fit the groups.
+
+    Notes
+    -----
+    The mean of S groups of n members each is mu + a + b + e, of the effects of groups, members and both. The variance
+    of the group means over S holds those of a and e, on S - 1 degrees of freedom; their mean covariance, from the
+    members that they share, is that of b, on n - 1. The sum has the degrees of freedom of Satterthwaite's
+    approximation, and the limits are Student's t.
 
     References
     ----------
-    Davison and Hinkley, *Bootstrap Methods and their Application* (1997), section 3.8 (hierarchical resampling).
+    Satterthwaite, *An approximate distribution of estimates of variance components*, Biometrics Bulletin 2 (1946);
+    Clark, *The language-as-fixed-effect fallacy*, J. Verbal Learning and Verbal Behavior 12 (1973), for two crossed
+    random effects.
 
     Examples
     --------
-    >>> bootstrap_mean([np.ones(10), np.ones(10)])[:3]
-    (1.0, 1.0, 1.0)
+    >>> np.round(mean_interval([np.array([1.0, 2.0, 3.0])])[:3], 3).tolist()
+    [2.0, -0.484, 4.484]
     """
-    if not 0 < level < 1 or n_draws < 1:
-        raise InputError(f"level must lie in (0, 1) and n_draws be positive; got {level} and {n_draws}")
-    kept = [values[~np.isnan(values)] for values in map(np.asarray, groups)]
-    kept = [values.astype(np.float64) for values in kept if len(values)]
-    if not kept:
-        return Interval(np.nan, np.nan, np.nan, np.full(n_draws, np.nan))
-    weights = _resampling(tuple(map(len, kept)), n_draws, seed)
-    draws = weights @ np.concatenate(kept)
-    tail = (1 - level) / 2
-    low, high = np.quantile(draws, [tail, 1 - tail])
-    return Interval(float(np.mean([values.mean() for values in kept])), float(low), float(high), draws)
+    from scipy.stats import t
+
+    if not 0 < level < 1:
+        raise InputError(f"level must lie in (0, 1); got {level}")
+    values, names = _kept(groups, members)
+    if not values:
+        return Interval(np.nan, np.nan, np.nan, np.nan)
+    mean = float(np.mean([v.mean() for v in values]))
+    variance, freedom = _variance_of_mean(values, names)
+    if np.isnan(variance):
+        return Interval(mean, np.nan, np.nan, np.nan)
+    error = np.sqrt(variance)
+    half = t.ppf((1 + level) / 2, freedom) * error
+    statistic = abs(mean) / error if error > 0 else np.inf * abs(mean) if mean else 0.0
+    return Interval(mean, float(mean - half), float(mean + half), float(2 * t.sf(statistic, freedom)))
 
 
-def summarise_methods(results: pd.DataFrame, metrics: Sequence[str], *, n_draws: int = 2000) -> pd.DataFrame:
+def bootstrap_mean(
+    groups: Sequence[np.ndarray], *, level: float = 0.95, n_draws: int | None = None, seed: int | None = None
+) -> Interval:
+    """Give what `mean_interval` gives; the former name, under which intervals of few groups were too narrow.
+
+    Parameters
+    ----------
+    groups, level
+        As in `mean_interval`.
+    n_draws, seed
+        Without effect: nothing is drawn.
+
+    Returns
+    -------
+    Interval
+
+    Raises
+    ------
+    InputError
+        As in `mean_interval`.
+
+    Examples
+    --------
+    >>> bootstrap_mean([np.ones(10), np.ones(10)]).mean    # doctest: +SKIP
+    1.0
+    """
+    warnings.warn("bootstrap_mean is now mean_interval", DeprecationWarning, stacklevel=2)
+    return mean_interval(groups, level=level)
+
+
+def summarise_methods(results: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     """Mean of every metric for every data set, architecture and method, with a confidence interval.
 
     Parameters
@@ -98,13 +141,12 @@ def summarise_methods(results: pd.DataFrame, metrics: Sequence[str], *, n_draws:
         One row per data set, architecture, seed, method and sequence; one column per metric.
     metrics : sequence of str
         The columns to summarise.
-    n_draws : int
-        Bootstrap samples.
 
     Returns
     -------
     pandas.DataFrame
         ``dataset, architecture, method, metric, mean, low, high`` (95 %), ``seeds`` and ``n`` (values over all seeds).
+        With one seed the interval is that of one trained network and says nothing of another training run.
 
     Raises
     ------
@@ -113,7 +155,7 @@ def summarise_methods(results: pd.DataFrame, metrics: Sequence[str], *, n_draws:
 
     References
     ----------
-    See `bootstrap_mean`.
+    See `mean_interval`.
 
     Examples
     --------
@@ -125,17 +167,15 @@ def summarise_methods(results: pd.DataFrame, metrics: Sequence[str], *, n_draws:
     """
     import pandas as pd
 
-    _check_columns(results, [*CELL, "seed", "method", *metrics])
+    _check_columns(results, [*CELL, "seed", "method", "sequence", *metrics])
     rows = []
     for (dataset, architecture, method), part in results.groupby(
         [*CELL, "method"], sort=False, observed=True
     ):
         for metric in metrics:
-            groups = [values.to_numpy() for _, values in part.groupby("seed")[metric]]
-            interval = bootstrap_mean(groups, n_draws=n_draws)
-            rows.append(
-                (dataset, architecture, method, metric, *interval[:3], len(groups), part[metric].count())
-            )
+            values = part.set_index(["seed", "sequence"])[metric].dropna()
+            interval, seeds = _over_seeds(values)
+            rows.append((dataset, architecture, method, metric, *interval[:3], seeds, len(values)))
     columns = [*CELL, "method", "metric", "mean", "low", "high", "seeds", "n"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -145,8 +185,8 @@ def compare_methods(
     pairs: Sequence[tuple[str, str]],
     metrics: Sequence[str],
     *,
-    n_draws: int = 2000,
-    seed: int = 0,
+    n_draws: int | None = None,
+    seed: int | None = None,
 ) -> pd.DataFrame:
     """Compare methods in pairs, on the same sequences of the same networks.
 
@@ -158,19 +198,17 @@ def compare_methods(
         Method and reference.
     metrics : sequence of str
         The columns to compare.
-    n_draws : int
-        Bootstrap samples.
-    seed : int
-        Seed of the resampling.
+    n_draws, seed
+        Without effect: nothing is drawn.
 
     Returns
     -------
     pandas.DataFrame
         ``dataset, architecture, method, reference, metric``; ``difference`` (method minus reference, mean over pairs),
         ``low`` and ``high`` (95 %); ``win_rate`` (share of sequences where the method is higher, ties counting half);
-        ``p_value`` (two-sided, of no difference, from the bootstrap: at least 2 / draws, and too small where there are
-        few seeds, since three seeds hardly show how seeds differ) and ``p_holm`` (the same after Holm's correction
-        over the whole table); ``seeds``, ``n``. Higher is not better for every metric.
+        ``p_value`` (two-sided, of no difference) and ``p_holm`` (the same after Holm's correction over the whole
+        table); ``seeds``, ``n``. With one seed interval and p-value are about one trained network and say nothing of
+        another training run. Higher is not better for every metric.
 
     Raises
     ------
@@ -179,7 +217,7 @@ def compare_methods(
 
     References
     ----------
-    Holm, *A simple sequentially rejective multiple test procedure*, Scand. J. Statist. 6 (1979).
+    See `mean_interval`; Holm, *A simple sequentially rejective multiple test procedure*, Scand. J. Statist. 6 (1979).
 
     Examples
     --------
@@ -207,11 +245,10 @@ def compare_methods(
             difference = by_method[method] - by_method[reference]
             for metric in metrics:
                 values = difference[metric].dropna()
-                groups = [part.to_numpy() for _, part in values.groupby(level="seed")]
-                interval = bootstrap_mean(groups, n_draws=n_draws, seed=seed)
+                interval, seeds = _over_seeds(values)
                 wins = np.mean((values > 0) + 0.5 * (values == 0)) if len(values) else np.nan
                 key = (dataset, architecture, method, reference, metric)
-                rows.append((*key, *interval[:3], wins, _two_sided(interval.draws), len(groups), len(values)))
+                rows.append((*key, *interval[:3], wins, interval.p_value, seeds, len(values)))
     columns = [
         *CELL,
         "method",
@@ -259,30 +296,53 @@ def holm(p_values: np.ndarray) -> np.ndarray:
     return corrected
 
 
-@lru_cache(maxsize=8)
-def _resampling(sizes: tuple[int, ...], n_draws: int, seed: int) -> np.ndarray:
-    """Weight of every value in every bootstrap mean, (draws, values): the same for all metrics of the same size."""
-    rng = np.random.default_rng(seed)
-    chosen = rng.integers(0, len(sizes), size=(n_draws, len(sizes)))
-    blocks = []
-    for g, size in enumerate(sizes):
-        times = (chosen == g).sum(axis=1)
-        counts = np.zeros((n_draws, size))
-        for repeat in range(1, int(times.max()) + 1):
-            rows = np.flatnonzero(times >= repeat)
-            members = rng.integers(0, size, size=(len(rows), size))
-            cells = (rows[:, None] * size + members).ravel()
-            counts += np.bincount(cells, minlength=n_draws * size).reshape(n_draws, size)
-        blocks.append(counts / (size * len(sizes)))
-    return np.concatenate(blocks, axis=1)
+def _over_seeds(values: pd.Series) -> tuple[Interval, int]:
+    """Interval of values indexed by seed and sequence, and the number of seeds that have one."""
+    groups = [part for _, part in values.groupby(level="seed")]
+    members = [part.index.get_level_values("sequence").to_numpy() for part in groups]
+    return mean_interval([part.to_numpy() for part in groups], members=members), len(groups)
 
 
-def _two_sided(draws: np.ndarray) -> float:
-    """Twice the smaller share of draws beyond zero; never 0, since there are only so many draws."""
-    if np.isnan(draws).all():
-        return np.nan
-    smaller = min(float(np.mean(draws <= 0)), float(np.mean(draws >= 0)))
-    return float(min(1.0, 2 * max(smaller, 1 / len(draws))))
+def _kept(
+    groups: Sequence[np.ndarray], members: Sequence[np.ndarray] | None
+) -> tuple[list[np.ndarray], list[np.ndarray] | None]:
+    """Values that are there, as float64, and their members."""
+    values = [np.asarray(v, dtype=np.float64) for v in groups]
+    known = [~np.isnan(v) for v in values]
+    kept = [v[k] for v, k in zip(values, known, strict=True)]
+    if members is None:
+        return [v for v in kept if len(v)], None
+    names = [np.asarray(m) for m in members]
+    if [m.shape for m in names] != [v.shape for v in values]:
+        raise InputError("members must name one member for each value of each group")
+    return [v for v in kept if len(v)], [m[k] for m, k in zip(names, known, strict=True) if k.any()]
+
+
+def _variance_of_mean(values: list[np.ndarray], names: list[np.ndarray] | None) -> tuple[float, float]:
+    """Variance of the mean of group means with its degrees of freedom; NaN where nothing varies for lack of values."""
+    n_groups = len(values)
+    if n_groups == 1:
+        n = len(values[0])
+        return (float(values[0].var(ddof=1)) / n, n - 1) if n > 1 else (np.nan, np.nan)
+    between = float(np.var([v.mean() for v in values], ddof=1)) / n_groups
+    if names is None:
+        return between, n_groups - 1
+    shared, n_shared = _mean_covariance(values, names)
+    if between + shared == 0 or n_shared < 2:
+        return between, n_groups - 1
+    squares = between**2 / (n_groups - 1) + shared**2 / (n_shared - 1)
+    return between + shared, (between + shared) ** 2 / squares
+
+
+def _mean_covariance(values: list[np.ndarray], names: list[np.ndarray]) -> tuple[float, int]:
+    """Mean covariance of two group means, from the members that groups share, at least 0; and how many are shared."""
+    n_groups, size = len(values), float(np.mean([len(v) for v in values]))
+    parts = np.concatenate([(v - v.mean()) / len(v) for v in values])
+    _, member, times = np.unique(np.concatenate(names), return_inverse=True, return_counts=True)
+    sums = np.bincount(member, weights=parts)
+    # The square of a sum over groups less its squares: all products of two different groups.
+    products = float(np.square(sums).sum() - np.square(parts).sum()) / (n_groups * (n_groups - 1))
+    return max(0.0, products * size / max(size - 1, 1.0)), int((times > 1).sum())
 
 
 def _check_columns(results: pd.DataFrame, needed: Sequence[str]) -> None:

@@ -6,6 +6,12 @@ from genoplrp.relevance.coverage import coverage
 from genoplrp.relevance.explainer import SWEEP, Explainer
 from genoplrp.relevance.explanation import Conservation, Explanation
 from genoplrp.relevance.functional import lrp, plrp
+from genoplrp.relevance.methods.conditional import (
+    ChannelRelevance,
+    ConditionalRelevance,
+    channel_relevance,
+    conditional_relevance,
+)
 from genoplrp.relevance.methods.consensus import consensus
 from genoplrp.relevance.methods.deeplift import DeepLift
 from genoplrp.relevance.methods.faithful import most_pruned
@@ -24,6 +30,8 @@ __all__ = [
     "SWEEP",
     "AlphaBeta",
     "Blend",
+    "ChannelRelevance",
+    "ConditionalRelevance",
     "Conservation",
     "DeepLift",
     "Epsilon",
@@ -44,6 +52,8 @@ __all__ = [
     "ZBox",
     "ZPlus",
     "adapt_model",
+    "channel_relevance",
+    "conditional_relevance",
     "consensus",
     "consensus_views",
     "contrast",

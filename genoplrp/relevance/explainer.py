@@ -34,6 +34,7 @@ from genoplrp.relevance.presets import DEFAULT_PRESET, is_named, rule_book
 from genoplrp.relevance.propagation.backward import AmbiguousBatchError, EqualLengthError, Run
 from genoplrp.relevance.propagation.ledger import Ledger
 from genoplrp.relevance.pruning.policy import SEARCHES, Pruning
+from genoplrp.relevance.targets import Difference, Term
 from genoplrp.relevance.tracing import operations  # noqa: F401  (registers the handlers)
 from genoplrp.relevance.tracing.guards import (
     HOOKS,
@@ -44,9 +45,9 @@ from genoplrp.relevance.tracing.guards import (
 )
 from genoplrp.relevance.tracing.operations.linear import BASES
 from genoplrp.relevance.tracing.plainly import plainly
-from genoplrp.relevance.tracing.tracer import Tracer, one_explanation
+from genoplrp.relevance.tracing.tracer import LOGIT, Tracer, one_explanation
 
-Target = int | Sequence[int] | Tensor | Callable[[Any], Tensor] | None
+Target = int | str | Sequence[int] | Tensor | Callable[[Any], Tensor] | None
 SWEEP = tuple(round(0.05 * i, 2) for i in range(20))
 """The paper's values of p: 0, 0.05, ..., 0.95."""
 
@@ -156,8 +157,9 @@ class Explainer:
         X
             (N, 4, L) one-hot sequences (or any input the model takes); arrays are converted.
         target
-            Output index, (N,) indices, a function of the output that returns (N,), or None where the model returns
-            one number per sequence.
+            Output index, (N,) indices, a function of the output that returns (N,), None where the model returns
+            one number per sequence, or text as on the command line (``"1-0"``, ``"donor:0,2"``, ``"sum"``; see
+            `genoplrp.relevance.targets.output_target`).
         args
             Further inputs of the model, (N, ...) each.
         progress
@@ -234,6 +236,51 @@ class Explainer:
             notes=[*first.notes, f"average over p = {', '.join(f'{v:g}' for v in p)}"],
             settings=first.settings | {"average": list(p)},
         )
+
+    def output(
+        self, X: Float[Tensor, "n 4 length"], target: Target = 0, *, args: Sequence[Tensor] | None = None
+    ) -> Float[Tensor, " n"]:
+        """Return what the model itself returns for a target, without explaining it.
+
+        Where the model ends in a sigmoid or softmax this is a probability, and `Explanation.prediction` its logit.
+
+        Parameters
+        ----------
+        X, target, args
+            As in a call.
+
+        Returns
+        -------
+        Tensor
+            (N,), on the CPU.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from torch import nn
+        >>> model = nn.Sequential(nn.Conv1d(4, 8, 5), nn.Flatten(), nn.Linear(48, 1), nn.Sigmoid())
+        >>> X = torch.eye(4)[torch.randint(4, (2, 10))].mT
+        >>> explain = Explainer(model)
+        >>> bool(torch.allclose(explain.output(X), explain(X).prediction.sigmoid()))
+        True
+        """
+        x, extra = check_input(X, args, self._runner)
+        wanted = check_target(target, len(x))
+        parts = [torch.zeros(0)]
+        start, size = 0, min(self.batch_size, self._fits.get(tuple(x.shape[1:]), self.batch_size))
+        with torch.no_grad(), evaluation_mode(self._runner):
+            while start < len(x):
+                stop = min(start + size, len(x))
+                batch, beside = x[start:stop], [a[start:stop] for a in extra]
+                try:
+                    y = self._called(batch, *beside)
+                except Exception as error:
+                    if self._turned(error, x, self._inputs_beside(extra)):
+                        continue
+                    raise
+                parts.append(select_target(y, wanted(start, stop), stop - start).cpu())
+                start = stop
+        return torch.cat(parts)
 
     # -- the work -------------------------------------------------------------------------------------------------
 
@@ -410,7 +457,7 @@ class Explainer:
         """Compute a model that is a plain chain of layers without autograd; None for any other."""
         kind = type(self)
         as_here = kind._tracer is Explainer._tracer and kind._backward is Explainer._backward
-        if extra or not as_here or run.outputs is not None or run.reference is not None:
+        if extra or not as_here or run.cuts is not None or run.reference is not None:
             return None
         tracer = self._tracer(run)
         chain = self._chains.start(self._runner, self._called, x, run, tracer)
@@ -521,7 +568,7 @@ def _at_logits(y: Any, tracer: Tracer) -> Any:
         logit = tracer.marks_of(y).logit
         if logit is None:
             return y
-        tracer.note("the model ends in a sigmoid or softmax: its input (the logit) is explained")
+        tracer.note(LOGIT)
         with tracer:
             out: Tensor = logit()
         return out
@@ -558,6 +605,8 @@ def _on_host(e: Explanation) -> Explanation:
 def _target_value(target: Any) -> Any:
     if isinstance(target, Tensor):
         return target.cpu()
+    if isinstance(target, Term | Difference):
+        return target.text
     return getattr(target, "__name__", repr(target)) if callable(target) else target
 
 

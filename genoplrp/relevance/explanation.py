@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from genoplrp.errors import InputError
 from genoplrp.relevance.propagation.ledger import Ledger, ledger_frame
+from genoplrp.relevance.tracing.tracer import LOGIT
 from genoplrp.thumbnails import thumbnail
 
 if TYPE_CHECKING:
@@ -92,6 +93,14 @@ class Explanation:
         return thumbnail(self)
 
     @property
+    def units(self) -> Literal["logit", "output"]:
+        """What ``prediction`` and relevance count in: the output, or the logit before a final sigmoid or softmax.
+
+        `Explainer.output` returns the probability.
+        """
+        return "logit" if LOGIT in self.notes else "output"
+
+    @property
     def per_nucleotide(self) -> Float[Tensor, "n length"]:
         """(N, L): relevance summed over the four channels."""
         return self.relevance.sum(dim=1)
@@ -170,7 +179,7 @@ class Explanation:
         return Conservation(holds, gap, scale, relevance, absorbed, output, verdict)
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row a sequence: prediction, target, sums, share of zeros."""
+        """Return one row a sequence: prediction, its units (logit or output), target, sums, share of zeros."""
         import pandas as pd
 
         scores = self.per_nucleotide
@@ -178,6 +187,7 @@ class Explanation:
         return pd.DataFrame(
             {
                 "prediction": self.prediction.numpy(),
+                "units": self.units,
                 "target": target,
                 "positive": scores.clamp(min=0).sum(dim=1).numpy(),
                 "negative": scores.clamp(max=0).sum(dim=1).numpy(),

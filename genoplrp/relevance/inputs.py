@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from genoplrp.errors import InputError
+from genoplrp.relevance.targets import output_target
 
 
 def check_input(X: Any, args: Sequence[Tensor] | None, model: nn.Module) -> tuple[Tensor, list[Tensor]]:
@@ -61,6 +62,9 @@ def check_target(target: Any, n: int) -> Callable[[int, int], Any]:
     """
     if target is None or callable(target):
         return lambda start, stop: target
+    if isinstance(target, str):
+        named, _ = output_target(target, None)
+        return lambda start, stop: named
     if isinstance(target, bool):
         raise InputError(f"target={target!r}: give an output's index, one index per sequence, or a function")
     if isinstance(target, int | np.integer):
@@ -109,6 +113,8 @@ def select_target(y: Any, target: Any, n: int) -> Tensor:
     outputs = y.shape[1]
     if target is None:
         raise InputError(f"the model has {outputs} outputs: say which one (target=0 ... {outputs - 1})")
+    if isinstance(target, int) and -outputs <= target < outputs:
+        return y[:, target]
     index = target if isinstance(target, Tensor) else torch.full((n,), target)
     is_out = (index < -outputs) | (index >= outputs)
     if bool(is_out.any()):

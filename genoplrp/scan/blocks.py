@@ -11,7 +11,8 @@ import torch
 from jaxtyping import UInt8
 
 from genoplrp.errors import InputError, NonFiniteError
-from genoplrp.relevance import Explainer, Pruning
+from genoplrp.relevance import Explainer, Explanation, Pruning, consensus
+from genoplrp.relevance.targets import Term
 from genoplrp.sequence import codes_to_one_hot
 
 
@@ -33,6 +34,10 @@ class Task:
         Where to compute.
     values, hypothetical, dtype
         What is kept, see `genoplrp.scan.scan`.
+    units : str
+        Of the explained number: of a ``"logit"`` what the model returns is kept beside it.
+    consensus : (int, bool) or None
+        Explain by `genoplrp.consensus`, with these ``max_shift`` and ``both_strands``.
     """
 
     model: torch.nn.Module
@@ -44,17 +49,38 @@ class Task:
     values: str
     hypothetical: bool
     dtype: str
+    units: str = "output"
+    consensus: tuple[int, bool] | None = None
 
     def explainer(self) -> Explainer:
         """Return what explains; to be made once a process."""
         return Explainer(
             self.model,
-            self.rules,
+            self.rules or "gamma",
             self.pruning,
             batch_size=self.batch_size,
             device=self.device,
             diagnostics=False,
             keep_multiplier=self.hypothetical,
+        )
+
+    def explain(self, explainer: Explainer, codes: UInt8[np.ndarray, "n length"]) -> Explanation:
+        """Explain some windows with an explainer that `explainer` made."""
+        X = torch.from_numpy(codes_to_one_hot(codes))
+        if self.consensus is None:
+            return explainer(X, self.target)
+        max_shift, both_strands = self.consensus
+        views: dict[str, Any] = {"max_shift": max_shift, "both_strands": both_strands, "ask": False}
+        if self.rules is not None:
+            return consensus(explainer, X, self.target, **views)
+        return consensus(
+            self.model,
+            X,
+            self.target,
+            pruning=self.pruning,
+            batch_size=self.batch_size,
+            device=self.device,
+            **views,
         )
 
 
@@ -86,7 +112,8 @@ def explain_block(
     Returns
     -------
     dict of str to array
-        ``sequence, relevance, prediction`` and, if it is kept, ``hypothetical``, as they stand in the store.
+        ``sequence, relevance, prediction`` and, where they are kept, ``output`` and ``hypothetical``, as they stand in
+        the store.
 
     Raises
     ------
@@ -103,11 +130,49 @@ def explain_block(
     return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
 
+def explained_units(
+    task: Task, explainer: Explainer, codes: UInt8[np.ndarray, "n length"], names: Sequence[str]
+) -> tuple[str, str]:
+    """Explain the first windows, and say in what units.
+
+    Parameters
+    ----------
+    task, explainer
+        As in `explain_block`.
+    codes : array, (1 or 2, L), uint8
+        Base numbers.
+    names : sequence of str
+        Names of the windows.
+
+    Returns
+    -------
+    tuple of str
+        Units of the explained number, ``"logit"`` or ``"output"``; and what the model itself returns, ``"probability"``
+        or ``"output"``.
+
+    Raises
+    ------
+    GenoplrpError
+        If these windows cannot be explained as the task says.
+    """
+    codes = np.resize(codes, (2, codes.shape[1]))  # a forward pass that squeezes its output needs two
+    _batch(task, explainer, codes, 0, [*names, *names][:2])
+    X = torch.from_numpy(codes_to_one_hot(codes))
+    units = explainer(X, task.target).units
+    one_entry = isinstance(task.target, int) or (
+        isinstance(task.target, Term) and None not in task.target.indices
+    )
+    if units == "output" or not one_entry:
+        return units, "output"
+    y = explainer.output(X, task.target)
+    return units, "probability" if bool(((y >= 0) & (y <= 1)).all()) else "output"
+
+
 def _batch(
     task: Task, explainer: Explainer, codes: np.ndarray, first: int, names: Sequence[str]
 ) -> dict[str, np.ndarray]:
     try:
-        e = explainer(torch.from_numpy(codes_to_one_hot(codes)), task.target)
+        e = task.explain(explainer, codes)
     except NonFiniteError as error:
         raise NonFiniteError(
             f"windows {first} to {first + len(codes) - 1} ({names[0]} ... {names[-1]}): {error}. What was explained "
@@ -115,13 +180,15 @@ def _batch(
         ) from error
     relevance = e.relevance if task.values == "full" else e.per_nucleotide
     arrays: dict[str, Any] = {"sequence": codes, "relevance": relevance, "prediction": e.prediction}
+    if task.units == "logit":
+        arrays["output"] = explainer.output(torch.from_numpy(codes_to_one_hot(codes)), task.target)
     if task.hypothetical:
         if e.multiplier is None:
             raise InputError(
                 f"the rules {task.rules!r} have no multiplier at the input: hypothetical scores cannot be kept"
             )
         arrays["hypothetical"] = e.multiplier
-    kinds = {"sequence": "uint8", "prediction": "float32"}
+    kinds = {"sequence": "uint8", "prediction": "float32", "output": "float32"}
     return {
         key: _as(np.asarray(value), np.dtype(kinds.get(key, task.dtype)), key)
         for key, value in arrays.items()

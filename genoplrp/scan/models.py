@@ -79,7 +79,7 @@ def load_any_model(
     Raises
     ------
     InputError
-        If the source is none of these, or gives no module.
+        If the source is none of these, gives no module, or gives another one each time: it has loaded no weights.
     CheckpointError
         If the weights do not fit.
     UnsupportedModelError
@@ -103,13 +103,26 @@ def load_any_model(
     if path.is_file():
         model = _pickled(path, trust_pickle)
     elif ":" in text:
-        model = _called(text)
+        model = _called(text, filled=state_dict is not None)
     else:
         raise InputError(f"there is no model {text!r}: {WAYS}")
     if state_dict is not None:
         _fill(model, Path(state_dict))
     model.eval()
     return LoadedModel(adapt_model(model, layout), text, fingerprint(model))
+
+
+def untrained_model(source: str) -> nn.Module:
+    """Return the module that ``module:callable`` or ``file.py:callable`` gives, to be trained.
+
+    Raises
+    ------
+    InputError
+        If it gives none.
+    """
+    model = _made(source)
+    model.eval()
+    return adapt_model(model)
 
 
 def fingerprint(model: nn.Module) -> str:
@@ -178,7 +191,22 @@ def _keras(path: Path, objects: str | Path | None, trust: bool, layout: str | No
     return LoadedModel(adapt_model(model, layout), str(path), fingerprint(model), length, outputs=named)
 
 
-def _called(text: str) -> nn.Module:
+def _called(text: str, *, filled: bool) -> nn.Module:
+    """Return the module that a callable gives; unless weights follow, the callable must have loaded its own."""
+    made = _made(text)
+    if filled:
+        return made
+    with torch.random.fork_rng(devices=[]):  # for the generator as if it had been called once
+        again = _made(text)
+    if fingerprint(again) != fingerprint(made):
+        raise InputError(
+            f"{text!r} gives a network with other weights each time: they are random, and so would the relevance be. "
+            "Name the trained ones with --state-dict weights.pt (state_dict= in Python), or load them in the callable"
+        )
+    return again  # of a file that was run twice, the module that pickling finds
+
+
+def _made(text: str) -> nn.Module:
     place, _, name = text.rpartition(":")
     module = from_file(Path(place)) if place.endswith(".py") else imported(place, text)
     target: Any = module

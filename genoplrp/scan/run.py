@@ -8,6 +8,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -17,9 +18,11 @@ import torch
 from jaxtyping import UInt8
 
 from genoplrp.errors import GenoplrpError, InputError, OutputExistsError
-from genoplrp.relevance import Pruning
-from genoplrp.relevance.naming import describe
-from genoplrp.scan.blocks import Task, explain_block
+from genoplrp.relevance import Explainer, Pruning
+from genoplrp.relevance.methods.invariance import measure_invariance
+from genoplrp.relevance.naming import CONSENSUS_RULES, describe
+from genoplrp.relevance.targets import output_target
+from genoplrp.scan.blocks import Task, explain_block, explained_units
 from genoplrp.scan.cluster import Block, explain_on_ray
 from genoplrp.scan.models import LoadedModel, fingerprint
 from genoplrp.scan.store import (
@@ -34,15 +37,17 @@ from genoplrp.scan.store import (
     read_manifest,
     zarr_module,
 )
-from genoplrp.scan.targets import output_target
+from genoplrp.sequence import codes_to_one_hot
 from genoplrp.version import __version__
 
 BASES_A_BATCH = 1 << 17
 """Bases explained at once when the batch size is left open: a batch of 128 windows of 1 kb, 62 of 2,114 bp."""
 ROWS_A_BLOCK = 1024
+ASKED = 32
+"""Windows on which a model is asked what a consensus may do to them."""
 ENGINES = ("local", "ray")
 # What lies in an unfinished scan before its manifest is written.
-_ARRAYS = {"sequence", "relevance", "prediction", "hypothetical"}
+_ARRAYS = {"sequence", "relevance", "prediction", "output", "hypothetical"}
 _BEGUN = {REGIONS, DROPPED, JOURNAL, "zarr.json", f"{MANIFEST}.partial", *_ARRAYS}
 
 
@@ -94,8 +99,11 @@ def scan(
     out: str | Path,
     *,
     target: int | str = 0,
-    rules: Any = "gamma",
+    rules: Any = None,
     pruning: Pruning | None = None,
+    consensus: bool = False,
+    max_shift: int = 3,
+    both_strands: bool = True,
     values: str = "per_nucleotide",
     hypothetical: bool = False,
     dtype: str = "float32",
@@ -126,7 +134,12 @@ def scan(
     target : int or str
         Index or name of the output, or ``"sum"``.
     rules, pruning
-        As in `genoplrp.Explainer`.
+        As in `genoplrp.Explainer`; ``rules=None`` for ``"gamma"``, or a consensus's own.
+    consensus : bool
+        Explain by `genoplrp.consensus`. The model is asked once, on windows spread over
+        all, what may be moved; the manifest says the answer.
+    max_shift, both_strands
+        The most that a consensus tries, see there.
     values : {"per_nucleotide", "full"}
         Keep relevance (N, L), which with the sequence gives back all of it for one-hot input, or (N, 4, L).
     hypothetical : bool
@@ -148,7 +161,7 @@ def scan(
     workers, address
         Of the Ray engine, see `genoplrp.scan.cluster.explain_on_ray`.
     overwrite : bool
-        Replace a store that exists.
+        Replace a store that exists, and an unfinished scan with other settings.
     progress : bool
         Show a progress bar.
 
@@ -168,7 +181,17 @@ def scan(
     """
     loaded = model if isinstance(model, LoadedModel) else LoadedModel(model, "a module", fingerprint(model))
     wanted, name = output_target(target, loaded.tasks, loaded.outputs)
-    manifest = _manifest(loaded, source, name, rules, pruning, batch_size, device)
+    manifest = _manifest(
+        loaded,
+        source,
+        name,
+        rules or (CONSENSUS_RULES if consensus else "gamma"),
+        pruning,
+        batch_size,
+        device,
+    )
+    if consensus:
+        manifest["method"] = f"consensus, {manifest['method']}"
     manifest |= {"values": values, "hypothetical": bool(hypothetical), "dtype": dtype, "inputs": inputs or {}}
     _check(manifest, source, shard)
     _check_engine(engine, workers, address)
@@ -176,10 +199,8 @@ def scan(
     if shard is not None:
         manifest["shard"] = list(shard)
         out = shard_path(out, *shard)
-    if _already_there(out, manifest, overwrite):
-        return out
+    _check_place(out, overwrite)
     folder = out.with_name(out.name + ".partial")
-    _check_partial(folder, manifest)
     task = Task(
         loaded.model,
         wanted,
@@ -191,13 +212,42 @@ def scan(
         hypothetical=bool(hypothetical),
         dtype=dtype,
     )
+    # What cannot be explained is refused before anything is written.
+    explainer = task.explainer()
+    if consensus:
+        views = _views(source, explainer, wanted, max_shift, both_strands)
+        manifest["consensus"] = {"max_shift": views[0], "both_strands": views[1]}
+        task = replace(task, consensus=views)
+    units, returned = explained_units(task, explainer, source.codes(0, 2), source.table["name"].tolist()[:2])
+    manifest |= {"units": units, "returned": returned}
+    task = replace(task, units=units)
+    if _already_there(out, manifest, overwrite):
+        return out
+    _check_partial(folder, manifest, overwrite)
     with _disk_errors(folder):
         writer = ScanWriter(folder, manifest, source.table, source.dropped)
-        _fill(writer, task, source, manifest, Engine(engine, workers, address, progress))
+        try:
+            _fill(writer, task, explainer, source, manifest, Engine(engine, workers, address, progress))
+        except BaseException:
+            if not writer.done():  # nothing that could be gone on with
+                _remove_store(folder)
+            raise
         if overwrite and out.exists():
             _remove_store(out)
         writer.finish(out)
     return out
+
+
+def _views(
+    source: Source, explainer: Explainer, target: Any, max_shift: int, both_strands: bool
+) -> tuple[int, bool]:
+    """Ask the model, on windows spread over all, by how much they may be moved and whether they may be turned."""
+    n = len(source.table)
+    rows = np.unique(np.linspace(0, n - 1, min(n, ASKED)).round().astype(int))
+    codes = np.concatenate([source.codes(i, i + 1) for i in rows.tolist()])
+    X = torch.from_numpy(codes_to_one_hot(codes))
+    found = measure_invariance(explainer, X, target, max_shift=max_shift, both_strands=both_strands)
+    return found.allowed(max_shift)
 
 
 def shard_path(out: Path, i: int, n: int) -> Path:
@@ -232,7 +282,14 @@ class Sequences:
         return self._codes[start:stop]
 
 
-def _fill(writer: ScanWriter, task: Task, source: Source, manifest: dict[str, Any], engine: Engine) -> None:
+def _fill(
+    writer: ScanWriter,
+    task: Task,
+    explainer: Explainer,
+    source: Source,
+    manifest: dict[str, Any],
+    engine: Engine,
+) -> None:
     from tqdm import tqdm
 
     n, rows = manifest["windows"], manifest["rows_per_block"]
@@ -264,7 +321,6 @@ def _fill(writer: ScanWriter, task: Task, source: Source, manifest: dict[str, An
                     writer.write(number, arrays)
                     bar.update(sizes[number])
             return
-        explainer = task.explainer()
         for number in todo:
             block = read(number)
             writer.write(
@@ -336,22 +392,36 @@ def _check_engine(engine: str, workers: int | None, address: str | None) -> None
 
 def _already_there(out: Path, manifest: dict[str, Any], overwrite: bool) -> bool:
     """Whether a scan that was killed in its very last step only needs its journal removed."""
+    if not (out / JOURNAL).is_file():
+        return False
+    if read_manifest(out) == manifest:
+        (out / JOURNAL).unlink()
+        return True
+    if overwrite:
+        return False
+    raise _exists(out)
+
+
+def _check_place(out: Path, overwrite: bool) -> None:
+    """Refuse, before anything is computed, a place where no store can be made."""
     if not out.exists():
         if not out.absolute().parent.is_dir():
             raise InputError(f"the folder {out.parent} does not exist; create it first")
-        return False
-    if (out / JOURNAL).is_file() and (out / MANIFEST).is_file() and read_manifest(out) == manifest:
-        (out / JOURNAL).unlink()
-        return True
-    if overwrite and (out / MANIFEST).is_file():
+    elif not (out / MANIFEST).is_file():
+        raise _exists(out)
+    elif not (out / JOURNAL).is_file():
         read_manifest(out)
-        return False
-    raise OutputExistsError(
+        if not overwrite:
+            raise _exists(out)
+
+
+def _exists(out: Path) -> OutputExistsError:
+    return OutputExistsError(
         f"{out} exists already; nothing was written. Choose another name, or pass --force"
     )
 
 
-def _check_partial(folder: Path, manifest: dict[str, Any]) -> None:
+def _check_partial(folder: Path, manifest: dict[str, Any], overwrite: bool) -> None:
     if not folder.exists():
         return
     if not (folder / MANIFEST).is_file():  # killed before the first block: nothing to lose
@@ -362,10 +432,12 @@ def _check_partial(folder: Path, manifest: dict[str, Any]) -> None:
         return
     found = read_manifest(folder)
     differs = sorted(key for key in found.keys() | manifest.keys() if found.get(key) != manifest.get(key))
-    if differs:
+    if differs and overwrite:
+        _remove_store(folder)
+    elif differs:
         raise OutputExistsError(
-            f"{folder} holds an interrupted scan with another {', '.join(differs)}; run with the same settings to go "
-            "on where it was, or remove it"
+            f"{folder} holds an interrupted scan with another {', '.join(differs)}: run with the same settings to go "
+            "on where it was, or pass --force (overwrite=True) to start over"
         )
 
 

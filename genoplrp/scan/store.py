@@ -95,8 +95,18 @@ class ScanStore:
 
     @property
     def prediction(self) -> Float[np.ndarray, " n"]:
-        """(N,) explained output of every window."""
+        """(N,) explained output of every window, in `units`."""
         return self._read("prediction", slice(None))
+
+    @property
+    def units(self) -> str:
+        """What `prediction` and relevance count in: ``"output"``, or ``"logit"`` before a final sigmoid or softmax."""
+        return str(self.manifest.get("units", "output"))
+
+    @property
+    def output(self) -> Float[np.ndarray, " n"]:
+        """(N,) what the model itself returned for the target: of `units` ``"logit"`` the probability."""
+        return self._read("output", slice(None)) if self.units == "logit" else self.prediction
 
     @property
     def dropped(self) -> pd.DataFrame:
@@ -219,6 +229,8 @@ def create_arrays(folder: Path, manifest: dict[str, Any]) -> None:
         "relevance": (full if manifest["values"] == "full" else (n, length), kind),
         "prediction": ((n,), "float32"),
     }
+    if manifest.get("units") == "logit":
+        arrays["output"] = ((n,), "float32")
     if manifest["hypothetical"]:
         arrays["hypothetical"] = (full, kind)
     group: zarr.Group = zarr_module().create_group(store=str(folder), overwrite=False, zarr_format=3)

@@ -30,9 +30,10 @@ def variant_effects(store: ScanStore, *, rows: int = 1024) -> pd.DataFrame:
     -------
     DataFrame
         ``chrom, position`` (0-based), ``name, ref, alt, prediction_ref, prediction_alt, effect`` (alternative minus
-        reference, in units of the explained output), ``relevance_gained`` and ``relevance_lost`` (sums of the positive
-        and of the negative differences per position), ``changed`` (positions whose relevance differs),
-        ``largest_at`` (position in bp, from the variant, of the largest difference).
+        reference, in units of the explained output); for a model that ends in a sigmoid or softmax instead ``logit_ref,
+        logit_alt, effect_logit, probability_ref, probability_alt, effect_probability``; ``relevance_gained`` and
+        ``relevance_lost`` (sums of the positive and of the negative differences per position), ``changed`` (positions
+        whose relevance differs), ``largest_at`` (position in bp, from the variant, of the largest difference).
 
     Raises
     ------
@@ -54,9 +55,13 @@ def variant_effects(store: ScanStore, *, rows: int = 1024) -> pd.DataFrame:
                 }
             )
         )
-    prediction = store.prediction
-    table["prediction_ref"], table["prediction_alt"] = prediction[0::2], prediction[1::2]
-    table["effect"] = table["prediction_alt"] - table["prediction_ref"]
+    columns = {"prediction": store.prediction}
+    if store.units == "logit":
+        columns = {"logit": store.prediction, str(store.manifest["returned"]): store.output}
+    for name, values in columns.items():
+        table[f"{name}_ref"], table[f"{name}_alt"] = values[0::2], values[1::2]
+        effect = "effect" if name == "prediction" else f"effect_{name}"
+        table[effect] = values[1::2] - values[0::2]
     return pd.concat([table, pd.concat(parts, ignore_index=True)], axis=1)
 
 

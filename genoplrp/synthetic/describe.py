@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from genoplrp.synthetic.generate import simulate
+from genoplrp.synthetic.grammar import ROLES
 from genoplrp.synthetic.similarity import similarity_matrix
 from genoplrp.synthetic.spec_toml import list_presets, load_spec
 
@@ -183,7 +184,7 @@ def _describe_tasks(spec: Spec, sample: Dataset, progress: bool) -> pd.DataFrame
         label = sample.labels[:, k]
         rows[task.name] = {
             "kind": task.kind,
-            "rule": task.rule or f"{task.formula}({', '.join(task.motifs)})",
+            "rule": task.definition,
             "prevalence" if task.kind == "binary" else "mean": round(float(label.mean()), 4),
             "sd": round(float(label.std()), 4),
             "mask": round(float(sample.mask(k).mean()), 4),
@@ -193,22 +194,20 @@ def _describe_tasks(spec: Spec, sample: Dataset, progress: bool) -> pd.DataFrame
 
 
 def _best_possible(sample: Dataset, progress: bool) -> list[float]:
-    """AUROC of the oracle for rules; for real labels, correlation of the labels with what they are before noise."""
+    """AUROC of what can be known of binary labels, correlation of the others with what they are before noise."""
     from sklearn.metrics import roc_auc_score
 
-    from genoplrp.synthetic.oracle import oracle_scores
+    from genoplrp.synthetic.oracle import best_scores
 
-    scores = oracle_scores(sample, progress=progress) if "binary" in sample.kinds else None
+    scores = best_scores(sample, progress=progress)
     best = []
-    for k, kind in enumerate(sample.kinds):
-        label = sample.labels[:, k]
+    for label, score, kind in zip(sample.labels.T, scores.T, sample.kinds, strict=True):
         if label.std() == 0:
             best.append(float("nan"))
-        elif kind == "binary" and scores is not None:
-            best.append(float(roc_auc_score(label, scores[:, k])))
+        elif kind == "binary":
+            best.append(float(roc_auc_score(label, score)))
         else:
-            clean = label if sample.clean is None else sample.clean[:, k]
-            best.append(float(np.corrcoef(clean, label)[0, 1]))
+            best.append(float(np.corrcoef(score, label)[0, 1]))
     return best
 
 
@@ -226,7 +225,8 @@ def _describe_classes(spec: Spec, sample: Dataset) -> pd.DataFrame:
             "GC": round(_gc([sample.sequences[i] for i in chosen]), 3),
             **{
                 role: round(counts.get(role, 0) / max(len(chosen), 1), 2)
-                for role in ("core", "decoy", "broken")
+                for role in ROLES
+                if role in ROLES[:3] or (sample.instances["role"] == role).any()
             },
         }
     return pd.DataFrame.from_dict(rows, orient="index")

@@ -80,13 +80,16 @@ def dataset_of(plan: Plan, blocks: list[Block]) -> Dataset:
         kinds=[task.kind for task in spec.tasks],
         instances=instance_frame(spec, [(block.first - first, block.instances) for block in blocks]),
         clean=np.concatenate([block.clean for block in blocks])
-        if any(task.noise for task in spec.tasks)
+        if any(task.noisy for task in spec.tasks)
         else None,
         classes=classes[np.concatenate([block.classes for block in blocks])],
         motifs=dict(spec.matrices),
         spec=spec,
         seed=plan.seed,
         report=total_report(block.report for block in blocks),
+        profiles=np.concatenate([block.profiles for block in blocks if block.profiles is not None])
+        if blocks[0].profiles is not None
+        else None,
     )
 
 

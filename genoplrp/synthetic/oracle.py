@@ -85,6 +85,35 @@ def oracle_scores(data: Dataset, *, progress: bool = False) -> Float[np.ndarray,
     return np.asarray(posterior @ _labels_of_classes(spec))
 
 
+def best_scores(data: Dataset, *, progress: bool = False) -> Float[np.ndarray, "n tasks"]:
+    """What no model can be expected to beat: the posterior of each rule, of every other task its label before noise.
+
+    Parameters
+    ----------
+    data : Dataset
+        Generated sequences, with their specification.
+    progress : bool, default False
+        Show a progress bar on stderr.
+
+    Returns
+    -------
+    array, (N, T)
+        Probabilities of rules and of binary labels with an activity, expected counts, real labels before noise.
+
+    Raises
+    ------
+    InputError
+        If the data set has no specification or no classes.
+    """
+    if data.spec is None:
+        raise InputError("The oracle needs a generated data set with its specification; this one has none.")
+    scores = np.array(data.labels if data.clean is None else data.clean, dtype=np.float64)
+    rules = [bool(task.rule) for task in data.spec.tasks]
+    if any(rules):
+        scores[:, rules] = oracle_scores(data, progress=progress)[:, rules]
+    return scores
+
+
 def class_log_likelihoods(
     spec: Spec,
     codes: UInt8[np.ndarray, "n length"],

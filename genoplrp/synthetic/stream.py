@@ -93,7 +93,7 @@ def simulate_to(
     per_chunk = -(-check_count(chunk_size, "chunk_size", 1) // plan.block_size)
     chunks = [range(k, min(k + per_chunk, plan.blocks)) for k in range(0, plan.blocks, per_chunk)]
     tasks, kinds = [task.name for task in spec.tasks], [task.kind for task in spec.tasks]
-    noisy = [task.noise > 0 for task in spec.tasks]
+    noisy = [task.noisy for task in spec.tasks]
     options = {"planted": True, "compress": compress, "parquet": parquet}
     reports, tallies = [], []
     with (

@@ -19,9 +19,7 @@ from genoplrp.relevance.fastpath.steps import Gradients, LayerStep, Step, steps_
 from genoplrp.relevance.fastpath.weights import PreparedLayers
 from genoplrp.relevance.propagation.backward import Run
 from genoplrp.relevance.propagation.layout import prefers_channels_last, widen
-from genoplrp.relevance.tracing.tracer import Tracer
-
-LOGIT = "the model ends in a sigmoid or softmax: its input (the logit) is explained"
+from genoplrp.relevance.tracing.tracer import LOGIT, Tracer
 
 
 @dataclass(eq=False)

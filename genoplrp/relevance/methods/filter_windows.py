@@ -24,7 +24,9 @@ from genoplrp.errors import InputError
 from genoplrp.relevance.explainer import Explainer, Target
 from genoplrp.relevance.explanation import Explanation
 from genoplrp.relevance.inputs import check_input
+from genoplrp.relevance.methods.conditional import Passes
 from genoplrp.relevance.propagation.backward import AmbiguousBatchError, Run
+from genoplrp.relevance.propagation.cuts import Cuts
 from genoplrp.relevance.pruning.policy import Pruning
 from genoplrp.relevance.tracing.guards import autograd_on
 
@@ -200,42 +202,37 @@ class _Driver(Explainer):
         self, x: Tensor, extra: list[Tensor], target: Any, prunings: list[Pruning | None]
     ) -> list[Explanation]:
         with autograd_on():
-            run = Run(batch=len(x), outputs={})
+            run = Run(batch=len(x), cuts=Cuts())
             leaf, shadow, output, _ = self._forward(x, extra, target, run)
-            outputs = self._outputs(run, len(x))
+            self._check_layer(run)
             results = []
             for pruning in prunings:
                 run.pruning = {} if pruning is None else pruning.plan(run.layers)
-                gradients = torch.autograd.grad(output.sum(), outputs, retain_graph=True, allow_unused=True)
-                used = [(z, g) for z, g in zip(outputs, gradients, strict=True) if g is not None]
+                passes = Passes(run, leaf, shadow, output)
                 run.pruning = {}
-                found = self._windows(used, leaf, shadow, run)
+                found = self._windows(passes)
                 kept = {name: value.detach().cpu() for name, value in found.items()}
                 results.append(
                     Explanation(x.detach().cpu(), output.detach().cpu(), target=None, intermediate=kept)
                 )
         return results
 
-    def _outputs(self, run: Run, n: int) -> list[Tensor]:
-        assert run.outputs is not None
-        if self._layer not in run.outputs:
-            raise InputError(f"the model has no layer {self._layer!r}; it has {', '.join(run.outputs)}")
-        outputs = run.outputs[self._layer]
-        shape = tuple(outputs[0].shape)
+    def _check_layer(self, run: Run) -> None:
+        assert run.cuts is not None
+        if self._layer not in run.cuts.found:
+            raise InputError(f"the model has no layer {self._layer!r}; it has {', '.join(run.cuts.found)}")
+        shape = tuple(run.cuts.found[self._layer][0].before.shape)
         if len(shape) != 3:
             raise InputError(
                 f"the output of {self._layer!r} has shape {shape}: windows need a convolution's (N, filters, positions)"
             )
-        if shape[0] != n:
+        if shape[0] != run.batch:
             raise AmbiguousBatchError("the model moves the batch off its first axis")
-        return outputs
 
-    def _windows(
-        self, used: list[tuple[Tensor, Tensor]], leaf: Tensor, shadow: Tensor | None, run: Run
-    ) -> dict[str, Tensor]:
-        if not used:
+    def _windows(self, passes: Passes) -> dict[str, Tensor]:
+        if self._layer not in passes.arrived:
             raise InputError(f"the explained output does not depend on the layer {self._layer!r}")
-        relevance = sum((z.detach() * g for z, g in used), torch.zeros_like(used[0][0]))
+        relevance = passes.relevance(self._layer)
         sums = relevance.sum(dim=2)
         count = min(self._filters, sums.shape[1])
         top = sums.abs().topk(count, dim=1).indices
@@ -243,20 +240,14 @@ class _Driver(Explainer):
         chosen = relevance.gather(1, top[:, :, None].expand(-1, -1, relevance.shape[2]))
         direction = torch.where(sums.gather(1, top) < 0, -1.0, 1.0)[:, :, None].to(chosen.dtype)
         position = (chosen * direction).argmax(dim=2)
-        inputs = [leaf] if shadow is None else [leaf, shadow]
         maps, edges = [], []
         for k in range(count):
             at = torch.zeros_like(relevance)
             at[torch.arange(len(at)), top[:, k], position[:, k]] = 1
-            grads = torch.autograd.grad(
-                [z for z, _ in used], inputs, [g * at for _, g in used], retain_graph=True, allow_unused=True
-            )
-            g, direct = (*grads, None)[:2]
-            g = torch.zeros_like(leaf) if g is None else g
-            direct = torch.zeros_like(leaf) if direct is None else direct
-            maps.append(leaf.detach() * g + direct)
-            # By the multiplier, which an unknown base has too.
-            edges.append(_edges((g != 0).any(dim=1) | (direct != 0).any(dim=1)))
+            carried, touched = passes.send(self._layer, at)
+            maps.append(carried)
+            # Also where an unknown base has none.
+            edges.append(_edges(touched))
         total = sums.abs().sum(dim=1, keepdim=True).clamp(min=torch.finfo(sums.dtype).tiny)
         return {
             "filter": top,

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from genoplrp.relevance.deferred import Questions
 from genoplrp.relevance.propagation.arithmetic import row_products
+from genoplrp.relevance.propagation.cuts import Cuts, Decisions
 from genoplrp.relevance.propagation.layer import Layer, multiplier_of
 from genoplrp.relevance.propagation.ledger import Ledger
 from genoplrp.relevance.propagation.renormalisation import renormalise_columns
@@ -48,8 +49,10 @@ class Run:
         Names of the layers whose input relevance is kept, or None for none, ``"all"`` for all.
     intermediate
         Layer name -> relevance at the layer's input.
-    outputs
-        Layer name -> what came out of it, in the graph (twice, where a normalisation was merged); None: not kept.
+    cuts
+        The layers at whose outputs relevance can be taken and sent on in parts; None: nowhere.
+    decisions
+        What pruning decided in the pass from the output, for passes that begin below it; None: pruned afresh each time.
     reference
         A `genoplrp.relevance.methods.differences.Reference` for explanations of a difference; else None.
     questions
@@ -62,7 +65,8 @@ class Run:
     ledger: Ledger | None = None
     keep: set[str] | Literal["all"] | None = None
     intermediate: dict[str, Tensor] = field(default_factory=dict)
-    outputs: dict[str, list[Tensor]] | None = None
+    cuts: Cuts | None = None
+    decisions: Decisions | None = None
     reference: Any = None
     questions: Questions | None = None
 
@@ -121,7 +125,9 @@ def close_layer(run: Run, layer: Layer, g: Tensor, x: Tensor | None, g_x: Tensor
     stats = None
     incoming = None if run.ledger is None else _relevance(run, g, layer.z)
     handed = None if run.ledger is None else _relevance(run, g_x, x)
-    if pruning is not None:
+    if pruning is not None and run.decisions is not None:
+        g_x = run.decisions.pruned(pruning, layer, g, x, g_x, run.batch)
+    elif pruning is not None:
         g_x, stats = _pruned(pruning, layer, g, x, g_x, run.batch)
     if run.ledger is not None:
         after = handed if pruning is None else _relevance(run, g_x, x)

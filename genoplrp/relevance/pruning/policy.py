@@ -325,6 +325,8 @@ class _Groups:
         return rows.reshape(self.shape)
 
     def per_sample(self, stats: PruneStats) -> PruneStats:
+        if all(value.shape == (self.batch,) for value in stats):
+            return stats
         return PruneStats(*(value.reshape(self.batch, -1).sum(dim=1) for value in stats))
 
 

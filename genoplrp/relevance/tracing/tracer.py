@@ -32,6 +32,9 @@ from genoplrp.relevance.tracing.names import (
 )
 from genoplrp.relevance.tracing.registry import HANDLERS, NEUTRAL, Handler
 
+LOGIT = "the model ends in a sigmoid or softmax: its input (the logit) is explained"
+"""The note of an explanation of logits."""
+
 _MARKS = "_genoplrp_marks"
 
 

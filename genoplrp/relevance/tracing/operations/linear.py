@@ -172,8 +172,8 @@ def _join(tracer: Tracer, x: Tensor, marks: Marks, layer: Layer, value: Tensor) 
         )
     # A view of its own: in a residual network the tensor feeds two consumers, and only this one is pruned here.
     out: Tensor = RelevanceNode.apply(x.view_as(x), shadow, value, layer, tracer.run)
-    if tracer.run.outputs is not None:
-        tracer.run.outputs.setdefault(layer.name, []).append(out)
+    if tracer.run.cuts is not None:
+        out = tracer.run.cuts.cut(layer, out)
     # A layer that stands for a difference to a reference is not the one whose output a normalisation scales.
     tracer.mark(out, Marks(affine=(x, layer) if value is layer.z else None))
     return out

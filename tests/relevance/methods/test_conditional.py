@@ -1,0 +1,133 @@
+"""Conditional relevance: parts add up to the whole at every cut, and equal what each gives on its own."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from genoplrp.errors import InputError
+from genoplrp.relevance import Explainer, GradientTimesInput, Pruning
+from genoplrp.relevance.methods.conditional import (
+    OUTPUT,
+    ConditionalRelevance,
+    channel_relevance,
+    conditional_relevance,
+)
+from genoplrp.training import build_architecture
+
+PRUNINGS = [
+    None,
+    Pruning(p=0.2),
+    Pruning(p=0.2, scope="position"),
+    Pruning(p=0.2, method="M"),
+    Pruning(p=0.2, method="M-literal"),
+    Pruning(p="auto"),
+]
+DIRECT = ["wsquare", "epsilon-plus-flat", "epsilon-gamma-box"]
+"""Presets with a rule of their own for the bases."""
+
+
+def sequences(n: int, length: int = 60, seed: int = 0) -> Tensor:
+    bases = torch.randint(4, (n, length), generator=torch.Generator().manual_seed(seed))
+    return torch.eye(4, dtype=torch.float64)[bases].mT
+
+
+def network(name: str) -> nn.Module:
+    return build_architecture(name, length=60, n_tasks=2).double().eval()
+
+
+def grouped(found: Tensor, count: int) -> Tensor:
+    return torch.arange(found.shape[1]) % count
+
+
+@pytest.mark.parametrize("pruning", PRUNINGS, ids=str)
+@pytest.mark.parametrize("name", ["koo", "bpnet", "residualbind"])
+def test_every_cut_passes_on_the_whole(name: str, pruning: Pruning | None) -> None:
+    explain, X = Explainer(network(name), pruning=pruning), sequences(3)
+    whole = channel_relevance(explain, X, 1)
+    groups = {layer: grouped(value, 5) for layer, value in whole.channels.items()}
+    parts = conditional_relevance(explain, X, groups, 1)
+    torch.testing.assert_close(whole.per_nucleotide, explain(X, 1).per_nucleotide, rtol=1e-9, atol=1e-12)
+    for layer, value in whole.channels.items():
+        arrived = sum_of(parts, layer)
+        expected = torch.stack(
+            [value[:, groups[layer] == k].sum(dim=1) for k in range(arrived.shape[1])], dim=1
+        )
+        torch.testing.assert_close(arrived, expected, rtol=1e-9, atol=1e-12)
+    at_bases = torch.stack([value.sum(dim=1) for value in parts.skipped.values()]).sum(dim=0)
+    torch.testing.assert_close(at_bases, whole.per_nucleotide, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("rules", DIRECT)
+def test_of_one_layer_the_maps_add_up_to_the_explanation(rules: str) -> None:
+    explain, X = Explainer(network("koo"), rules=rules, pruning=Pruning(p=0.2)), sequences(2)
+    expected = explain(X).per_nucleotide
+    for layer, value in channel_relevance(explain, X).channels.items():
+        groups = {layer: torch.arange(value.shape[1])}
+        maps = conditional_relevance(explain, X, groups).maps[layer]
+        torch.testing.assert_close(maps.sum(dim=1), expected, rtol=1e-9, atol=1e-12)
+
+
+def test_a_channel_carries_what_the_lower_half_gives_when_it_is_explained_alone() -> None:
+    torch.manual_seed(3)
+    lower = nn.Sequential(nn.Conv1d(4, 6, 5), nn.ReLU(), nn.Conv1d(6, 5, 3)).double()
+    upper = nn.Sequential(nn.ReLU(), nn.Flatten(), nn.Linear(5 * 14, 1)).double()
+    X = sequences(4, 20)
+    z = lower(X).detach()
+    # The ReLU passes relevance on, so that the upper half's input has the relevance of the lower one's output.
+    carried = Explainer(upper)(z).relevance
+    explain = Explainer(nn.Sequential(lower, upper))
+    whole = channel_relevance(explain, X, layers=["0.2"])
+    torch.testing.assert_close(whole.channels["0.2"], carried.sum(dim=2))
+    parts = conditional_relevance(explain, X, {"0.2": torch.arange(5)})
+    for channel in range(5):
+        sent = (carried / z)[:, channel]
+        alone = Explainer(lower)(X, target=lambda y, c=channel, g=sent: (y[:, c] * g).sum(dim=1))
+        torch.testing.assert_close(parts.maps["0.2"][:, channel], alone.per_nucleotide)
+
+
+def test_batches_and_repeats_change_nothing() -> None:
+    model, X = network("koo"), sequences(5)
+    target = torch.tensor([0, 1, 1, 0, 1])
+    groups = {"conv1": torch.arange(32), "conv2": torch.arange(64) % 7}
+    results = [
+        conditional_relevance(Explainer(model, pruning=Pruning(p=0.15), batch_size=size), X, groups, target)
+        for size in (1, 2, 64, 500)
+    ]
+    for other in results[1:]:
+        for pairs in ("edges", "maps", "skipped"):
+            for key, value in getattr(results[0], pairs).items():
+                torch.testing.assert_close(getattr(other, pairs)[key], value)
+
+
+def test_pruned_parts_are_pruned_as_the_whole() -> None:
+    explain, X = Explainer(network("koo"), pruning=Pruning(p=0.3)), sequences(2)
+    kept = Explainer(network("koo"), pruning=Pruning(p=0.3), keep_intermediate=["conv2"])(X).intermediate[
+        "conv2"
+    ]
+    # What the whole pass pruned between the two convolutions no part of it brings back.
+    parts = conditional_relevance(explain, X, {"conv1": torch.arange(32), "conv2": torch.arange(64)})
+    silent = (kept == 0).all(dim=2)
+    assert silent.any()
+    assert (parts.edges["conv2", "conv1"].mT[silent] == 0).all()
+
+
+def test_gradient_times_input_is_taken_apart_too() -> None:
+    explain, X = GradientTimesInput(network("koo")), sequences(2)
+    maps = conditional_relevance(explain, X, {"conv2": torch.arange(64)}).maps["conv2"]
+    torch.testing.assert_close(maps.sum(dim=1), explain(X).per_nucleotide)
+
+
+def test_unknown_layers_and_searches_are_refused() -> None:
+    X = sequences(1)
+    with pytest.raises(InputError, match="no layer 'conv9'; it has conv1, conv2, dense, output"):
+        channel_relevance(Explainer(network("koo")), X, layers=["conv9"])
+    with pytest.raises(InputError, match="searched for each sequence"):
+        channel_relevance(Explainer(network("koo"), pruning=Pruning(p="faithful")), X)
+
+
+def sum_of(parts: ConditionalRelevance, layer: str) -> Tensor:
+    into = [value for (_, lower), value in parts.edges.items() if lower == layer]
+    assert any(upper == OUTPUT for upper, _ in parts.edges)
+    return torch.stack([value.sum(dim=1) for value in into]).sum(dim=0)
