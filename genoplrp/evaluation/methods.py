@@ -221,7 +221,9 @@ def explain_with(name: str, job: Job, *, known: dict[str, Maps] | None = None) -
         if needed not in known:
             known[needed] = explain_with(needed, job, known=known)
     if method.needs:
-        return per_nucleotide(method.explain(*(known[needed] for needed in method.needs)))
+        return per_nucleotide(
+            method.explain(*(known[needed] for needed in method.needs), lengths=job.lengths)
+        )
     return per_nucleotide(method.explain(job))
 
 
@@ -290,7 +292,7 @@ def _random(job: Job) -> Maps:
 def _pwm_scan(job: Job) -> Maps:
     from genoplrp.evaluation.oracle import scan
 
-    return scan(job.X, job.motifs)
+    return scan(job.X, job.motifs, lengths=job.lengths)
 
 
 _FIXED: dict[str, Method] = {
