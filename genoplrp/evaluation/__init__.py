@@ -24,6 +24,7 @@ from genoplrp.evaluation.methods import (
     output_function,
     register_method,
 )
+from genoplrp.evaluation.metrics import METRICS, register_metric
 from genoplrp.evaluation.oracle import scan
 from genoplrp.evaluation.plan import Plan, quick_plan, sweep_methods
 from genoplrp.evaluation.pointing import pointing_game, signal_contrast, top_k_intersection, weighted_cosine
@@ -61,6 +62,7 @@ from genoplrp.evaluation.statistics import (
 
 __all__ = [
     "FILLS",
+    "METRICS",
     "Change",
     "Correlation",
     "Curves",
@@ -98,6 +100,7 @@ __all__ = [
     "random_removals",
     "randomise_cascading",
     "register_method",
+    "register_metric",
     "relevance_mass_accuracy",
     "relevance_rank_accuracy",
     "reverse_strand",
