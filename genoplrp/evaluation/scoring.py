@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from genoplrp.errors import InputError
 from genoplrp.evaluation.blocks import blocks, check_lengths, pad
-from genoplrp.evaluation.localization import (
-    auroc,
-    average_precision,
-    relevance_mass_accuracy,
-    relevance_rank_accuracy,
-)
-from genoplrp.evaluation.maps import Maps, Masks, Scores, check_finite, check_masks, read_maps
-from genoplrp.evaluation.sparsity import gini
+from genoplrp.evaluation.maps import check_finite, check_masks, read_maps
+from genoplrp.evaluation.metrics import METRICS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,7 +81,8 @@ def score(per_nucleotide: Any, mask: Any, *, lengths: Any = None) -> pd.DataFram
         One row per sequence, in order (index ``sequence``), with the columns ``gini`` (of the absolute
         relevance), ``rma`` (share of the positive mass in the mask), ``rma_absolute``, ``rra``,
         ``average_precision``, ``auroc`` and ``prevalence`` (share of positions in the mask, which is chance
-        for ``rma`` and ``rra``). Localization and its chance are NaN where the mask is empty; a map that is all zero
+        for ``rma`` and ``rra``), then those of `register_metric`.
+        Localization and its chance are NaN where the mask is empty; a map that is all zero
         or constant scores chance.
 
     Raises
@@ -116,29 +109,13 @@ def score(per_nucleotide: Any, mask: Any, *, lengths: Any = None) -> pd.DataFram
     sizes = check_lengths(lengths, maps.shape)
     check_finite(maps, sizes)
     masks = check_masks(mask, maps.shape, lengths=sizes)
-    columns = {name: np.full(len(maps), np.nan) for name in _METRICS}
+    columns = {name: np.full(len(maps), np.nan) for name in METRICS}
     # All metrics of one block before the next: it is read once.
     for rows, length in blocks(maps.shape, sizes):
         relevance, truth = maps[rows, :length].astype(np.float64, copy=False), masks[rows, :length]
-        for name, metric in _METRICS.items():
+        for name, metric in METRICS.items():
             columns[name][rows] = metric(relevance, truth)
     return pd.DataFrame(columns, index=pd.RangeIndex(len(maps), name="sequence"))
-
-
-def _prevalence(maps: Maps, masks: Masks) -> Scores:
-    """Share of positions in the mask: chance where there is something to find."""
-    return np.where(masks.any(axis=1), masks.mean(axis=1), np.nan)
-
-
-_METRICS: dict[str, Callable[[Maps, Masks], Scores]] = {
-    "gini": lambda maps, masks: gini(maps),
-    "rma": relevance_mass_accuracy,
-    "rma_absolute": partial(relevance_mass_accuracy, sign="absolute"),
-    "rra": relevance_rank_accuracy,
-    "average_precision": average_precision,
-    "auroc": auroc,
-    "prevalence": _prevalence,
-}
 
 
 def score_dataset(
