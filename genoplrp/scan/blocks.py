@@ -146,10 +146,19 @@ def explained_units(
     return e.units, "probability" if bool(((y >= 0) & (y <= 1)).all()) else "output"
 
 
+def _one_hot(codes: np.ndarray, explainer: Explainer) -> torch.Tensor:
+    """Return base numbers as one-hot; for a GPU made there, of a byte a base."""
+    device = explainer.device
+    if device.type == "cpu":
+        return torch.from_numpy(codes_to_one_hot(codes))
+    bases = torch.arange(4, dtype=torch.uint8, device=device)[:, None]
+    return (torch.from_numpy(codes).to(device, non_blocking=True)[:, None] == bases).float()
+
+
 def _batch(
     task: Task, explainer: Explainer, codes: np.ndarray, first: int, names: Sequence[str]
 ) -> dict[str, np.ndarray]:
-    X = torch.from_numpy(codes_to_one_hot(codes))
+    X = _one_hot(codes, explainer)
     try:
         e = explainer(X, task.target)
     except NonFiniteError as error:
