@@ -27,8 +27,8 @@ from genoplrp.cli.genome_options import explain_genome, genome_options
     "--target",
     default="0",
     show_default=True,
-    help="What to explain: a task by name or number; of a genome also an index for each axis of the output (0,2; a "
-    "colon sums), behind an output's name (donor:0,2), a difference (1-0), or sum.",
+    help="What to explain: a task by name or number, an index for each axis of the output (0,2; a colon sums), behind "
+    "an output's name (donor:0,2), a difference (1-0), or sum.",
 )
 @click.option(
     "--split", type=click.Choice(["train", "valid", "test", "all"]), default="test", show_default=True
@@ -53,7 +53,20 @@ from genoplrp.cli.genome_options import explain_genome, genome_options
     "--consensus",
     is_flag=True,
     help="What twelve views of each sequence agree on: shifted, on the other strand, by relevance, box rule and "
-    "DeepLIFT. Rules gamma and gamma-all in turn unless given; not pruned unless --p is given, p over the whole depth.",
+    "DeepLIFT; views that the model does not answer alike are left out. Rules gamma and gamma-all in turn unless "
+    "given; not pruned unless --p is given, p over the whole depth.",
+)
+@click.option(
+    "--max-shift",
+    type=click.IntRange(min=0),
+    default=3,
+    show_default=True,
+    help="Of --consensus: bases to shift by; 0 where the output belongs to a position, e.g. a splice site.",
+)
+@click.option(
+    "--one-strand",
+    is_flag=True,
+    help="Of --consensus: leave the other strand out, e.g. for RNA or a stranded output.",
 )
 @click.option("--prune-input", is_flag=True, help="Prune the network's input too.")
 @click.option(
@@ -80,6 +93,8 @@ def command(
     scope: str,
     total: bool,
     consensus: bool,
+    max_shift: int,
+    one_strand: bool,
     prune_input: bool,
     batch_size: int | None,
     device: str | None,
@@ -89,19 +104,21 @@ def command(
 ) -> None:
     """Explain MODEL on the sequences of a data set, or on regions or variants of a genome.
 
-    With --dataset: MODEL is a checkpoint of genoplrp train. Writes relevance for every base, in units of the explained
-    logit, and prints how sparse it is and whether the books balance.
+    MODEL is a checkpoint of genoplrp train, a torch.export archive (.pt2), a Keras file (.keras, .h5), or
+    module:callable or file.py:callable that returns the nn.Module, with its weights as --state-dict.
 
-    With --fasta, and --bed or --vcf (with neither, every record is a sequence of the model's length): MODEL is a
-    checkpoint, a torch.export archive (.pt2), or module:callable or file.py:callable that returns the nn.Module.
-    Writes a folder (Zarr) in batches; run again after an interruption, it goes on where it was.
+    With --dataset: writes relevance for every base, in units of the explained logit, and prints how sparse it is and
+    whether it is conserved.
+
+    With --fasta, and --bed or --vcf (with neither, every record is a sequence of the model's length): writes a folder
+    (Zarr) in batches; run again after an interruption, it goes on where it was.
     """
+    from genoplrp.cli.model_options import load_subject
     from genoplrp.errors import InputError, OutputExistsError
-    from genoplrp.pipeline.explain import explain_dataset, rows_to_explain, task_index
+    from genoplrp.pipeline.explain import explain_dataset, rows_to_explain
     from genoplrp.relevance import Pruning
     from genoplrp.scan.summary import relevance_figures, summary_lines
     from genoplrp.synthetic import Dataset
-    from genoplrp.training import load_model
 
     if consensus:
         p = p or "0"
@@ -113,16 +130,20 @@ def command(
     pruning = None
     if share != 0.0:
         pruning = Pruning(share, p_neg, method, prune_input, scope=scope, total=total or consensus)  # type: ignore[arg-type]
-    if consensus and dataset is None:
-        raise InputError("--consensus explains the sequences of a data set: pass --dataset, or leave it out")
+    views: dict[str, Any] = {"consensus": consensus, "max_shift": max_shift, "both_strands": not one_strand}
+    if not consensus and (one_strand or max_shift != 3):
+        raise InputError(
+            "--max-shift and --one-strand are options of --consensus: pass it too, or leave them out"
+        )
     if genome["fasta"] is not None and dataset is None:
         explain_genome(
             model,
             out,
             genome,
             target=target,
-            rules=rules or "gamma",
+            rules=rules,
             pruning=pruning,
+            **views,
             batch_size=batch_size,
             device=device,
             force=force,
@@ -132,25 +153,28 @@ def command(
         raise InputError("say what to explain: --dataset, or --fasta (with --bed or --vcf for a genome)")
     if out.exists() and not force:
         raise OutputExistsError(f"{out} exists already; choose another name or pass --force")
-    data, fit = Dataset.load(dataset), load_model(model)
-    task = task_index(fit, target)
+    data = Dataset.load(dataset)
+    subject = load_subject(model, genome, data.length)
+    _, name, index = subject.target(target)
+    if positives and not 0 <= index < len(data.tasks):
+        raise InputError(f"--positives: {name!r} is no task of the data set; it has {', '.join(data.tasks)}")
     rows = rows_to_explain(
-        data, split=None if split == "all" else split, task=task if positives else None, limit=limit
+        data, split=None if split == "all" else split, task=index if positives else None, limit=limit
     )
     file, explanation = explain_dataset(
-        fit,
+        subject,
         data,
         rows,
-        target=task,
+        target=target,
         rules=rules,
         pruning=pruning,
         batch_size=batch_size or 64,
         device=device,
-        consensus=consensus,
+        **views,
         progress=True,
     )
     file.save(out, overwrite=force)
-    click.echo(f"{file.meta['method']}: {len(rows)} sequences, task {fit.tasks[task]!r}")
+    click.echo(f"{file.meta['method']}: {len(rows)} sequences, target {name!r}")
     figures = relevance_figures(iter([explanation.per_nucleotide.numpy()]), explanation.prediction.numpy())
     for line in summary_lines(figures, explanation.units, what="sequences"):
         click.echo(line)

@@ -85,11 +85,12 @@ def explain_genome(
     options: dict[str, Any],
     *,
     target: str,
-    rules: str,
+    rules: str | None,
     pruning: Pruning | None,
     batch_size: int | None,
     device: str | None,
     force: bool,
+    **consensus: Any,
 ) -> None:
     """Explain regions or variants into a store, and say what was made."""
     from genoplrp.scan import scan_genome
@@ -105,6 +106,7 @@ def explain_genome(
         device=device,
         overwrite=force,
         progress=True,
+        **consensus,
         log=click.echo,
     )
     click.echo(f"Wrote {made}/ (regions.tsv, dropped.tsv, manifest.json, Zarr arrays)", err=True)

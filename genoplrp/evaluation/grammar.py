@@ -67,9 +67,9 @@ def score_grammar(per_nucleotide: Any, instances: pd.DataFrame) -> pd.DataFrame:
         Relevance per position.
     instances : pandas.DataFrame
         All sites of the sequences with their ``role``: "core" sites made the label and should be credited (all of
-        them: the two halves of an AND are both needed), "inhibitor" sites argue against it and should be blamed,
-        "decoy" and "broken" sites (a wrong spacing or order) have no say and should not be credited, nor should
-        "other" sites (they matter for other tasks only).
+        them: the two halves of an AND are both needed), "inhibitor" and "repressor" sites argue against it and should
+        be blamed, "decoy" and "broken" sites (a wrong spacing or order) have no say and should not be credited, nor
+        should "other" sites (they matter for other tasks only).
 
     Returns
     -------
@@ -97,13 +97,13 @@ def score_grammar(per_nucleotide: Any, instances: pd.DataFrame) -> pd.DataFrame:
     table = score_roles(maps, instances)
     index = pd.RangeIndex(len(maps), name="sequence")
 
-    def share(role: str, verdict: str) -> pd.core.groupby.SeriesGroupBy:
-        return table.loc[table["role"] == role].groupby("sequence")[verdict]
+    def share(role: str, verdict: str, *also: str) -> pd.core.groupby.SeriesGroupBy:
+        return table.loc[table["role"].isin([role, *also])].groupby("sequence")[verdict]
 
     columns = {
         "core_credited": share("core", "credited").mean(),
         "core_all_credited": share("core", "credited").min(),
-        "inhibitor_blamed": share("inhibitor", "blamed").mean(),
+        "inhibitor_blamed": share("inhibitor", "blamed", "repressor").mean(),
         "decoy_credited": share("decoy", "credited").mean(),
         "broken_credited": share("broken", "credited").mean(),
         "other_credited": share("other", "credited").mean(),

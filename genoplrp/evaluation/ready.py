@@ -99,12 +99,15 @@ def score_faithfulness(maps: Maps, ready: Ready, plan: Plan) -> pd.DataFrame:
 
 
 def _with_roles(data: Dataset, target: int) -> pd.DataFrame:
-    """Give every instance its role for one task: what matters for other tasks only is "other"."""
-    table = data.instances.copy()
+    """Give every instance its role for one task: by its sign, and "other" where it matters for other tasks only."""
+    from genoplrp.synthetic.grammar import COUNTED
+    from genoplrp.synthetic.polarity import instance_signs
+
+    table = data.instances
+    signs = instance_signs(data)[:, target]
     role = table["role"].astype(str)
-    matters = table.index.isin(data.instances_of(target).index)
-    table["role"] = role.where(matters | (role != "core"), "other")
-    return table
+    role = role.where(~role.isin(COUNTED), "other").where(signs == 0, "core").where(signs >= 0, "inhibitor")
+    return table.assign(role=role)
 
 
 def _further_scores(maps: Maps, ready: Ready) -> pd.DataFrame:

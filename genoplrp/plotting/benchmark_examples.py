@@ -135,7 +135,7 @@ def _arrow(ax: Axes, place: int, start: int, end: int, color: str, strand: str, 
     corners = [(start, low), (end - tip, low), (end, place), (end - tip, high), (start, high)]
     if strand == "-":
         corners = [(start + end - x, y) for x, y in corners]
-    face = {"core": color, "decoy": _OTHER}.get(role, "white")
+    face = {"decoy": _OTHER, "broken": "white"}.get(role, color)
     ax.add_patch(
         Polygon(corners, facecolor=face, edgecolor=_OTHER if role == "decoy" else color, lw=1.0, zorder=2)
     )

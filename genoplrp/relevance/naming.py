@@ -8,6 +8,10 @@ if TYPE_CHECKING:
     from genoplrp.relevance.pruning.policy import Pruning
 
 
+CONSENSUS_RULES = "gamma, gamma-all"
+"""The rules of a consensus that was given none, as records name them."""
+
+
 def describe(rules: Any, pruning: Pruning | None) -> str:
     """Return a short name of a method, e.g. ``"PLRP-lambda gamma p=0.25"``.
 

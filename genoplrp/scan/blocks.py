@@ -11,8 +11,8 @@ import torch
 from jaxtyping import UInt8
 
 from genoplrp.errors import InputError, NonFiniteError
-from genoplrp.relevance import Explainer, Pruning
-from genoplrp.scan.targets import Term
+from genoplrp.relevance import Explainer, Explanation, Pruning, consensus
+from genoplrp.relevance.targets import Term
 from genoplrp.sequence import codes_to_one_hot
 
 
@@ -36,6 +36,8 @@ class Task:
         What is kept, see `genoplrp.scan.scan`.
     units : str
         Of the explained number: of a ``"logit"`` what the model returns is kept beside it.
+    consensus : (int, bool) or None
+        Explain by `genoplrp.consensus`, with these ``max_shift`` and ``both_strands``.
     """
 
     model: torch.nn.Module
@@ -48,17 +50,37 @@ class Task:
     hypothetical: bool
     dtype: str
     units: str = "output"
+    consensus: tuple[int, bool] | None = None
 
     def explainer(self) -> Explainer:
         """Return what explains; to be made once a process."""
         return Explainer(
             self.model,
-            self.rules,
+            self.rules or "gamma",
             self.pruning,
             batch_size=self.batch_size,
             device=self.device,
             diagnostics=False,
             keep_multiplier=self.hypothetical,
+        )
+
+    def explain(self, explainer: Explainer, codes: UInt8[np.ndarray, "n length"]) -> Explanation:
+        """Explain some windows with an explainer that `explainer` made."""
+        X = _one_hot(codes, explainer)
+        if self.consensus is None:
+            return explainer(X, self.target)
+        max_shift, both_strands = self.consensus
+        views: dict[str, Any] = {"max_shift": max_shift, "both_strands": both_strands, "ask": False}
+        if self.rules is not None:
+            return consensus(explainer, X, self.target, **views)
+        return consensus(
+            self.model,
+            X,
+            self.target,
+            pruning=self.pruning,
+            batch_size=self.batch_size,
+            device=explainer.device,
+            **views,
         )
 
 
@@ -136,14 +158,14 @@ def explained_units(
     codes = np.resize(codes, (2, codes.shape[1]))  # a forward pass that squeezes its output needs two
     _batch(task, explainer, codes, 0, [*names, *names][:2])
     X = torch.from_numpy(codes_to_one_hot(codes))
-    e = explainer(X, task.target)
+    units = explainer(X, task.target).units
     one_entry = isinstance(task.target, int) or (
         isinstance(task.target, Term) and None not in task.target.indices
     )
-    if e.units == "output" or not one_entry:
-        return e.units, "output"
+    if units == "output" or not one_entry:
+        return units, "output"
     y = explainer.output(X, task.target)
-    return e.units, "probability" if bool(((y >= 0) & (y <= 1)).all()) else "output"
+    return units, "probability" if bool(((y >= 0) & (y <= 1)).all()) else "output"
 
 
 def _one_hot(codes: np.ndarray, explainer: Explainer) -> torch.Tensor:
@@ -158,9 +180,8 @@ def _one_hot(codes: np.ndarray, explainer: Explainer) -> torch.Tensor:
 def _batch(
     task: Task, explainer: Explainer, codes: np.ndarray, first: int, names: Sequence[str]
 ) -> dict[str, np.ndarray]:
-    X = _one_hot(codes, explainer)
     try:
-        e = explainer(X, task.target)
+        e = task.explain(explainer, codes)
     except NonFiniteError as error:
         raise NonFiniteError(
             f"windows {first} to {first + len(codes) - 1} ({names[0]} ... {names[-1]}): {error}. What was explained "
@@ -169,7 +190,7 @@ def _batch(
     relevance = e.relevance if task.values == "full" else e.per_nucleotide
     arrays: dict[str, Any] = {"sequence": codes, "relevance": relevance, "prediction": e.prediction}
     if task.units == "logit":
-        arrays["output"] = explainer.output(X, task.target)
+        arrays["output"] = explainer.output(torch.from_numpy(codes_to_one_hot(codes)), task.target)
     if task.hypothetical:
         if e.multiplier is None:
             raise InputError(

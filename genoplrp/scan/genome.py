@@ -11,12 +11,12 @@ import pandas as pd
 
 from genoplrp.errors import InputError
 from genoplrp.relevance import Pruning
+from genoplrp.relevance.targets import output_target
 from genoplrp.scan.blocks import Task
 from genoplrp.scan.models import LoadedModel, describe_output, load_any_model
 from genoplrp.scan.run import automatic_batch, scan
 from genoplrp.scan.store import ScanStore
 from genoplrp.scan.summary import summarise
-from genoplrp.scan.targets import output_target
 from genoplrp.scan.variants import write_effects
 from genoplrp.sequence import (
     Genome,
@@ -47,8 +47,11 @@ def scan_genome(
     keras_objects: str | Path | None = None,
     layout: str | None = None,
     target: int | str = 0,
-    rules: Any = "gamma",
+    rules: Any = None,
     pruning: Pruning | None = None,
+    consensus: bool = False,
+    max_shift: int = 3,
+    both_strands: bool = True,
     values: str = "per_nucleotide",
     hypothetical: bool = False,
     dtype: str = "float32",
@@ -87,7 +90,9 @@ def scan_genome(
         As in `genoplrp.sequence.place_windows`.
     state_dict, trust_pickle, keras_objects, layout
         As in `load_any_model`.
-    target, rules, pruning, values, hypothetical, dtype, batch_size, shard, device, devices
+    target, rules, pruning, consensus, max_shift, both_strands
+        As in `scan`.
+    values, hypothetical, dtype, batch_size, shard, device, devices
         As in `scan`.
     engine, workers, address, overwrite, progress
         As in `scan`.
@@ -143,6 +148,9 @@ def scan_genome(
         target=target,
         rules=rules,
         pruning=pruning,
+        consensus=consensus,
+        max_shift=max_shift,
+        both_strands=both_strands,
         values=values,
         hypothetical=hypothetical,
         dtype=dtype,
@@ -164,6 +172,8 @@ def scan_genome(
     if vcf is not None:
         write_effects(made)
     if log is not None:
+        store = ScanStore(made)
+        views = store.manifest.get("consensus")
         task = Task(
             loaded.model,
             wanted,
@@ -174,8 +184,9 @@ def scan_genome(
             values=values,
             hypothetical=hypothetical,
             dtype=dtype,
+            consensus=None if views is None else (views["max_shift"], views["both_strands"]),
         )
-        for line in summarise(ScanStore(made), task):
+        for line in summarise(store, task):
             say(line)
     return made
 

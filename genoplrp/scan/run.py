@@ -19,7 +19,9 @@ from jaxtyping import UInt8
 
 from genoplrp.errors import GenoplrpError, InputError, OutputExistsError
 from genoplrp.relevance import Explainer, Pruning
-from genoplrp.relevance.naming import describe
+from genoplrp.relevance.methods.invariance import measure_invariance
+from genoplrp.relevance.naming import CONSENSUS_RULES, describe
+from genoplrp.relevance.targets import output_target
 from genoplrp.scan.blocks import Task, explained_units
 from genoplrp.scan.cluster import Block, explain_on_ray
 from genoplrp.scan.devices import Usage, explain_here
@@ -36,12 +38,14 @@ from genoplrp.scan.store import (
     read_manifest,
     zarr_module,
 )
-from genoplrp.scan.targets import output_target
+from genoplrp.sequence import codes_to_one_hot
 from genoplrp.version import __version__
 
 BASES_A_BATCH = 1 << 17
 """Bases explained at once when the batch size is left open: a batch of 128 windows of 1 kb, 62 of 2,114 bp."""
 ROWS_A_BLOCK = 1024
+ASKED = 32
+"""Windows on which a model is asked what a consensus may do to them."""
 ENGINES = ("local", "ray")
 # What lies in an unfinished scan before its manifest is written.
 _ARRAYS = {"sequence", "relevance", "prediction", "output", "hypothetical"}
@@ -96,8 +100,11 @@ def scan(
     out: str | Path,
     *,
     target: int | str = 0,
-    rules: Any = "gamma",
+    rules: Any = None,
     pruning: Pruning | None = None,
+    consensus: bool = False,
+    max_shift: int = 3,
+    both_strands: bool = True,
     values: str = "per_nucleotide",
     hypothetical: bool = False,
     dtype: str = "float32",
@@ -129,7 +136,12 @@ def scan(
     target : int or str
         Index or name of the output, or ``"sum"``.
     rules, pruning
-        As in `genoplrp.Explainer`.
+        As in `genoplrp.Explainer`; ``rules=None`` for ``"gamma"``, or a consensus's own.
+    consensus : bool
+        Explain by `genoplrp.consensus`. The model is asked once, on windows spread over
+        all, what may be moved; the manifest says the answer.
+    max_shift, both_strands
+        The most that a consensus tries, see there.
     values : {"per_nucleotide", "full"}
         Keep relevance (N, L), which with the sequence gives back all of it for one-hot input, or (N, 4, L).
     hypothetical : bool
@@ -173,7 +185,17 @@ def scan(
     """
     loaded = model if isinstance(model, LoadedModel) else LoadedModel(model, "a module", fingerprint(model))
     wanted, name = output_target(target, loaded.tasks, loaded.outputs)
-    manifest = _manifest(loaded, source, name, rules, pruning, batch_size, _kind(device, devices))
+    manifest = _manifest(
+        loaded,
+        source,
+        name,
+        rules or (CONSENSUS_RULES if consensus else "gamma"),
+        pruning,
+        batch_size,
+        _kind(device, devices),
+    )
+    if consensus:
+        manifest["method"] = f"consensus, {manifest['method']}"
     manifest |= {"values": values, "hypothetical": bool(hypothetical), "dtype": dtype, "inputs": inputs or {}}
     _check(manifest, source, shard)
     _check_engine(engine, workers, address)
@@ -197,6 +219,10 @@ def scan(
     )
     # What cannot be explained is refused before anything is written; a cluster's devices need not be here.
     explainer = (replace(task, device="cpu") if engine == "ray" else task).explainer()
+    if consensus:
+        views = _views(source, explainer, wanted, max_shift, both_strands)
+        manifest["consensus"] = {"max_shift": views[0], "both_strands": views[1]}
+        task = replace(task, consensus=views)
     units, returned = explained_units(task, explainer, source.codes(0, 2), source.table["name"].tolist()[:2])
     manifest |= {"units": units, "returned": returned}
     task = replace(task, units=units)
@@ -216,6 +242,18 @@ def scan(
             _remove_store(out)
         writer.finish(out)
     return out
+
+
+def _views(
+    source: Source, explainer: Explainer, target: Any, max_shift: int, both_strands: bool
+) -> tuple[int, bool]:
+    """Ask the model, on windows spread over all, by how much they may be moved and whether they may be turned."""
+    n = len(source.table)
+    rows = np.unique(np.linspace(0, n - 1, min(n, ASKED)).round().astype(int))
+    codes = np.concatenate([source.codes(i, i + 1) for i in rows.tolist()])
+    X = torch.from_numpy(codes_to_one_hot(codes))
+    found = measure_invariance(explainer, X, target, max_shift=max_shift, both_strands=both_strands)
+    return found.allowed(max_shift)
 
 
 def shard_path(out: Path, i: int, n: int) -> Path:

@@ -127,6 +127,13 @@ def summarise(store: ScanStore, task: Task) -> list[str]:
     step = int(store.manifest["rows_per_block"])
     maps = (store.per_nucleotide(slice(first, first + step)) for first in range(0, len(store), step))
     found = relevance_figures(maps, store.prediction)
+    if task.consensus is not None:
+        shift, strands = task.consensus
+        return [
+            *summary_lines(found, store.units),
+            f"views: {f'shifted by up to {shift} bp' if shift else 'not shifted'}, "
+            f"{'both strands' if strands else 'one strand'} (what the model's outputs bear)",
+        ]
     explainer = task.explainer()
     explainer.diagnostics = True
     spread = np.unique(np.linspace(0, len(store) - 1, SAMPLE).astype(int))

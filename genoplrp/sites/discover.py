@@ -242,14 +242,24 @@ def explain_alike(
     """
     import torch
 
-    from genoplrp.relevance import Explainer
+    from genoplrp.relevance import Explainer, consensus
+    from genoplrp.relevance.naming import CONSENSUS_RULES
 
     rules, made = _settings(explained)
     explainer = Explainer(model, rules, made, device=device, batch_size=batch_size, diagnostics=False)
+    views = explained.meta.get("consensus")
 
     def explain(codes: np.ndarray) -> np.ndarray:
         X = torch.from_numpy(codes_to_one_hot(codes))
-        return np.asarray(explainer(X, target).per_nucleotide.numpy())
+        if views is None:
+            e = explainer(X, target)
+        elif explained.meta["rules"] == CONSENSUS_RULES:
+            e = consensus(
+                model, X, target, pruning=made, ask=False, device=device, batch_size=batch_size, **views
+            )
+        else:
+            e = consensus(explainer, X, target, ask=False, **views)
+        return np.asarray(e.per_nucleotide.numpy())
 
     first = next(iter(explained.blocks()))
     few = slice(0, min(4, len(first.X)))
@@ -284,10 +294,12 @@ def filters_alike(
 def _settings(explained: Explained) -> tuple[Any, Pruning | None]:
     """Rules and pruning as the manifest holds them."""
     from genoplrp.relevance import Pruning
+    from genoplrp.relevance.naming import CONSENSUS_RULES
 
     pruning = explained.meta.get("pruning")
     made = None if pruning is None else Pruning(**{key: _literal(value) for key, value in pruning.items()})
-    return explained.meta["rules"], made
+    rules = explained.meta["rules"]
+    return "gamma" if rules == CONSENSUS_RULES else rules, made
 
 
 def _held(explained: Explained, limit: int) -> tuple[np.ndarray, np.ndarray]:

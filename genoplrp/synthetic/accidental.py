@@ -9,7 +9,7 @@ from jaxtyping import Bool, Int, UInt8
 
 from genoplrp.errors import InputError
 from genoplrp.sequence import encode_codes
-from genoplrp.synthetic.grammar import DECOY
+from genoplrp.synthetic.grammar import COUNTED, DECOY
 from genoplrp.synthetic.scan import Hits, find_hits, score_threshold
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ def _wanted(data: Dataset, names: Sequence[str] | None) -> list[Motif]:
         names = scan.motifs
     if names is None:
         table = data.instances
-        names = [name for name in data.motifs if (table["motif"][table["role"] == "core"] == name).any()]
+        names = [name for name in data.motifs if (table["motif"][table["role"].isin(COUNTED)] == name).any()]
     members = [
         one for name in names for one in (data.spec.members(name) if data.spec is not None else (name,))
     ]

@@ -17,7 +17,8 @@ from genoplrp.synthetic.accidental import AccidentalScan
 from genoplrp.synthetic.grammar import CORE, ROLES, Layout, Units, join_units, select_rows
 from genoplrp.synthetic.labels import derive_labels, tasks_of_instances
 from genoplrp.synthetic.plant import Placed, Sampler, instance_places, place_class, write_units
-from genoplrp.synthetic.planted import Planted
+from genoplrp.synthetic.planted import planted_units
+from genoplrp.synthetic.polarity import roles_of_instances
 from genoplrp.synthetic.splits import SPLITS
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ class Block(NamedTuple):
         Planted instances, by sequence and start.
     report : dict of str to int
         What had to be redrawn, flipped, found.
+    profiles : array, (n, P, L), int32, or None
+        Reads at each base for each of the P profile tasks.
     """
 
     first: int
@@ -58,6 +61,7 @@ class Block(NamedTuple):
     split: Int[np.ndarray, " n"]
     instances: InstanceTable
     report: dict[str, int]
+    profiles: Int[np.ndarray, "n profiles length"] | None = None
 
 
 class InstanceTable(NamedTuple):
@@ -141,6 +145,7 @@ class BlockMaker:
         self.class_of_cell, self.split_of_cell = np.divmod(np.arange(self.cells.shape[1]), len(SPLITS))
         self.shuffled = np.array([one.shuffled for one in plan.spec.classes])
         self.scan = AccidentalScan(plan.spec) if plan.spec.scan is not None else None
+        self.roles = roles_of_instances(plan.spec)
         motif_tasks, site_tasks = tasks_of_instances(plan.spec)
         bits = 1 << np.arange(len(plan.spec.tasks))
         self.motif_bits = (motif_tasks * bits).sum(axis=1).astype(np.int64)
@@ -177,12 +182,15 @@ class BlockMaker:
             _shuffle_rows(codes, lengths, np.flatnonzero(shuffled), rng)
             placed, scores = _without(placed, scores, shuffled)
         table = self._table(placed, scores, end - first)
-        planted = _planted(placed, scores, self.sampler.best, classes, lengths)
+        affinity = np.maximum(scores / self.sampler.best[placed.units.motif], 0)
+        planted = planted_units(placed, affinity, placed.units.role == CORE, classes, lengths)
         labels = derive_labels(spec, planted, rng)
         report = {"redrawn": placed.redrawn, "noisy": int((labels.values != labels.clean).any(axis=1).sum())}
         if self.scan is not None:
             report |= self.scan.run(codes, lengths, table, rng)
-        return Block(first, codes, lengths, *labels, classes, split, table, report)
+        return Block(
+            first, codes, lengths, labels.values, labels.clean, classes, split, table, report, labels.profiles
+        )
 
     def _cells(self, block: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         from genoplrp.synthetic.kernels import order_uniform
@@ -216,6 +224,8 @@ class BlockMaker:
         wide, narrow, rounded = instance_columns(order, *of_instances, *of_motifs, CORE)
         row, start, end, motif, tasks = wide
         minus, role, site = narrow
+        if (self.roles != CORE).any():
+            role = np.where(role == CORE, self.roles[motif, site], role).astype(np.int16)
         return InstanceTable(row, start, end, motif, minus, role, rounded, site, tasks)
 
 
@@ -264,25 +274,6 @@ def _distinct(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         place[used] = np.arange(len(used))
         return used, place[numbers]
     return np.unique(numbers, return_inverse=True)
-
-
-def _planted(
-    placed: Placed, scores: np.ndarray, best: np.ndarray, classes: np.ndarray, lengths: np.ndarray
-) -> Planted:
-    units = placed.units
-    core = np.flatnonzero(units.role == CORE)
-    motif, unit = units.motif[core], units.unit[core]
-    return Planted(
-        classes=classes,
-        lengths=lengths,
-        row=units.row[unit],
-        motif=motif,
-        affinity=np.maximum(scores[core] / best[motif], 0) if len(core) else np.zeros(0),
-        site=units.site[core],
-        unit=unit,
-        start=placed.start[unit] + units.offset[core],
-        minus=units.minus[core],
-    )
 
 
 def _keep_freed_memory() -> None:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from genoplrp.errors import InputError
+from genoplrp.synthetic.splits import SPLITS
 
 if TYPE_CHECKING:
     from genoplrp.synthetic.dataset import Kind
@@ -82,3 +83,28 @@ def check_kinds(kinds: Sequence[Kind] | None, labels: np.ndarray, tasks: list[st
         if kind == "count" and ((column < 0) | (column != np.round(column))).any():
             raise InputError(f"Task {task!r} counts, but holds labels that are not whole numbers >= 0.")
     return list(kinds)
+
+
+def check_rows(which: str | Sequence[int] | np.ndarray | slice, split: np.ndarray) -> Int[np.ndarray, " m"]:
+    """Return the numbers of the sequences that are asked for, each at most once; ``split`` names each one's part."""
+    if isinstance(which, str):
+        if which not in SPLITS:
+            raise InputError(f"There is no part {which!r}; parts are {', '.join(SPLITS)}.")
+        return np.flatnonzero(split == which)
+    if isinstance(which, slice):
+        return np.arange(len(split))[which]
+    chosen = np.asarray(which)
+    if chosen.dtype == bool:
+        if chosen.shape != (len(split),):
+            raise InputError(f"The boolean mask has the shape {chosen.shape}; expected ({len(split)},).")
+        return np.flatnonzero(chosen)
+    if chosen.size == 0:
+        return np.zeros(0, dtype=np.int64)
+    if chosen.ndim != 1 or chosen.dtype.kind not in "iu":
+        raise InputError("Give a part's name, a list of indices, a boolean mask or a slice.")
+    if chosen.min() < -len(split) or chosen.max() >= len(split):
+        raise InputError(f"Index {int(chosen.max())} is out of range; there are {len(split)} sequences.")
+    rows = np.where(chosen < 0, chosen + len(split), chosen).astype(np.int64)
+    if len(np.unique(rows)) != len(rows):
+        raise InputError("An index stands twice; each sequence can be taken once.")
+    return rows

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int, Num
 
 from genoplrp.errors import InputError
 from genoplrp.sequence import codes_to_one_hot, encode_codes
-from genoplrp.synthetic.checks import check_kinds, check_labels, check_names, check_tasks
+from genoplrp.synthetic.checks import check_kinds, check_labels, check_names, check_rows, check_tasks
 from genoplrp.synthetic.splits import SPLITS, check_split, split_by_sequence
 from genoplrp.thumbnails import thumbnail
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 #: Columns of an instance table.
 INSTANCE_COLUMNS = ("sequence", "start", "end", "motif", "strand", "role", "score", "site", "tasks")
 
-Kind = Literal["binary", "count", "real"]
+Kind = Literal["binary", "count", "real", "profile"]
 
 
 @dataclass(eq=False, repr=False)
@@ -49,12 +49,13 @@ class Dataset:
     names : list of str
         One name a sequence.
     kinds : list of str
-        What each task's label is: "binary", "count" or "real".
+        What each task's label is: "binary", "count", "real" or "profile" (the label is the sum of a profile).
     instances : pandas.DataFrame
         Planted motif instances, one a row: ``sequence`` (index into the lists above), ``start``, ``end``
-        (0-based, half-open), ``motif``, ``strand``, ``role`` ("core", "decoy", "broken"), ``score`` (log-odds
-        of the planted letters under the PWM, bits), ``site`` (the grammar site it belongs to, or "") and
-        ``tasks`` (names of the tasks for which it matters, joined with commas). Empty for real data.
+        (0-based, half-open), ``motif``, ``strand``, ``role`` ("core"; "inhibitor" or "repressor" where it only
+        lowers the labels, those of rules or others; "decoy"; "broken"), ``score`` (log-odds of the planted letters
+        under the PWM, bits), ``site`` (the grammar site it belongs to, or "") and ``tasks`` (names of the tasks for
+        which it matters, joined with commas). Empty for real data.
     clean : array, (N, T), float32, or None
         The labels before noise, where a task is noisy.
     classes : array, (N,), str, or None
@@ -67,6 +68,8 @@ class Dataset:
         The seed that made it.
     report : dict
         What the generator has to report (redrawn sequences, accidental hits, flipped labels).
+    profiles : array, (N, P, L), or None
+        Reads at each base for each of the P tasks of the kind "profile", in their order; see :meth:`profile`.
 
     Examples
     --------
@@ -90,6 +93,7 @@ class Dataset:
     spec: Spec | None = None
     seed: int | None = None
     report: dict[str, Any] = field(default_factory=dict)
+    profiles: Num[np.ndarray, "n profiles length"] | None = None
 
     @classmethod
     def from_sequences(
@@ -192,7 +196,8 @@ class Dataset:
             True inside every instance whose motif or grammar site the task's rule names, whatever the label.
             Decoys and sites with a broken grammar are outside.
         """
-        return self._spread(self.instances_of(task)) > 0
+        table = self.instances_of(task)
+        return self._spread(table, np.ones(len(table))) > 0
 
     def information(self, task: int | str = 0) -> Float[np.ndarray, "n length"]:
         """Weigh the truth by information: bits of the planted PWM's column at each position, else 0.
@@ -211,14 +216,55 @@ class Dataset:
         ----------
         Schneider et al., *J. Mol. Biol.* 188, 1986 (2 - entropy, without small-sample correction).
         """
-        weights = np.zeros((len(self), self.length), dtype=np.float32)
         table = self.instances_of(task)
-        for (name, strand), rows in table.groupby(["motif", "strand"], observed=True):
-            bits = self.motifs[str(name)].information()
-            bits = bits if strand == "+" else bits[::-1]
-            index = rows["start"].to_numpy()[:, None] + np.arange(len(bits))
-            weights[rows["sequence"].to_numpy()[:, None], index] = bits
-        return weights
+        return self._weigh(table, np.ones(len(table)))
+
+    def signed_mask(self, task: int | str = 0) -> Int[np.ndarray, "n length"]:
+        """Positions of :meth:`mask`, with the sign of what stands there.
+
+        Parameters
+        ----------
+        task : int or str, default 0
+            Number or name of the task.
+
+        Returns
+        -------
+        array, (N, L), int8
+            +1 inside the instances that speak for a higher label, -1 inside those that speak for a lower one (an
+            inhibitor, a repressor, either motif of ``A xor B`` where both are), 0 elsewhere; see
+            :func:`genoplrp.synthetic.polarity.instance_signs`.
+        """
+        signs: np.ndarray = np.sign(self._spread(self.instances, self._signs(task)))
+        return signs.astype(np.int8)
+
+    def signed_weights(self, task: int | str = 0) -> Float[np.ndarray, "n length"]:
+        """Weigh the signed mask by information: :meth:`information` with the signs of :meth:`signed_mask`."""
+        return self._weigh(self.instances, self._signs(task))
+
+    def site_effects(self, task: int | str = 0) -> pd.DataFrame:
+        """What each instance is worth; see :func:`genoplrp.synthetic.effects.site_effects`."""
+        from genoplrp.synthetic.effects import site_effects
+
+        return site_effects(self, task)
+
+    def pair_effects(self, task: int | str = 0) -> pd.DataFrame:
+        """What pairs of instances are worth; see :func:`genoplrp.synthetic.effects.pair_effects`."""
+        from genoplrp.synthetic.effects import pair_effects
+
+        return pair_effects(self, task)
+
+    def profile(self, task: int | str = 0) -> Num[np.ndarray, "n length"]:
+        """Reads at each base, (N, L), for a task of the kind "profile"; 0 beyond a sequence's own end.
+
+        Raises
+        ------
+        InputError
+            If there is no such task, or it has no profile.
+        """
+        index = self.task_index(task)
+        if self.kinds[index] != "profile" or self.profiles is None:
+            raise InputError(f"Task {self.tasks[index]!r} is {self.kinds[index]}: it has no profile.")
+        return self.profiles[:, self.kinds[:index].count("profile"), : self.length]
 
     def instances_of(self, task: int | str = 0) -> pd.DataFrame:
         """Rows of the instance table that matter for a task (the positions of :meth:`mask`)."""
@@ -267,7 +313,7 @@ class Dataset:
         InputError
             If the part has another name, an index is out of range or repeats.
         """
-        rows = self._rows(which)
+        rows = check_rows(which, self.split)
         place = np.full(len(self), -1, dtype=np.int64)
         place[rows] = np.arange(len(rows))
         table = self.instances
@@ -292,15 +338,18 @@ class Dataset:
             spec=self.spec,
             seed=self.seed,
             report={"subset_of": len(self)} | self.report,
+            profiles=None if self.profiles is None else self.profiles[rows],
         )
 
     def checksum(self) -> str:
-        """SHA-256 over sequences, labels, split and tasks; the sequences' names do not count."""
+        """SHA-256 over sequences, labels, split, tasks and profiles; the sequences' names do not count."""
         digest = hashlib.sha256("\t".join(self.tasks).encode())
         for sequence in self.sequences:
             digest.update(sequence.encode() + b"\n")
         digest.update(np.ascontiguousarray(self.labels, dtype="<f4").tobytes())
         digest.update("\n".join(self.split.tolist()).encode())
+        for task in (task for task, kind in zip(self.tasks, self.kinds, strict=True) if kind == "profile"):
+            digest.update(np.ascontiguousarray(self.profile(task), dtype="<f4").tobytes())
         return digest.hexdigest()
 
     @property
@@ -330,36 +379,29 @@ class Dataset:
 
         return load_dataset(path)
 
-    def _rows(self, which: str | Sequence[int] | np.ndarray | slice) -> Int[np.ndarray, " m"]:
-        if isinstance(which, str):
-            if which not in SPLITS:
-                raise InputError(f"There is no part {which!r}; parts are {', '.join(SPLITS)}.")
-            return np.flatnonzero(self.split == which)
-        if isinstance(which, slice):
-            return np.arange(len(self))[which]
-        chosen = np.asarray(which)
-        if chosen.dtype == bool:
-            if chosen.shape != (len(self),):
-                raise InputError(f"The boolean mask has the shape {chosen.shape}; expected ({len(self)},).")
-            return np.flatnonzero(chosen)
-        if chosen.size == 0:
-            return np.zeros(0, dtype=np.int64)
-        if chosen.ndim != 1 or chosen.dtype.kind not in "iu":
-            raise InputError("Give a part's name, a list of indices, a boolean mask or a slice.")
-        if chosen.min() < -len(self) or chosen.max() >= len(self):
-            raise InputError(f"Index {int(chosen.max())} is out of range; there are {len(self)} sequences.")
-        rows = np.where(chosen < 0, chosen + len(self), chosen).astype(np.int64)
-        if len(np.unique(rows)) != len(rows):
-            raise InputError("An index stands twice; each sequence can be taken once.")
-        return rows
+    def _signs(self, task: int | str) -> Int[np.ndarray, " instances"]:
+        from genoplrp.synthetic.polarity import instance_signs
 
-    def _spread(self, table: pd.DataFrame) -> Int[np.ndarray, "n length"]:
-        """Count instances over each position: +1 at each start, -1 at each end, summed along."""
+        return instance_signs(self)[:, self.task_index(task)]
+
+    def _spread(self, table: pd.DataFrame, value: np.ndarray) -> Int[np.ndarray, "n length"]:
+        """Sum the values of instances over each position: up at each start, down at each end, summed along."""
         steps = np.zeros((len(self), self.length + 1), dtype=np.int16)
         rows = table["sequence"].to_numpy(dtype=np.int64)
-        np.add.at(steps, (rows, table["start"].to_numpy(dtype=np.int64)), 1)
-        np.add.at(steps, (rows, table["end"].to_numpy(dtype=np.int64)), -1)
+        np.add.at(steps, (rows, table["start"].to_numpy(dtype=np.int64)), value.astype(np.int16))
+        np.add.at(steps, (rows, table["end"].to_numpy(dtype=np.int64)), -value.astype(np.int16))
         return np.cumsum(steps[:, :-1], axis=1, dtype=np.int16)
+
+    def _weigh(self, table: pd.DataFrame, value: np.ndarray) -> Float[np.ndarray, "n length"]:
+        """Values of instances times the information of their matrices' columns, in bits."""
+        weights = np.zeros((len(self), self.length), dtype=np.float32)
+        chosen = table.assign(value=value)[value != 0]
+        for (name, strand), rows in chosen.groupby(["motif", "strand"], observed=True):
+            bits = self.motifs[str(name)].information()
+            bits = bits if strand == "+" else bits[::-1]
+            index = rows["start"].to_numpy()[:, None] + np.arange(len(bits))
+            weights[rows["sequence"].to_numpy()[:, None], index] = bits * rows["value"].to_numpy()[:, None]
+        return weights
 
 
 def no_instances() -> pd.DataFrame:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from genoplrp.errors import InputError
+from genoplrp.synthetic.grammar import COUNTED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,7 +53,7 @@ def derive(data: Dataset, index: int) -> pd.DataFrame:
     if not -len(data) <= index < len(data):
         raise InputError(f"There is no sequence {index}; the data set has {len(data)}.")
     index %= len(data)
-    rows = data.instances[(data.instances["sequence"] == index) & (data.instances["role"] == "core")]
+    rows = data.instances[(data.instances["sequence"] == index) & data.instances["role"].isin(COUNTED)]
     of_class = "" if data.classes is None else str(data.classes[index])
     clean = data.labels if data.clean is None else data.clean
     table = []

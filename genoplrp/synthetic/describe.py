@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from genoplrp.synthetic.generate import simulate
+from genoplrp.synthetic.grammar import ROLES
 from genoplrp.synthetic.similarity import similarity_matrix
 from genoplrp.synthetic.spec_toml import list_presets, load_spec
 
@@ -224,7 +225,8 @@ def _describe_classes(spec: Spec, sample: Dataset) -> pd.DataFrame:
             "GC": round(_gc([sample.sequences[i] for i in chosen]), 3),
             **{
                 role: round(counts.get(role, 0) / max(len(chosen), 1), 2)
-                for role in ("core", "decoy", "broken")
+                for role in ROLES
+                if role in ROLES[:3] or (sample.instances["role"] == role).any()
             },
         }
     return pd.DataFrame.from_dict(rows, orient="index")

@@ -11,16 +11,20 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int
 
+from genoplrp.synthetic.breaking import SiteRule, choose_orders, choose_orientations
 from genoplrp.synthetic.distributions import draw_from
-from genoplrp.synthetic.spec_check import gaps_of
+from genoplrp.synthetic.spec_check import gaps_of, site_rule
 
 if TYPE_CHECKING:
     from genoplrp.synthetic.spec import Spec
 from genoplrp.synthetic.spec_parts import Plant, SequenceClass, Site
 
 #: Roles of instances, by number.
-ROLES = ("core", "decoy", "broken")
-CORE, DECOY, BROKEN = range(3)
+ROLES = ("core", "decoy", "broken", "inhibitor", "repressor")
+CORE, DECOY, BROKEN, INHIBITOR, REPRESSOR = range(5)
+#: Roles of instances that speak for a lower score, and names of the roles that count for labels.
+NEGATIVE = (INHIBITOR, REPRESSOR)
+COUNTED = ("core", "inhibitor", "repressor")
 
 #: How the letters of an instance are made, by number.
 INTACT, MUTATED, SHUFFLED = range(3)
@@ -76,6 +80,7 @@ class Layout:
         self.site_number = {name: number for number, name in enumerate(spec.sites)}
         self.width = np.array([use.motif.width for use in spec.motifs.values()], dtype=np.int64)
         self._choices: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        self._rules: dict[str, SiteRule] = {}
 
     def draw(self, one: SequenceClass, rng: np.random.Generator, lengths: Int[np.ndarray, " n"]) -> Units:
         """Draw the units of sequences of one class.
@@ -147,8 +152,15 @@ class Layout:
         site = self.spec.sites[plant.site]
         n, slots = len(row), len(site.motifs)
         motif = np.stack([self._slot(name, rng, n) for name in site.motifs], axis=1)
-        minus = _orientations(site, rng, n, broken=plant.broken == "orientation")
-        order = _orders(site, rng, n, broken=plant.broken == "order")
+        minus = _orientations(site, rng, n)
+        if plant.broken == "orientation":
+            u = rng.random(n)
+            order = _orders(site, rng, n)
+            minus = choose_orientations(self._rule(plant.site), list(self.number), motif, minus, order, u)
+        elif plant.broken == "order":
+            order = choose_orders(self._rule(plant.site), list(self.number), motif, minus, rng)
+        else:
+            order = _orders(site, rng, n)
         motif, minus = np.take_along_axis(motif, order, 1), np.take_along_axis(minus, order, 1)
         gaps = np.array(gaps_of(site, plant.broken == "spacing"))
         gap = draw_from(rng, n * (slots - 1), gaps, np.full(len(gaps), 1 / len(gaps))).reshape(n, slots - 1)
@@ -185,6 +197,11 @@ class Layout:
             how=hows.reshape(-1)[chosen],
             minus=minus.reshape(-1)[chosen],
         )
+
+    def _rule(self, site: str) -> SiteRule:
+        if site not in self._rules:
+            self._rules[site] = site_rule(self.spec, site)
+        return self._rules[site]
 
     def _slot(self, name: str, rng: np.random.Generator, n: int) -> np.ndarray:
         members = np.array([self.number[member] for member in self.spec.members(name)])
@@ -242,10 +259,8 @@ def _role(plant: Plant) -> int:
     return BROKEN if plant.broken else ROLES.index(plant.role)
 
 
-def _orientations(
-    site: Site, rng: np.random.Generator, n: int, *, broken: bool
-) -> Bool[np.ndarray, "n slots"]:
-    """Strand of each motif on the site's own forward strand; a broken one turns at least one against the rule."""
+def _orientations(site: Site, rng: np.random.Generator, n: int) -> Bool[np.ndarray, "n slots"]:
+    """Strand of each slot on the site's own forward strand."""
     slots = len(site.motifs)
     if site.orientation == "any":
         return rng.random((n, slots)) < 0.5
@@ -253,21 +268,12 @@ def _orientations(
         first = rng.random(n) < 0.5
         rule = np.zeros((n, slots), dtype=bool)
         rule[:, 1:] = site.orientation == "opposite"
-        minus = rule ^ first[:, None]
-    else:
-        minus = np.tile(np.array([sign == "-" for sign in site.orientation]), (n, 1))
-    if not broken:
-        return minus
-    # Turn a random selection of the motifs but the first: not none of them, and never all, which is the other strand.
-    pattern = 1 + np.floor(rng.random(n) * (2 ** (slots - 1) - 1)).astype(np.int64)
-    minus[:, 1:] ^= (pattern[:, None] >> np.arange(slots - 1)) & 1 == 1
-    return minus
+        return rule ^ first[:, None]
+    return np.tile(np.array([sign == "-" for sign in site.orientation]), (n, 1))
 
 
-def _orders(site: Site, rng: np.random.Generator, n: int, *, broken: bool) -> Int[np.ndarray, "n slots"]:
+def _orders(site: Site, rng: np.random.Generator, n: int) -> Int[np.ndarray, "n slots"]:
     slots = len(site.motifs)
-    if broken:
-        return np.tile(np.arange(slots)[::-1], (n, 1))
     if site.order == "any":
         return np.argsort(rng.random((n, slots)), axis=1, kind="stable")
     return np.tile(np.arange(slots), (n, 1))

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 if TYPE_CHECKING:
+    from genoplrp.synthetic.plant import Placed
     from genoplrp.synthetic.spec import Spec
 from genoplrp.synthetic.activity.planted_sites import score_activity
 from genoplrp.synthetic.tasks import Task
@@ -59,9 +60,71 @@ class Planted(NamedTuple):
         """Take instances out; what is left of a site that loses one counts as single motifs."""
         split = self.site.copy()
         split[np.isin(self.unit, self.unit[gone & (self.site >= 0)])] = -1
-        kept = ~gone
-        columns = (self.row, self.motif, self.affinity, split, self.unit, self.start, self.minus)
-        return Planted(self.classes, self.lengths, *(column[kept] for column in columns))
+        return self._replace(site=split).instances(~gone)
+
+    def instances(self, chosen: np.ndarray) -> Planted:
+        """Take some instances, in the order given (numbers, or a mask)."""
+        return Planted(self.classes, self.lengths, *(column[chosen] for column in self[2:]))
+
+    def repeated(self, rows: Int[np.ndarray, " k"]) -> tuple[Planted, Int[np.ndarray, " j"]]:
+        """Take some sequences, each as often as it stands in ``rows``; instances must be ordered by sequence.
+
+        Returns
+        -------
+        Planted
+            Of K sequences.
+        array, (J,), int
+            The instance that each of its instances is a copy of.
+        """
+        first = np.searchsorted(self.row, np.arange(self.n + 1))
+        many = (first[1:] - first[:-1])[rows]
+        ends = np.cumsum(many)
+        source = np.arange(int(many.sum())) + np.repeat(first[rows] - ends + many, many)
+        row = np.repeat(np.arange(len(rows)), many)
+        copies = self.instances(source)
+        # Copies of one unit are units of their own.
+        unit = copies.unit + row * (int(self.unit.max(initial=0)) + 1)
+        classes, lengths = self.classes[rows], self.lengths[rows]
+        return copies._replace(classes=classes, lengths=lengths, row=row, unit=unit), source
+
+
+def planted_units(
+    placed: Placed,
+    affinity: Float[np.ndarray, " i"],
+    counts: Bool[np.ndarray, " i"],
+    classes: Int[np.ndarray, " n"],
+    lengths: Int[np.ndarray, " n"],
+) -> Planted:
+    """Turn placed units into what counts for labels.
+
+    Parameters
+    ----------
+    placed : Placed
+        Units with their starts.
+    affinity : array, (I,)
+        Of all their instances.
+    counts : array, (I,), bool
+        Which instances count.
+    classes, lengths : array, (N,)
+        Class number and length of each sequence.
+
+    Returns
+    -------
+    Planted
+    """
+    units, kept = placed.units, np.flatnonzero(counts)
+    unit = units.unit[kept]
+    return Planted(
+        classes=classes,
+        lengths=lengths,
+        row=units.row[unit],
+        motif=units.motif[kept],
+        affinity=affinity[kept],
+        site=units.site[kept],
+        unit=unit,
+        start=placed.start[unit] + units.offset[kept],
+        minus=units.minus[kept],
+    )
 
 
 def score_tasks(spec: Spec, planted: Planted) -> Float[np.ndarray, "n tasks"]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from genoplrp.errors import InputError, SpecError
 from genoplrp.synthetic.activity import Activity
+from genoplrp.synthetic.breaking import SiteRule
 from genoplrp.synthetic.spec_parts import Parts, Plant, SequenceClass, Site
 from genoplrp.synthetic.splits import check_fractions
 from genoplrp.synthetic.suggestion import suggestion
@@ -55,6 +56,13 @@ def gaps_of(site: Site, broken: bool) -> list[int]:
     if site.broken_spacing is None:
         return [int(gap) for gap in site.spacing.forbidden()]
     return [int(gap) for gap in site.broken_spacing.allowed()]
+
+
+def site_rule(spec: Parts, name: str) -> SiteRule:
+    """Return the rule of a site: which arrangements of its motifs are intact."""
+    site = spec.sites[name]
+    motifs = {one: use.motif for one, use in spec.motifs.items()}
+    return SiteRule(site, [spec.members(slot) for slot in site.motifs], motifs)
 
 
 def _check_namespace(spec: Parts) -> None:
@@ -111,25 +119,33 @@ def _check_breakable(spec: Parts, plant: Plant, where: str) -> None:
     """A site can only be broken in a way that its rule forbids: otherwise the negative would be a positive."""
     if not plant.site or not plant.broken:
         return
-    site = spec.sites[plant.site]
+    site, broken = spec.sites[plant.site], f"{where}.broken: site {plant.site!r} cannot be broken"
     if plant.broken == "spacing":
         both = set(gaps_of(site, broken=True)) & set(gaps_of(site, broken=False))
         if both:
             raise SpecError(
                 f"sites.{plant.site}.broken_spacing allows {min(both)} bp, which spacing allows too; keep them apart."
             )
-    if plant.broken == "orientation" and site.orientation == "any":
-        raise SpecError(
-            f"{where}.broken: site {plant.site!r} allows any orientation, so it cannot be broken."
-        )
+        if not gaps_of(site, broken=True):
+            raise SpecError(f"{broken} in its spacing: no other gap is off the period; give broken_spacing.")
+    if plant.broken not in ("order", "orientation"):
+        return
+    rule = site_rule(spec, plant.site)
+    motifs = rule.unbreakable(plant.broken)
+    if motifs is None:
+        return
+    palindromes = [name for name in dict.fromkeys(motifs) if name in rule.turned_alike]
+    also = f"; {', '.join(palindromes)} reads the same on both strands" if palindromes else ""
     if plant.broken == "order":
-        same = site.motifs == site.motifs[::-1]
-        turned = site.orientation == "any" and site.minus > 0
-        if site.order == "any" or same or turned:
-            raise SpecError(
-                f"{where}.broken: site {plant.site!r} allows the reversed order (order 'any', the same motifs both "
-                "ways, or any orientation on both strands), so it cannot be broken."
-            )
+        raise SpecError(
+            f"{broken} in its order: of the motifs {', '.join(motifs)} it allows every other order, too, read on one "
+            f"strand or the other (order {site.order!r}, orientation {site.orientation!r}{also}). Fix the strands, say "
+            f"orientation = {'+' * len(motifs)!r}, and order = 'fixed', or break something else."
+        )
+    raise SpecError(
+        f"{broken} in its orientation: of the motifs {', '.join(motifs)} it allows every other one, too, read on one "
+        f"strand or the other (order {site.order!r}, orientation {site.orientation!r}{also}). Break something else."
+    )
 
 
 def _check_room(spec: Parts, one: SequenceClass, index: int) -> None:

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from genoplrp.evaluation.grammar import score_grammar, score_roles
+from genoplrp.evaluation.ready import _with_roles
+from genoplrp.synthetic import Task, load_spec, simulate
 
 SITES = pd.DataFrame(
     [
@@ -49,6 +53,25 @@ def test_a_map_that_marks_every_motif_credits_the_broken_one_too():
 def test_a_map_that_says_nothing_credits_and_blames_nothing(constant):
     table = score_roles(np.full((1, 100), constant), SITES)
     assert not table[["credited", "blamed"]].any(axis=None)
+
+
+def test_the_generator_gives_the_roles_that_the_scores_ask_for():
+    data = simulate("not", n=40, seed=0)
+    table = score_grammar(data.signed_mask(), data.instances)
+    for column, motif in (("inhibitor_blamed", "GATA1"), ("core_all_credited", "TAL1")):
+        holding = set(data.instances["sequence"][data.instances["motif"] == motif])
+        assert set(table.index[table[column].notna()]) == holding and (table[column].dropna() == 1).all()
+
+
+def test_the_roles_of_a_cell_are_those_of_its_task():
+    tasks = (Task("only_a", rule="TAL1 and not GATA1"), Task("b", rule="GATA1"))
+    data = simulate(replace(load_spec("tal_gata"), tasks=tasks), n=30, seed=0)
+    for target, roles in (
+        (0, {("TAL1", "core"), ("GATA1", "inhibitor")}),
+        (1, {("TAL1", "other"), ("GATA1", "core")}),
+    ):
+        table = _with_roles(data, target)
+        assert set(zip(table["motif"], table["role"], strict=True)) == roles
 
 
 def test_sequences_without_a_role_have_no_score_for_it():

@@ -14,6 +14,7 @@ THREE = [
     {"consensus": "GATAAG", "name": "A"},
     {"consensus": "CAGCTGTT", "name": "B"},
     {"consensus": "TTCCGGAA", "name": "C"},
+    {"consensus": "TGACTCA", "name": "D"},
 ]
 
 
@@ -94,8 +95,11 @@ def test_broken_orientations_break_the_rule() -> None:
     assert near(shares(sites("orientation", orientation="same")["strands"]), {"+-": 0.5, "-+": 0.5})
     assert near(shares(sites("orientation", orientation="opposite")["strands"]), {"++": 0.5, "--": 0.5})
     # Turned as a whole it would still be the rule, on the other strand: that is no break.
+    table = sites("orientation", orientation="++-", motifs=["A", "B", "D"])
+    assert set(table["strands"]) == {"+--", "+++", "+-+"}
+    # C is a palindrome: turning it alone is no break.
     table = sites("orientation", orientation="++-", motifs=["A", "B", "C"])
-    assert not {"++-", "--+"} & set(table["strands"]) and len(set(table["strands"])) == 3
+    assert set(table["strands"]) == {"+--", "+-+"}
 
 
 def test_a_site_on_the_minus_strand_is_read_backwards() -> None:
@@ -133,9 +137,15 @@ def test_a_set_in_a_site_stands_for_one_of_its_motifs() -> None:
 @pytest.mark.parametrize(
     ("site", "broken", "words"),
     [
-        ({"orientation": "any", "minus": 0.5}, "order", "allows the reversed order"),
-        ({"order": "any"}, "order", "allows the reversed order"),
-        ({"orientation": "any"}, "orientation", "allows any orientation"),
+        (
+            {"orientation": "any", "minus": 0.5},
+            "order",
+            "cannot be broken in its order: .* every other order",
+        ),
+        ({"orientation": "same"}, "order", "cannot be broken in its order"),
+        ({"order": "any"}, "order", "cannot be broken in its order"),
+        ({"orientation": "any"}, "orientation", "cannot be broken in its orientation: .* every other one"),
+        ({"spacing": {"kind": "periodic", "low": 0, "high": 0}}, "spacing", "no other gap is off the period"),
         ({"spacing": 5, "broken_spacing": {"kind": "range", "low": 3, "high": 5}}, "spacing", "allows 5 bp"),
     ],
 )

@@ -9,12 +9,13 @@ from specs import planting, small
 
 from genoplrp.errors import SpecError
 from genoplrp.synthetic import Dataset, simulate
+from genoplrp.synthetic.grammar import COUNTED
 
 RANDOM = {"motifs": ["A", "B"], "count": {"kind": "uniform", "low": 0, "high": 4}}
 
 
 def counts(data: Dataset, index: int) -> Counter[str]:
-    rows = data.instances[(data.instances["sequence"] == index) & (data.instances["role"] == "core")]
+    rows = data.instances[(data.instances["sequence"] == index) & data.instances["role"].isin(COUNTED)]
     return Counter(rows["motif"].astype(str))
 
 

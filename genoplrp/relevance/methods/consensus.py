@@ -44,6 +44,7 @@ def consensus(
     passes: int = PASSES,
     max_shift: int = 3,
     both_strands: bool = True,
+    ask: bool = True,
     mechanisms: Sequence[Mechanism] = MECHANISMS,
     batch_size: int = 64,
     device: str | torch.device | None = None,
@@ -80,6 +81,9 @@ def consensus(
         The most that is tried: what the model's own outputs on some of the sequences do not bear is left out, as the
         notes and ``settings["invariance"]`` say (`measure_invariance`). Where neither a shift nor the other strand is
         allowed, sequences are explained as they lie (`explain_in_place`).
+    ask
+        False: take ``max_shift`` and ``both_strands`` as said, without asking the model (as for the batches of a scan,
+        whose windows are to have the same views).
     batch_size, device, layout
         As in `Explainer`; not with one.
     args
@@ -140,14 +144,14 @@ def consensus(
         # Options are checked before the model is asked.
         views = consensus_views(passes, max_shift=max_shift, both_strands=both_strands, mechanisms=mechanisms)
         if passes > 1 and len(x):
-            found = measure_invariance(
-                explainer, x, target, max_shift=max_shift, both_strands=both_strands, args=args
-            )
-            max_shift = max_shift if found.shift is not None and found.shift.allowed else 0
-            both_strands = found.strand is not None and found.strand.allowed
+            if ask:
+                found = measure_invariance(
+                    explainer, x, target, max_shift=max_shift, both_strands=both_strands, args=args
+                )
+                max_shift, both_strands = found.allowed(max_shift)
             if max_shift == 0 and not both_strands:
                 e = explain_in_place(explainer, x, target, passes, mechanisms, own=own, args=args)
-                e.notes.append(f"invariance: {found}; explained as they lie")
+                e.notes.append(f"invariance: {found or 'not asked'}; explained as they lie")
                 return replace(e, settings=e.settings | {"invariance": found})
             views = consensus_views(
                 passes, max_shift=max_shift, both_strands=both_strands, mechanisms=mechanisms

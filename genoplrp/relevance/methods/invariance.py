@@ -68,6 +68,13 @@ class Invariance(NamedTuple):
         parts = [f"{name} {kept}" for name, kept in self._asdict().items() if kept is not None]
         return ", ".join(parts) or "not asked"
 
+    def allowed(self, max_shift: int) -> tuple[int, bool]:
+        """Return by how many bases sequences may be moved, and whether the other strand may be shown."""
+        return (
+            max_shift if self.shift is not None and self.shift.allowed else 0,
+            self.strand is not None and self.strand.allowed,
+        )
+
 
 class Outputs(Explainer):
     """Computes the numbers that would be explained, at the logits, without explaining them."""
