@@ -119,23 +119,23 @@ def explain_here(
             free.put(explainer)
 
     left = iter(numbers)
-    pending: set[Future[Result]] = set()
+    pending: list[Future[Result]] = []
     reader = ThreadPoolExecutor(1, thread_name_prefix="genoplrp-read")
     workers = ThreadPoolExecutor(len(explainers), thread_name_prefix="genoplrp-explain")
     try:
         while True:
             for number in left:
-                pending.add(workers.submit(explain, reader.submit(read, number)))
+                pending.append(workers.submit(explain, reader.submit(read, number)))
                 if len(pending) >= len(explainers) + AHEAD:
                     break
             if not pending:
                 return
-            finished, pending = wait(pending, return_when=FIRST_COMPLETED)
-            failed = [future for future in finished if future.exception() is not None]
-            for future in finished.difference(failed):
+            wait(pending, return_when=FIRST_COMPLETED)
+            finished = [future for future in pending if future.done()]
+            pending = [future for future in pending if future not in finished]
+            # What was explained goes out before what failed is raised.
+            for future in sorted(finished, key=lambda future: future.exception() is not None):
                 yield future.result()
-            for future in failed:
-                future.result()
     finally:
         stop.set()
         workers.shutdown(cancel_futures=True)
