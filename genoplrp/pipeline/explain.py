@@ -99,6 +99,7 @@ def explain_dataset(
     """
     import torch
 
+    from genoplrp.evaluation.blocks import pad
     from genoplrp.formats.attribution import AttributionFile
     from genoplrp.relevance import Explainer
     from genoplrp.relevance import consensus as over_views
@@ -109,7 +110,7 @@ def explain_dataset(
     wanted, name, index = subject.target(target)
     settings: dict[str, Any] = {"pruning": pruning, "batch_size": batch_size, "device": device}
     views: dict[str, Any] = {"max_shift": max_shift, "both_strands": both_strands}
-    X = torch.from_numpy(data.subset(rows).one_hot())
+    X = torch.from_numpy(pad(data.subset(rows).one_hot(), data.length))
     if consensus and rules is None:
         explanation = over_views(subject.model, X, wanted, progress=progress, **settings, **views)
         rules = CONSENSUS_RULES

@@ -73,6 +73,7 @@ def report_content(
         If the model does not fit the data, the target is unknown, or a list is empty.
     """
     from genoplrp.evaluation import score
+    from genoplrp.evaluation.blocks import pad
     from genoplrp.evaluation.sparsity import gini
     from genoplrp.report import MapStore, ReportContent
 
@@ -86,7 +87,7 @@ def report_content(
         truth_task = index  # outputs without names are the data set's tasks, in order
     part = data.subset(rows)
     planted = truth_task is not None and len(part.instances) > 0
-    mask = part.mask(truth_task) if planted and truth_task is not None else None
+    mask = pad(part.mask(truth_task), data.length) if planted and truth_task is not None else None
     n_maps = len(rules) * len(methods) * len(p)
     store = MapStore(len(rows), n_maps, data.length)
     scores = {
@@ -94,7 +95,7 @@ def report_content(
     }
     prediction = np.zeros(len(rows))
     bar = tqdm(total=len(rows) * n_maps, desc="sweep", unit="map", disable=None if progress else True)
-    one_hot = part.one_hot()
+    one_hot, lengths = pad(part.one_hot(), data.length), part.lengths
     for first in range(0, len(rows), _CHUNK):
         chunk = slice(first, min(first + _CHUNK, len(rows)))
         for index, maps, logits in _sweeps(
@@ -102,7 +103,10 @@ def report_content(
         ):
             store.put(first, index, maps)
             prediction[chunk] = logits
-            found = score(maps, mask[chunk]) if mask is not None else {"gini": gini(maps)}
+            real = lengths[chunk]
+            found = (
+                {"gini": gini(maps, lengths=real)} if mask is None else score(maps, mask[chunk], lengths=real)
+            )
             for metric, values in scores.items():
                 values[chunk, index] = np.asarray(found[metric])
             bar.update(len(maps))
