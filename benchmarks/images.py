@@ -3,7 +3,8 @@
 Handwritten digits (scikit-learn) are pasted at random places onto crops of photographed textures (scikit-image's brick,
 grass and gravel), so that every pixel of the object, and what was beneath it, is known. A VGG- and a ResNet-shaped
 network learn which digit it is. Then p is swept for PLRP-lambda and PLRP-M with the engine's 2d rules: sparsity,
-localization, deletion by the true background, max-sensitivity. Writes ``sweep.csv``, ``models.csv``, ``sweep.png`` and
+localization, deletion by the true background, max-sensitivity; beside them the plain map, thresholded until it is as
+sparse as PLRP-lambda's. Writes ``sweep.csv``, ``models.csv``, ``sweep.png`` and
 ``heatmaps.png``. The package itself holds no image code.
 """
 
@@ -18,6 +19,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from genoplrp.evaluation.controls import threshold_at_gini
 from genoplrp.evaluation.localization import (
     average_precision,
     relevance_mass_accuracy,
@@ -165,8 +167,8 @@ def trained(name: str, data: Composites, folder: Path, *, epochs: int = 8, seed:
 
 
 def sweep(model: nn.Module, data: Composites, rules: str = "gamma") -> pd.DataFrame:
-    """Score PLRP-lambda and PLRP-M over p."""
-    rows = []
+    """Score PLRP-lambda, PLRP-M and the plain map thresholded to the sparsity of the first, over p."""
+    rows: list[dict[str, object]] = []
     rng = torch.Generator().manual_seed(0)
     few = slice(0, 40)
     noisy = [
@@ -178,10 +180,11 @@ def sweep(model: nn.Module, data: Composites, rules: str = "gamma") -> pd.DataFr
             model, rules, Pruning(p=0.1, method=method), diagnostics=False, keep_intermediate=True
         )
         plain = Explainer(model, rules, Pruning(p=0.1, method=method), diagnostics=False)
+        plain_maps = np.empty(0)
         changed = [list(plain.sweep(images, data.label[few], SWEEP)) for images in noisy]
         for k, (p, e) in enumerate(explain.sweep(data.images, data.label, SWEEP)):
             maps = e.relevance.sum(1).flatten(1).double().numpy()
-            mask = data.mask.reshape(len(maps), -1)
+            plain_maps = maps if p == 0 else plain_maps
             before = e.relevance[few].flatten(1)
             size = before.norm(dim=1).clamp(min=1e-12)
             moved = torch.stack([(c[k][1].relevance.flatten(1) - before).norm(dim=1) / size for c in changed])
@@ -190,16 +193,26 @@ def sweep(model: nn.Module, data: Composites, rules: str = "gamma") -> pd.DataFr
                 {
                     "method": method,
                     "p": p,
-                    "gini": gini(maps).mean(),
                     "gini_inside": float(np.mean(inner[1:])),
-                    "rma": relevance_mass_accuracy(maps, mask).mean(),
-                    "rra": relevance_rank_accuracy(maps, mask).mean(),
-                    "average_precision": average_precision(maps, mask).mean(),
-                    "deletion": _deletion(model, data, maps, span),
                     "max_sensitivity": float(moved.amax(0).mean()),
+                    **_scores(model, data, maps, span),
                 }
             )
+            if method == "lambda":
+                cut = threshold_at_gini(plain_maps, gini(np.maximum(maps, 0)))
+                rows.append({"method": "threshold", "p": p, **_scores(model, data, cut, span)})
     return pd.DataFrame(rows)
+
+
+def _scores(model: nn.Module, data: Composites, maps: np.ndarray, span: Tensor) -> dict[str, float]:
+    mask = data.mask.reshape(len(maps), -1)
+    return {
+        "gini": gini(maps).mean(),
+        "rma": relevance_mass_accuracy(maps, mask).mean(),
+        "rra": relevance_rank_accuracy(maps, mask).mean(),
+        "average_precision": average_precision(maps, mask).mean(),
+        "deletion": _deletion(model, data, maps, span),
+    }
 
 
 def _deletion(model: nn.Module, data: Composites, maps: np.ndarray, span: Tensor) -> float:
@@ -246,14 +259,14 @@ def draw_sweep(table: pd.DataFrame, path: Path) -> None:
             ax.plot(
                 part["p"],
                 part[metric],
-                "-" if method == "lambda" else "--",
+                {"lambda": "-", "M": "--", "threshold": ":"}[method],
                 color=colour,
                 label=f"{network}, {method}",
             )
         ax.set(title=title, xlabel="p", xlim=(0, 0.95))
         ax.spines[["top", "right"]].set_visible(False)
     axes[-1].set_ylim(0, min(axes[-1].get_ylim()[1], 3))
-    axes[0].legend(frameon=False, fontsize=8)
+    axes[0].legend(frameon=False, fontsize=7)
     figure.savefig(path, dpi=110)
     plt.close(figure)
 
@@ -305,7 +318,14 @@ def main() -> None:
         model = models[name] = trained(name, learn, out)
         with torch.no_grad():
             right = model(test.images).argmax(1) == test.label
-        accuracy.append({"network": name, "accuracy": float(right.float().mean()), "images": len(right)})
+        accuracy.append(
+            {
+                "network": name,
+                "accuracy": float(right.float().mean()),
+                "images": len(right),
+                "object": float(test.mask.mean()),
+            }
+        )
         rows = torch.nonzero(right)[: given.n, 0]
         some = Composites(test.images[rows], test.empty[rows], test.mask[rows.numpy()], test.label[rows])
         table = sweep(model, some)

@@ -3,15 +3,20 @@
 Run: python -m benchmarks.judges --out judges     (ten CPU minutes, most of it training)
 
 ``deletion.csv``: the drop of the output when a map's ten foremost bases are drawn anew from the background, twelve
-times; the same of the ten foremost within sites and outside; the share of sites that lose two bases or more; and the
-output that the thirty foremost bases keep alone. ``class.csv``: mass on the other task's sites, and how often they are
-credited, for one output and for it against the other (`genoplrp.contrast`). ``deletion.png`` draws the first. All of
-held-out sequences of networks trained here.
+times; the same of the ten foremost within sites and outside; the share of sites that lose two bases or more; the output
+that the thirty foremost bases keep alone; and how well a site's relevance follows the fall of the output when the whole
+site is drawn anew. ``class.csv``: mass on the other task's sites, and how often they are credited, for one output and
+for it against the other (`genoplrp.contrast`). ``deletion.png`` draws the first. These are of held-out sequences of
+networks trained here. With ``--splice N``, and only then, ``splice_class.csv``: whether a map of SpliceAI's donor
+(acceptor) score, alone or against the others, follows what substitutions do to that score and to the difference from
+the other kind's, on N sites of either kind.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +25,10 @@ import torch
 from torch import Tensor, nn
 
 import genoplrp as gp
+from benchmarks import real
 from genoplrp.evaluation import output_function, score
 from genoplrp.evaluation.grammar import score_grammar
+from genoplrp.evaluation.instances import score_instances
 from genoplrp.evaluation.job import Job
 from genoplrp.evaluation.methods import explain_with
 from genoplrp.evaluation.plan import EPOCHS
@@ -30,7 +37,8 @@ from genoplrp.relevance import contrast
 NETWORKS = (("koo2021_fixed", "koo"), ("koo2021_fixed", "bpnet"), ("tal_gata", "koo"))
 METHODS = (
     "gradient-x-input", "integrated-gradients", "deeplift-shap", "ism", "lrp@gamma", "lrp@gamma-all",
-    "plrp-lambda-0.15@gamma", "plrp-lambda-0.25@gamma", "pruned-0.15:deeplift-shap", "consensus",
+    "lrp@epsilon-gamma-box", "plrp-lambda-0.15@gamma", "plrp-lambda-0.25@gamma", "pruned-0.15:deeplift-shap",
+    "consensus",
 )  # fmt: skip
 IN_CLASS = (
     "lrp@gamma",
@@ -44,17 +52,19 @@ WEIGHTS = (0.0, 0.25, 0.5, 1.0)
 FILLS, TOP, KEPT = 12, 10, 30
 
 
-class Against(nn.Module):
-    """A network whose one output is that of a task, set against another's."""
+class Chosen(nn.Module):
+    """A network whose one output is a function of another's, (N, T) to (N,): rivals take an index only."""
 
-    def __init__(self, model: nn.Module, weight: float) -> None:
+    def __init__(self, model: nn.Module, choose: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
-        self.model, self.weight = model, weight
+        self.model, self.choose = model, choose
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.model(x)
-        chosen: Tensor = contrast(0, 1, weight=self.weight)(y) if self.weight else y[:, 0]
-        return chosen.unsqueeze(1)
+        return self.choose(self.model(x)).unsqueeze(1)
+
+
+def _first(y: Tensor) -> Tensor:
+    return y[:, 0]
 
 
 def network(dataset: str, architecture: str, folder: Path) -> tuple[gp.Dataset, nn.Module]:
@@ -91,12 +101,22 @@ def deletion(data: gp.Dataset, model: nn.Module, n: int) -> pd.DataFrame:
         after = [predict(np.where(taken[:, None], fill, X)) for fill in fills]
         return float((before - np.mean(after, axis=0)).mean())
 
+    def effects() -> np.ndarray:
+        """The fall of the output when one whole site is drawn anew, in the order of the table."""
+        places = sites[["sequence", "start", "end"]].to_numpy()
+        falls = np.empty(len(places))
+        for row, (i, start, end) in enumerate(places):
+            x = np.repeat(X[i][None], FILLS, axis=0)
+            x[:, :, start:end] = np.stack([fill[i, :, start:end] for fill in fills])
+            falls[row] = before[i] - predict(x).mean()
+        return falls
+
     def foremost(maps: np.ndarray, k: int, among: np.ndarray | None = None) -> np.ndarray:
         ranked = maps if among is None else np.where(among, maps, -np.inf)
         taken: np.ndarray = ranked.argsort(1)[:, ::-1].argsort(1) < k
         return taken if among is None else taken & among
 
-    result = []
+    result, effect = [], effects()
     for name in METHODS:
         maps = explain_with(name, Job(model, X, 0, 0))
         taken, table = foremost(maps, TOP), score(maps, mask)
@@ -114,6 +134,7 @@ def deletion(data: gp.Dataset, model: nn.Module, n: int) -> pd.DataFrame:
                 "taken within": taken[mask].sum() / taken.sum(),
                 "sites hit": np.mean(hit),
                 "kept alone": float(before.mean()) - drop(~foremost(maps, KEPT)),
+                "site effects": np.corrcoef(score_instances(maps, sites)["mass"], effect)[0, 1],
             }
         )
     return pd.DataFrame(result)
@@ -129,7 +150,8 @@ def classes(data: gp.Dataset, model: nn.Module, n: int) -> pd.DataFrame:
     sites["role"] = np.where(sites.index.isin(chosen.instances_of(0).index), "core", "other")
     result = []
     for weight in WEIGHTS:
-        job = Job(Against(model, weight).eval(), X, 0, 0)
+        choose = contrast(0, 1, weight=weight) if weight else _first
+        job = Job(Chosen(model, choose).eval(), X, 0, 0)
         for name in IN_CLASS:
             maps = explain_with(name, job)
             positive, table = np.maximum(maps, 0), score(maps, mask)
@@ -144,6 +166,39 @@ def classes(data: gp.Dataset, model: nn.Module, n: int) -> pd.DataFrame:
                 }
             )
     return pd.DataFrame(result)
+
+
+def splice_classes(n: int, replicate: int = 1) -> pd.DataFrame:
+    """Correlate maps of one score, and of it against others, with what substitutions do to score and difference.
+
+    Two judges: ``score``, the effects on the explained score alone, and ``difference``, those on it less the other
+    kind's (donor less acceptor, or the other way round), which decides between the two.
+    """
+    result = []
+    for kind in ("donor", "acceptor"):
+        cell = real.spliceai(kind, replicate, n=n)
+        other = 3 - cell.target
+        effects = {
+            "score": real.mutagenesis(cell),
+            "difference": real.mutagenesis(_against(cell, contrast(cell.target, other, weight=1))),
+        }
+        targets = {
+            "alone": cell,
+            "against the other": _against(cell, contrast(cell.target, other, weight=1)),
+            "against all": _against(cell, contrast(cell.target, weight=1)),
+        }
+        for how, asked in targets.items():
+            for name in ("lrp@gamma", "plrp-lambda-0.25@gamma", "gradient-x-input", "consensus"):
+                maps = explain_with(name, asked.job())
+                row = {"kind": kind, "target": how, "method": name}
+                for judge, effect in effects.items():
+                    row[judge] = real.score_map(cell, maps, effect)["pearson"].mean()
+                result.append(row)
+    return pd.DataFrame(result)
+
+
+def _against(cell: real.RealCell, target: Callable[[Tensor], Tensor]) -> real.RealCell:
+    return replace(cell, model=Chosen(cell.model, target).eval(), target=0)
 
 
 def draw(table: pd.DataFrame, path: Path) -> None:
@@ -209,9 +264,14 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for everything")
     parser.add_argument("--n", type=int, default=60, help="sequences of each network")
+    parser.add_argument("--splice", type=int, default=0, metavar="N", help="only SpliceAI, N sites of a kind")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    run(given.out, given.n)
+    if not given.splice:
+        run(given.out, given.n)
+        return
+    given.out.mkdir(parents=True, exist_ok=True)
+    splice_classes(given.splice).round(4).to_csv(given.out / "splice_class.csv", index=False)
 
 
 if __name__ == "__main__":

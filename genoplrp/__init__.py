@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     )
     from genoplrp.scan import load_keras
     from genoplrp.sequence import one_hot_decode, one_hot_encode, read_fasta, reverse_complement
+    from genoplrp.sites.flow import flow
     from genoplrp.synthetic import Dataset, load_spec, simulate
     from genoplrp.training import TrainedModel, load_model, train
 
@@ -40,6 +41,7 @@ _HOME = {
     "consensus": "relevance",
     "contrast": "relevance",
     "explore": "pipeline.explore",
+    "flow": "sites.flow",
     "load_keras": "scan",
     "load_model": "training",
     "load_spec": "synthetic",
@@ -69,6 +71,7 @@ __all__ = [
     "consensus",
     "contrast",
     "explore",
+    "flow",
     "load_keras",
     "load_model",
     "load_spec",

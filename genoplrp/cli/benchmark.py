@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     type=click.FloatRange(0, 1),
     help="Networks below it on the test part have not learnt and are not explained.  [default: 0.8]",
 )
-@click.option("--task", help="Task to explain, by name or number.  [default: the first]")
+@click.option("--target", "--task", "task", help="Task to explain, by name or number.  [default: the first]")
 @click.option("--seed", type=int, help="Seed of the data sets.  [default: 0]")
 @click.option("--jobs", "-j", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
 @click.option("--list", "list_only", is_flag=True, help="Print the methods of the plan and stop.")

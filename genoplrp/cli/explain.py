@@ -27,8 +27,8 @@ from genoplrp.cli.genome_options import explain_genome, genome_options
     "--target",
     default="0",
     show_default=True,
-    help="What to explain: a task by name or number; of a genome also an index for each axis of the output (0,2; a "
-    "colon sums), behind an output's name (donor:0,2), a difference (1-0), or sum.",
+    help="What to explain: a task by name or number, an index for each axis of the output (0,2; a colon sums), behind "
+    "an output's name (donor:0,2), a difference (1-0), or sum.",
 )
 @click.option(
     "--split", type=click.Choice(["train", "valid", "test", "all"]), default="test", show_default=True
@@ -104,19 +104,21 @@ def command(
 ) -> None:
     """Explain MODEL on the sequences of a data set, or on regions or variants of a genome.
 
-    With --dataset: MODEL is a checkpoint of genoplrp train. Writes relevance for every base, in units of the explained
-    logit, and prints how sparse it is and whether the books balance.
+    MODEL is a checkpoint of genoplrp train, a torch.export archive (.pt2), a Keras file (.keras, .h5), or
+    module:callable or file.py:callable that returns the nn.Module, with its weights as --state-dict.
 
-    With --fasta, and --bed or --vcf (with neither, every record is a sequence of the model's length): MODEL is a
-    checkpoint, a torch.export archive (.pt2), or module:callable or file.py:callable that returns the nn.Module.
-    Writes a folder (Zarr) in batches; run again after an interruption, it goes on where it was.
+    With --dataset: writes relevance for every base, in units of the explained logit, and prints how sparse it is and
+    whether it is conserved.
+
+    With --fasta, and --bed or --vcf (with neither, every record is a sequence of the model's length): writes a folder
+    (Zarr) in batches; run again after an interruption, it goes on where it was.
     """
+    from genoplrp.cli.model_options import load_subject
     from genoplrp.errors import InputError, OutputExistsError
-    from genoplrp.pipeline.explain import explain_dataset, rows_to_explain, task_index
+    from genoplrp.pipeline.explain import explain_dataset, rows_to_explain
     from genoplrp.relevance import Pruning
     from genoplrp.scan.summary import relevance_figures, summary_lines
     from genoplrp.synthetic import Dataset
-    from genoplrp.training import load_model
 
     if consensus:
         p = p or "0"
@@ -151,16 +153,19 @@ def command(
         raise InputError("say what to explain: --dataset, or --fasta (with --bed or --vcf for a genome)")
     if out.exists() and not force:
         raise OutputExistsError(f"{out} exists already; choose another name or pass --force")
-    data, fit = Dataset.load(dataset), load_model(model)
-    task = task_index(fit, target)
+    data = Dataset.load(dataset)
+    subject = load_subject(model, genome, data.length)
+    _, name, index = subject.target(target)
+    if positives and not 0 <= index < len(data.tasks):
+        raise InputError(f"--positives: {name!r} is no task of the data set; it has {', '.join(data.tasks)}")
     rows = rows_to_explain(
-        data, split=None if split == "all" else split, task=task if positives else None, limit=limit
+        data, split=None if split == "all" else split, task=index if positives else None, limit=limit
     )
     file, explanation = explain_dataset(
-        fit,
+        subject,
         data,
         rows,
-        target=task,
+        target=target,
         rules=rules,
         pruning=pruning,
         batch_size=batch_size or 64,
@@ -169,7 +174,7 @@ def command(
         progress=True,
     )
     file.save(out, overwrite=force)
-    click.echo(f"{file.meta['method']}: {len(rows)} sequences, task {fit.tasks[task]!r}")
+    click.echo(f"{file.meta['method']}: {len(rows)} sequences, target {name!r}")
     figures = relevance_figures(iter([explanation.per_nucleotide.numpy()]), explanation.prediction.numpy())
     for line in summary_lines(figures, explanation.units, what="sequences"):
         click.echo(line)

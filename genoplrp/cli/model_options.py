@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from genoplrp.pipeline.subject import Subject
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 LOADING = ("state_dict", "trust_pickle", "keras_objects", "layout")
 """Names of the options; they are keywords of `genoplrp.scan.load_any_model`."""
@@ -29,3 +36,31 @@ MODEL_OPTIONS = [
         help="Order of axes that the model takes, e.g. NLC for (N, L, 4).  [default: found out]",
     ),
 ]
+
+
+def model_options(function: F) -> F:
+    """Give a command the options; they arrive as keyword arguments of their own names."""
+    for option in reversed(MODEL_OPTIONS):
+        function = option(function)
+    return function
+
+
+def load_subject(model: Path, options: dict[str, Any], length: int) -> Subject:
+    """Load whatever model a user names, for sequences of a length (bp).
+
+    Raises
+    ------
+    InputError
+        If it cannot be loaded, or does not take such sequences.
+    """
+    from genoplrp.pipeline.subject import Subject
+    from genoplrp.scan import describe_output, load_any_model
+    from genoplrp.scan.keras_files import is_keras
+    from genoplrp.training import load_model
+
+    if model.is_dir() and not is_keras(model) and options["state_dict"] is None:
+        return Subject.of(load_model(model))
+    loaded = load_any_model(model, **{name: options[name] for name in LOADING})
+    if loaded.length in (None, length):
+        describe_output(loaded.model, length)
+    return Subject(loaded.model, Path(loaded.source).name, loaded.length, loaded.tasks, loaded.outputs)

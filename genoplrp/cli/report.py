@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
+
+from genoplrp.cli.model_options import load_subject, model_options
 
 
 @click.command(
@@ -13,10 +16,12 @@ import click
 )
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--out", "-o", required=True, type=click.Path(path_type=Path), help="HTML file to write.")
-@click.option("--model", type=click.Path(path_type=Path), help="Checkpoint.  [default: RUN/model]")
+@click.option("--model", "-m", type=click.Path(path_type=Path),
+              help="Model, as in genoplrp explain.  [default: RUN/model]")  # fmt: skip
 @click.option("--dataset", "-d", type=click.Path(path_type=Path), help="Folder of the data set, or splice for the"
               " splice junctions that come with the package.  [default: RUN/data]")  # fmt: skip
-@click.option("--target", default="0", show_default=True, help="Task to explain, by name or number.")
+@click.option("--target", default="0", show_default=True, help="What to explain, as in genoplrp explain.")
+@model_options
 @click.option("--split", type=click.Choice(["train", "valid", "test", "all"]),
               help="Part to report.  [default: what RUN/relevance holds, else test]")  # fmt: skip
 @click.option(
@@ -47,6 +52,7 @@ def command(
     device: str | None,
     seed: int,
     force: bool,
+    **loading: Any,
 ) -> None:
     """Make a report of RUN (a folder of genoplrp quickstart): logos drawn in the browser, with a slider over p.
 
@@ -59,7 +65,6 @@ def command(
     from genoplrp.pipeline.report import report_content, rows_to_report, run_folder
     from genoplrp.report import check_report_path, write_report
     from genoplrp.synthetic import Dataset
-    from genoplrp.training import load_model
 
     check_report_path(out, overwrite=force)
     splice = dataset is not None and str(dataset) == "splice"
@@ -67,13 +72,14 @@ def command(
     if splice:
         from genoplrp.datasets import load_splice_junctions
 
-        fit = load_model(model)
-        data, explained = load_splice_junctions(seed=fit.seed), None
+        subject = load_subject(model, loading, 60)
+        data, explained = load_splice_junctions(seed=subject.seed or 0), None
     else:
-        fit, data = load_model(model), Dataset.load(folder)
+        data = Dataset.load(folder)
+        subject = load_subject(model, loading, data.length)
     rows = rows_to_report(data, explained, split, limit)
     content = report_content(
-        fit,
+        subject,
         data,
         rows,
         target=target,

@@ -26,7 +26,10 @@ import click
     help="CSV to write, one row per sequence.",
 )
 @click.option(
-    "--task", help="Score against this task, by name or number.  [default: the output that was explained]"
+    "--target",
+    "--task",
+    "task",
+    help="Score against this task, by name or number.  [default: the output that was explained]",
 )
 @click.option("--force", is_flag=True, help="Replace the CSV if it exists.")
 def command(relevance: Path, dataset: Path, out: Path | None, task: str | None, force: bool) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Int
 
 from genoplrp.errors import InputError
-from genoplrp.evaluation.maps import Scores, as_array, check_finite, read_maps
+from genoplrp.evaluation.maps import Maps, Scores, as_array, check_finite, read_maps
 
 #: Half a megabyte of float64: what a metric makes of it stays in a processor's cache.
 POSITIONS_AT_A_TIME = 1 << 16
@@ -98,6 +98,45 @@ def by_blocks(
     return scores
 
 
+def maps_by_blocks(
+    change: Callable[..., Maps], per_nucleotide: Any, *given: np.ndarray, lengths: Any = None
+) -> Maps:
+    """Change maps block by block; what stands in the padding stays.
+
+    Parameters
+    ----------
+    change : callable
+        From a float64 array (n, l), and n entries of each of `given`, to an array (n, l).
+    per_nucleotide : array or tensor, shape (N, L)
+        The maps.
+    *given : numpy.ndarray, shape (N,)
+        What else the change takes of each sequence; checked already.
+    lengths : array, shape (N,), optional
+        Real positions of each sequence; by default all L.
+
+    Returns
+    -------
+    numpy.ndarray, shape (N, L), float64
+
+    Raises
+    ------
+    InputError, NonFiniteError
+        If the maps or the lengths are no such arrays, or a map is not finite.
+
+    Examples
+    --------
+    >>> maps_by_blocks(lambda maps: maps[:, ::-1], [[1.0, 2.0, 0.0]], lengths=[2]).tolist()
+    [[2.0, 1.0, 0.0]]
+    """
+    maps = read_maps(per_nucleotide)
+    sizes = check_lengths(lengths, maps.shape)
+    check_finite(maps, sizes)
+    changed: Maps = maps.astype(np.float64)
+    for rows, length in blocks(maps.shape, sizes):
+        changed[rows, :length] = change(changed[rows, :length], *(values[rows] for values in given))
+    return changed
+
+
 def check_lengths(lengths: Any, shape: tuple[int, ...]) -> Int[np.ndarray, " n"] | None:
     """Check the lengths of sequences whose arrays are padded; None stays None.
 
@@ -162,3 +201,27 @@ def real_positions(lengths: Int[np.ndarray, " n"] | None, shape: tuple[int, int]
         return np.ones(shape, dtype=bool)
     real: np.ndarray = np.arange(shape[1]) < lengths[:, None]
     return real
+
+
+def pad(values: np.ndarray, length: int) -> np.ndarray:
+    """Add positions of zeros at the end, up to a length: a part of a data set may lack its longest sequence.
+
+    Parameters
+    ----------
+    values : numpy.ndarray, shape (..., l)
+        Arrays of sequences.
+    length : int
+        Positions to have, at least l.
+
+    Returns
+    -------
+    numpy.ndarray, shape (..., length)
+
+    Examples
+    --------
+    >>> pad(np.ones((1, 2)), 3).tolist()
+    [[1.0, 1.0, 0.0]]
+    """
+    if values.shape[-1] == length:
+        return values
+    return np.pad(values, [(0, 0)] * (values.ndim - 1) + [(0, length - values.shape[-1])])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,6 @@ import numpy as np
 
 from genoplrp.errors import InputError, NonFiniteError
 from genoplrp.evaluation.ingredients import Ingredients, file_content, method_ingredients
-from genoplrp.evaluation.job import Job
 from genoplrp.evaluation.maps import Maps
 from genoplrp.evaluation.methods import explain_with, get_method
 from genoplrp.evaluation.pieces import Pieces
@@ -204,6 +204,10 @@ class CellRun:
         with np.load(self._path("maps", name), allow_pickle=False) as archive:
             return archive["per_nucleotide"].astype(np.float64), archive["sequence"]
 
+    def lengths(self) -> np.ndarray:
+        """Length of every sequence of the data set, (N,)."""
+        return self._data().lengths
+
     def has_maps(self, name: str) -> bool:
         """Whether a method's maps are there."""
         return self._is_trained_and_ready("maps", name)
@@ -369,22 +373,27 @@ class CellRun:
         def explain(changed: np.ndarray) -> Maps:
             return explain_with(name, ready.job(self.cell.seed, changed))
 
-        table = score_robustness(explain, ready.X[some], ready.mask[some], n_draws=4, maps=maps[some])
+        lengths = ready.lengths_of(self.plan.n_robust)
+        table = score_robustness(
+            explain, ready.X[some], ready.mask[some], n_draws=4, maps=maps[some], lengths=lengths
+        )
         return table.reindex(range(len(maps)))
 
     def _sanity(self, name: str, ready: Ready, maps: Maps) -> pd.DataFrame:
         some = slice(0, SANITY_SEQUENCES)
 
         def explain(model: Any, X: np.ndarray) -> Maps:
-            return explain_with(name, Job(model, X, ready.target, self.cell.seed, ready.motifs))
+            return explain_with(name, replace(ready.job(self.cell.seed, X), model=model))
 
-        return score_sanity(explain, ready.fit.model, ready.X[some], maps=maps[some])
+        lengths = ready.lengths_of(SANITY_SEQUENCES)
+        return score_sanity(explain, ready.fit.model, ready.X[some], maps=maps[some], lengths=lengths)
 
     def _against_random_labels(self, name: str, ready: Ready, maps: Maps) -> pd.DataFrame:
         some = slice(0, SANITY_SEQUENCES)
         model = self._random_label_network().model
-        other = explain_with(name, Job(model, ready.X[some], ready.target, self.cell.seed, ready.motifs))
-        table = agreement(np.abs(maps[some]), np.abs(other)).reset_index()
+        other = explain_with(name, replace(ready.job(self.cell.seed, ready.X[some]), model=model))
+        lengths = ready.lengths_of(SANITY_SEQUENCES)
+        table = agreement(np.abs(maps[some]), np.abs(other), lengths=lengths).reset_index()
         table.insert(0, "layers", 0)
         table.insert(1, "layer", "random labels")
         return table

@@ -33,7 +33,8 @@ def average_over_knockouts(
     Parameters
     ----------
     explain : callable
-        From (n, 4, L) to maps (n, L). It is handed columns of 0.25 where a base is knocked out.
+        From (n, 4, L) to maps (n, L). It is handed columns of 0.25 where a base is knocked out;
+        columns without a base (padding) stay as they are.
     X : array, shape (N, 4, L)
         One-hot sequences.
     passes : int
@@ -68,7 +69,7 @@ def average_over_knockouts(
         raise InputError(f"passes must be a positive even number; got {passes}")
     if width < 1:
         raise InputError(f"width must be at least 1; got {width}")
-    neutral = np.float32(0.25)
+    neutral = _neutral(X)
     total = np.zeros((X.shape[0], X.shape[2]))
     for kept in knockout_contexts(X.shape[2], passes // 2, width, seed):
         for keep in (kept, ~kept):
@@ -88,7 +89,8 @@ def average_over_path(
     Parameters
     ----------
     explain : callable
-        From (n, 4, L) to maps (n, L). It is handed mixtures of the sequence and columns of 0.25.
+        From (n, 4, L) to maps (n, L). It is handed mixtures of the sequence and columns of 0.25;
+        columns without a base (padding) stay as they are.
     X : array, shape (N, 4, L)
         One-hot sequences.
     steps : int
@@ -115,9 +117,15 @@ def average_over_path(
     """
     if steps < 1:
         raise InputError(f"steps must be at least 1; got {steps}")
-    neutral = np.float32(0.25)
+    neutral = _neutral(X)
     total = np.zeros((X.shape[0], X.shape[2]))
     for step in range(1, steps + 1):
         share = np.float32(step / steps)
         total += explain((neutral + share * (X - neutral)).astype(np.float32, copy=False))
     return total / steps
+
+
+def _neutral(X: Float[np.ndarray, "n 4 length"]) -> Float[np.ndarray, "n 1 length"]:
+    """What stands for each base that is taken away; where there is none (padding) there is nothing to take away."""
+    neutral: np.ndarray = np.where(X.any(axis=1, keepdims=True), np.float32(0.25), np.float32(0.0))
+    return neutral

@@ -12,13 +12,14 @@ import numpy as np
 from jaxtyping import Float
 
 from genoplrp.errors import InputError
-from genoplrp.evaluation.maps import Maps, Scores, as_array, check_maps
+from genoplrp.evaluation.blocks import maps_by_blocks
+from genoplrp.evaluation.maps import Maps, Scores, as_array, read_maps
 from genoplrp.evaluation.sparsity import gini
 
 _LARGEST_POWER = 64.0
 
 
-def threshold_at_gini(per_nucleotide: Any, target_gini: Any) -> Maps:
+def threshold_at_gini(per_nucleotide: Any, target_gini: Any, *, lengths: Any = None) -> Maps:
     """Zero the smallest positive entries of a map until its positive part is as sparse as asked for.
 
     Parameters
@@ -27,6 +28,8 @@ def threshold_at_gini(per_nucleotide: Any, target_gini: Any) -> Maps:
         The plain map; negative entries stay as they are.
     target_gini : array, shape (N,)
         Gini index of the positive part to reach, usually ``gini(np.maximum(pruned, 0))``.
+    lengths : array, shape (N,), optional
+        Real positions of each sequence, from the left; what follows is padding and is no position. By default all L.
 
     Returns
     -------
@@ -45,27 +48,11 @@ def threshold_at_gini(per_nucleotide: Any, target_gini: Any) -> Maps:
     >>> threshold_at_gini([[1.0, 2.0, 8.0, -1.0]], [0.75])
     array([[ 0.,  0.,  8., -1.]])
     """
-    maps = check_maps(per_nucleotide)
-    wanted = _check_targets(target_gini, len(maps))
-    n, length = maps.shape
-    ranked = np.sort(np.maximum(maps, 0.0), axis=1)
-    # Gini of the map whose k smallest entries are zero, for every k at once, from sums over the entries that
-    # stay.
-    rank_weights = 2 * np.arange(1, length + 1) - length - 1
-    kept_mass = np.cumsum(ranked[:, ::-1], axis=1)[:, ::-1]
-    kept_weighted = np.cumsum((ranked * rank_weights)[:, ::-1], axis=1)[:, ::-1]
-    reached = np.divide(
-        kept_weighted, length * kept_mass, out=np.full((n, length), -np.inf), where=kept_mass > 0
-    )
-    # Only cuts between different values: equal entries go together.
-    reached[:, 1:][ranked[:, 1:] == ranked[:, :-1]] = -np.inf
-    cut = np.argmin(np.abs(reached - wanted[:, None]), axis=1)
-    smallest_kept = np.take_along_axis(ranked, cut[:, None], axis=1)
-    thresholded: Maps = np.where((maps > 0) & (maps < smallest_kept), 0.0, maps)
-    return thresholded
+    maps = read_maps(per_nucleotide)
+    return maps_by_blocks(_threshold, maps, _check_targets(target_gini, len(maps)), lengths=lengths)
 
 
-def sharpen_at_gini(per_nucleotide: Any, target_gini: Any) -> Maps:
+def sharpen_at_gini(per_nucleotide: Any, target_gini: Any, *, lengths: Any = None) -> Maps:
     """Raise a map to the power that makes its positive part as sparse as asked for; no rank changes.
 
     Parameters
@@ -74,6 +61,8 @@ def sharpen_at_gini(per_nucleotide: Any, target_gini: Any) -> Maps:
         The plain map. Negative entries are raised to the same power, in absolute value, and stay negative.
     target_gini : array, shape (N,)
         Gini index of the positive part to reach.
+    lengths : array, shape (N,), optional
+        Real positions of each sequence, from the left; what follows is padding and is no position. By default all L.
 
     Returns
     -------
@@ -92,24 +81,11 @@ def sharpen_at_gini(per_nucleotide: Any, target_gini: Any) -> Maps:
     >>> gini(r).round(3)
     array([0.7])
     """
-    maps = check_maps(per_nucleotide)
-    wanted = _check_targets(target_gini, len(maps))
-    peak = np.abs(maps).max(axis=1, keepdims=True)
-    scaled = np.divide(np.abs(maps), peak, out=np.zeros_like(maps), where=peak > 0)
-    positive = np.where(maps > 0, scaled, 0.0)
-    top = positive.max(axis=1, keepdims=True)
-    positive = np.divide(positive, top, out=np.zeros_like(positive), where=top > 0)
-    low = np.full(len(maps), -np.log(_LARGEST_POWER))
-    high = -low
-    for _ in range(50):
-        middle = (low + high) / 2
-        too_flat = gini(_power(positive, np.exp(middle))) < wanted
-        low, high = np.where(too_flat, middle, low), np.where(too_flat, high, middle)
-    sharpened: Maps = np.sign(maps) * _power(scaled, np.exp((low + high) / 2))
-    return sharpened
+    maps = read_maps(per_nucleotide)
+    return maps_by_blocks(_sharpen, maps, _check_targets(target_gini, len(maps)), lengths=lengths)
 
 
-def weight_by_contiguity(per_nucleotide: Any, *, width: int = 5) -> Maps:
+def weight_by_contiguity(per_nucleotide: Any, *, width: int = 5, lengths: Any = None) -> Maps:
     """Weight a map's positive part by the root of its own running mean: motifs are runs, noise is not.
 
     Parameters
@@ -118,6 +94,8 @@ def weight_by_contiguity(per_nucleotide: Any, *, width: int = 5) -> Maps:
         The plain map; negative entries stay as they are.
     width : int
         Width of the running mean in bases, odd; at the ends the window is cut short.
+    lengths : array, shape (N,), optional
+        Real positions of each sequence, from the left; what follows is padding and is no position. By default all L.
 
     Returns
     -------
@@ -134,12 +112,9 @@ def weight_by_contiguity(per_nucleotide: Any, *, width: int = 5) -> Maps:
     >>> weight_by_contiguity([[0.0, 0.0, 5.0, 0.0, 0.0]])
     array([[0., 0., 5., 0., 0.]])
     """
-    maps = check_maps(per_nucleotide)
     if width < 1 or width % 2 == 0:
         raise InputError(f"width must be odd and positive; got {width}")
-    positive = np.maximum(maps, 0.0)
-    weighted: Maps = np.where(maps > 0, positive * np.sqrt(running_mean(positive, width)), maps)
-    return weighted
+    return maps_by_blocks(lambda maps: _weight(maps, width), per_nucleotide, lengths=lengths)
 
 
 def running_mean(values: Float[np.ndarray, "n length"], width: int) -> Float[np.ndarray, "n length"]:
@@ -168,6 +143,47 @@ def running_mean(values: Float[np.ndarray, "n length"], width: int) -> Float[np.
     count = np.minimum(index, half) + np.minimum(length - 1 - index, half) + 1
     mean: Maps = windows.sum(axis=-1) / count
     return mean
+
+
+def _threshold(maps: Maps, wanted: Scores) -> Maps:
+    n, length = maps.shape
+    ranked = np.sort(np.maximum(maps, 0.0), axis=1)
+    # Gini of the map whose k smallest entries are zero, for every k at once, from sums over the entries that
+    # stay.
+    rank_weights = 2 * np.arange(1, length + 1) - length - 1
+    kept_mass = np.cumsum(ranked[:, ::-1], axis=1)[:, ::-1]
+    kept_weighted = np.cumsum((ranked * rank_weights)[:, ::-1], axis=1)[:, ::-1]
+    reached = np.divide(
+        kept_weighted, length * kept_mass, out=np.full((n, length), -np.inf), where=kept_mass > 0
+    )
+    # Only cuts between different values: equal entries go together.
+    reached[:, 1:][ranked[:, 1:] == ranked[:, :-1]] = -np.inf
+    cut = np.argmin(np.abs(reached - wanted[:, None]), axis=1)
+    smallest_kept = np.take_along_axis(ranked, cut[:, None], axis=1)
+    thresholded: Maps = np.where((maps > 0) & (maps < smallest_kept), 0.0, maps)
+    return thresholded
+
+
+def _sharpen(maps: Maps, wanted: Scores) -> Maps:
+    peak = np.abs(maps).max(axis=1, keepdims=True)
+    scaled = np.divide(np.abs(maps), peak, out=np.zeros_like(maps), where=peak > 0)
+    positive = np.where(maps > 0, scaled, 0.0)
+    top = positive.max(axis=1, keepdims=True)
+    positive = np.divide(positive, top, out=np.zeros_like(positive), where=top > 0)
+    low = np.full(len(maps), -np.log(_LARGEST_POWER))
+    high = -low
+    for _ in range(50):
+        middle = (low + high) / 2
+        too_flat = gini(_power(positive, np.exp(middle))) < wanted
+        low, high = np.where(too_flat, middle, low), np.where(too_flat, high, middle)
+    sharpened: Maps = np.sign(maps) * _power(scaled, np.exp((low + high) / 2))
+    return sharpened
+
+
+def _weight(maps: Maps, width: int) -> Maps:
+    positive = np.maximum(maps, 0.0)
+    weighted: Maps = np.where(maps > 0, positive * np.sqrt(running_mean(positive, width)), maps)
+    return weighted
 
 
 def _power(scaled: Maps, power: Scores) -> Maps:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genoplrp.errors import InputError
+from genoplrp.evaluation.blocks import real_positions
 from genoplrp.evaluation.controls import sharpen_at_gini, threshold_at_gini, weight_by_contiguity
 from genoplrp.evaluation.job import Job, Method, per_nucleotide
 from genoplrp.evaluation.maps import Maps
@@ -128,7 +129,7 @@ def viewed_method(name: str, base: Method, *, shrink: bool) -> Method:
         n, length = len(job.X), job.X.shape[2]
         agreement = Agreement(n, length)
         for by, other_strand in VIEWS:
-            changes = [shift(by)] + [reverse_strand()] * other_strand
+            changes = [shift(by, lengths=job.lengths)] + [reverse_strand(lengths=job.lengths)] * other_strand
             X = job.X
             for change in changes:
                 X = change.apply(X, np.random.default_rng(0))
@@ -176,19 +177,20 @@ def _pruning(kind: str, p: float | None, with_input: bool) -> Pruning:
     return base.with_p(p or 0.0)
 
 
-def _threshold(plain: Maps, pruned: Maps) -> Maps:
-    return threshold_at_gini(plain, gini(np.maximum(pruned, 0.0)))
+def _threshold(plain: Maps, pruned: Maps, *, lengths: np.ndarray | None = None) -> Maps:
+    return threshold_at_gini(plain, gini(np.maximum(pruned, 0.0), lengths=lengths), lengths=lengths)
 
 
-def _sharpen(plain: Maps, pruned: Maps) -> Maps:
-    return sharpen_at_gini(plain, gini(np.maximum(pruned, 0.0)))
+def _sharpen(plain: Maps, pruned: Maps, *, lengths: np.ndarray | None = None) -> Maps:
+    return sharpen_at_gini(plain, gini(np.maximum(pruned, 0.0), lengths=lengths), lengths=lengths)
 
 
-def mean_of_shares(*maps: Maps) -> Maps:
+def mean_of_shares(*maps: Maps, lengths: np.ndarray | None = None) -> Maps:
     """Average maps, each divided by its own positive mass (a map without any is taken as it is)."""
     total = np.zeros_like(maps[0])
+    real = real_positions(lengths, (len(total), total.shape[1]))
     for values in maps:
-        mass = np.maximum(values, 0.0).sum(axis=1, keepdims=True)
+        mass = np.where(real, np.maximum(values, 0.0), 0.0).sum(axis=1, keepdims=True)
         total += values / np.where(mass > 0, mass, 1.0) / len(maps)
     return total
 

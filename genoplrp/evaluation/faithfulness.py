@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from genoplrp.errors import InputError, NonFiniteError
+from genoplrp.evaluation.blocks import check_lengths, real_positions
 from genoplrp.evaluation.fills import Fill, draw_fill, replace
 from genoplrp.evaluation.maps import Maps, as_array, check_maps
 
@@ -30,8 +31,8 @@ class Curves(NamedTuple):
 
     Attributes
     ----------
-    positions : numpy.ndarray, shape (K,)
-        How many bases were taken away or put back.
+    positions : numpy.ndarray, shape (K,) or (N, K)
+        How many bases were taken away or put back, by sequence where lengths differ.
     deletion, insertion : numpy.ndarray, shape (N, K)
         Output of the model, mean over fills.
     full, empty : numpy.ndarray, shape (N,)
@@ -60,10 +61,10 @@ class Curves(NamedTuple):
         import pandas as pd
 
         columns = {
-            "deletion": normalise(self.deletion, self.full, self.empty).mean(axis=1),
-            "insertion": normalise(self.insertion, self.full, self.empty).mean(axis=1),
-            "deletion_drop": (self.full[:, None] - self.deletion).mean(axis=1),
-            "insertion_gain": (self.insertion - self.empty[:, None]).mean(axis=1),
+            "deletion": _step_mean(normalise(self.deletion, self.full, self.empty)),
+            "insertion": _step_mean(normalise(self.insertion, self.full, self.empty)),
+            "deletion_drop": _step_mean(self.full[:, None] - self.deletion),
+            "insertion_gain": _step_mean(self.insertion - self.empty[:, None]),
             "span": self.full - self.empty,
         }
         return pd.DataFrame(columns, index=pd.RangeIndex(len(self.full), name="sequence"))
@@ -79,6 +80,7 @@ def deletion_insertion(
     n_fills: int = 4,
     seed: int = 0,
     progress: bool = False,
+    lengths: Any = None,
 ) -> Curves:
     """Take away the most relevant bases step by step, and put them back into an emptied sequence.
 
@@ -101,10 +103,14 @@ def deletion_insertion(
         Seed of fills and ties.
     progress : bool
         Show a progress bar on stderr.
+    lengths : array, shape (N,), optional
+        Real positions of each sequence, from the left; what follows is padding and is no position. By default all L.
 
     Returns
     -------
     Curves
+        With lengths, and without positions, each sequence has steps of its own: NaN where a step of a short one is that
+        before it.
 
     Raises
     ------
@@ -128,23 +134,32 @@ def deletion_insertion(
     """
     one_hot, maps = check_pair(X, per_nucleotide)
     n, length = maps.shape
+    sizes = check_lengths(lengths, maps.shape)
+    real = real_positions(sizes, maps.shape)
     steps = _check_steps(positions, length)
+    wanted = np.broadcast_to(steps, (n, len(steps)))
+    if positions is None and sizes is not None and (sizes != length).any():
+        steps = wanted = _default_steps(sizes[:, None])
     rng = np.random.default_rng(seed)
     full = ask(predict, one_hot)
     empty = np.zeros(n)
-    deletion, insertion = np.zeros((n, len(steps))), np.zeros((n, len(steps)))
+    deletion, insertion = np.zeros((2, *wanted.shape))
     for _ in _progress(range(n_fills), progress, "deletion and insertion"):
-        filled = draw_fill(one_hot, fill, rng)
-        rank = _ranks(maps, rng)
+        filled = replace(one_hot, real, draw_fill(one_hot, fill, rng))
+        rank = _ranks(np.where(real, maps, -np.inf), rng)
         empty += ask(predict, filled) / n_fills
-        for some in np.array_split(np.arange(len(steps)), -(-len(steps) // _steps_at_a_time(n, length))):
-            top = rank < steps[some, None, None]
+        k = wanted.shape[1]
+        for some in np.array_split(np.arange(k), -(-k // _steps_at_a_time(n, length))):
+            top = (rank < wanted.T[some, :, None]) & real
             deletion[:, some] += _ask_each(predict, one_hot, top, filled) / n_fills
             insertion[:, some] += _ask_each(predict, one_hot, ~top, filled) / n_fills
+    if steps.ndim == 2:
+        again = np.diff(steps, axis=1, prepend=0) == 0
+        deletion[again] = insertion[again] = np.nan
     return Curves(steps, deletion, insertion, full, empty)
 
 
-def support(per_nucleotide: Any, *, mass: float = 0.9) -> Bool[np.ndarray, "n length"]:
+def support(per_nucleotide: Any, *, mass: float = 0.9, lengths: Any = None) -> Bool[np.ndarray, "n length"]:
     """Smallest set of positions that holds a share of the positive relevance: what the map says it takes.
 
     Parameters
@@ -153,6 +168,8 @@ def support(per_nucleotide: Any, *, mass: float = 0.9) -> Bool[np.ndarray, "n le
         The map.
     mass : float
         Share of the positive relevance, in (0, 1].
+    lengths : array, shape (N,), optional
+        Real positions of each sequence, from the left; what follows is padding and is no position. By default all L.
 
     Returns
     -------
@@ -172,7 +189,8 @@ def support(per_nucleotide: Any, *, mass: float = 0.9) -> Bool[np.ndarray, "n le
     maps = check_maps(per_nucleotide)
     if not 0 < mass <= 1:
         raise InputError(f"mass must lie in (0, 1]; got {mass}")
-    positive = np.maximum(maps, 0.0)
+    real = real_positions(check_lengths(lengths, maps.shape), maps.shape)
+    positive = np.where(real, np.maximum(maps, 0.0), 0.0)
     ranked = -np.sort(-positive, axis=1)
     # A hair of slack: a sum that reaches the share exactly must count as reaching it.
     enough = np.cumsum(ranked, axis=1) >= mass * ranked.sum(axis=1, keepdims=True) * (1 - 1e-12)
@@ -190,12 +208,13 @@ def sufficiency_necessity(
     fill: Fill = "dinucleotide",
     n_fills: int = 4,
     seed: int = 0,
+    lengths: Any = None,
 ) -> pd.DataFrame:
     """Keep only, or take away only, the bases that a map names by itself.
 
     Parameters
     ----------
-    predict, X, per_nucleotide, fill, n_fills, seed
+    predict, X, per_nucleotide, fill, n_fills, seed, lengths
         As in `deletion_insertion`.
     mass : float
         Share of the positive relevance that defines the map's support, see `support`.
@@ -229,19 +248,20 @@ def sufficiency_necessity(
     import pandas as pd
 
     one_hot, maps = check_pair(X, per_nucleotide)
-    chosen = support(maps, mass=mass)
+    real = real_positions(check_lengths(lengths, maps.shape), maps.shape)
+    chosen = support(maps, mass=mass, lengths=lengths)
     rng = np.random.default_rng(seed)
     full = ask(predict, one_hot)
     empty, alone, without = np.zeros((3, len(maps)))
     for _ in range(n_fills):
-        filled = draw_fill(one_hot, fill, rng)
+        filled = replace(one_hot, real, draw_fill(one_hot, fill, rng))
         empty += ask(predict, filled) / n_fills
         alone += ask(predict, replace(one_hot, ~chosen, filled)) / n_fills
         without += ask(predict, replace(one_hot, chosen, filled)) / n_fills
     columns = {
         "sufficiency": normalise(alone[:, None], full, empty)[:, 0],
         "necessity": 1 - normalise(without[:, None], full, empty)[:, 0],
-        "support": chosen.mean(axis=1),
+        "support": chosen.sum(axis=1) / real.sum(axis=1),
     }
     return pd.DataFrame(columns, index=pd.RangeIndex(len(maps), name="sequence"))
 
@@ -290,13 +310,28 @@ def check_pair(X: Any, per_nucleotide: Any) -> tuple[np.ndarray, Maps]:
 
 def _check_steps(positions: Sequence[int] | None, length: int) -> np.ndarray:
     if positions is None:
-        return np.unique(np.maximum(np.rint(np.linspace(0, 0.3, 13)[1:] * length).astype(int), 1))
+        return np.unique(_default_steps(np.array([length])))
     steps = np.asarray(positions)
     if steps.ndim != 1 or len(steps) == 0 or steps.dtype.kind not in "iu":
         raise InputError(f"positions must be a list of whole numbers; got {positions!r}")
     if steps.min() < 0 or steps.max() > length or (np.diff(steps) <= 0).any():
         raise InputError(f"positions must ascend within 0 to {length}; got {steps.tolist()}")
     return steps
+
+
+def _default_steps(lengths: np.ndarray) -> np.ndarray:
+    """Twelve equal steps up to 30 % of a length."""
+    steps: np.ndarray = np.maximum(np.rint(np.linspace(0, 0.3, 13)[1:] * lengths).astype(int), 1)
+    return steps
+
+
+def _step_mean(values: Float[np.ndarray, "n k"]) -> Float[np.ndarray, " n"]:
+    """Mean over the steps that a sequence has."""
+    known = ~np.isnan(values)
+    total = np.where(known, values, 0.0).sum(axis=1)
+    mean: np.ndarray = np.full(len(values), np.nan)
+    np.divide(total, known.sum(axis=1), out=mean, where=known.any(axis=1))
+    return mean
 
 
 def _ranks(maps: Maps, rng: np.random.Generator) -> np.ndarray:

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from genoplrp.evaluation.instances import RECOVERED_AT, score_instances
-from genoplrp.evaluation.maps import check_maps
+from genoplrp.evaluation.instances import RECOVERED_AT, measure_sites
+from genoplrp.evaluation.maps import read_maps
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def score_roles(per_nucleotide: Any, instances: pd.DataFrame) -> pd.DataFrame:
+def score_roles(per_nucleotide: Any, instances: pd.DataFrame, *, lengths: Any = None) -> pd.DataFrame:
     """Say for every planted site whether it is credited, blamed, or left alone.
 
     Parameters
@@ -25,6 +23,8 @@ def score_roles(per_nucleotide: Any, instances: pd.DataFrame) -> pd.DataFrame:
         Relevance per position.
     instances : pandas.DataFrame
         All sites of the sequences, whatever their role, with the columns of `score_instances` and ``role``.
+    lengths : array, shape (N,), optional
+        Real positions of each sequence, from the left; what follows is padding and is no position. By default all L.
 
     Returns
     -------
@@ -40,25 +40,20 @@ def score_roles(per_nucleotide: Any, instances: pd.DataFrame) -> pd.DataFrame:
 
     Examples
     --------
+    >>> import numpy as np
     >>> import pandas as pd
     >>> sites = pd.DataFrame({"sequence": [0, 0], "start": [0, 20], "end": [2, 22], "role": ["core", "broken"]})
     >>> r = np.zeros((1, 40)); r[0, :2] = 1
     >>> score_roles(r, sites)["credited"].tolist()
     [True, False]
     """
-    maps = check_maps(per_nucleotide)
-    table = score_instances(maps, instances)
-    rows, starts, ends = (table[name].to_numpy() for name in ("sequence", "start", "end"))
-    sums = np.concatenate([np.zeros((len(maps), 1)), np.cumsum(maps, axis=1)], axis=1)
-    size = np.abs(maps).sum(axis=1)[rows]
-    signed = sums[rows, ends] - sums[rows, starts]
-    table["net"] = np.divide(signed, size, out=np.zeros(len(rows)), where=size > 0)
+    table = measure_sites(per_nucleotide, instances, lengths)
     table["credited"] = (table["net"] > 0) & (table["percentile"] >= RECOVERED_AT)
     table["blamed"] = (table["net"] < 0) & (table["percentile"] <= 1 - RECOVERED_AT)
     return table
 
 
-def score_grammar(per_nucleotide: Any, instances: pd.DataFrame) -> pd.DataFrame:
+def score_grammar(per_nucleotide: Any, instances: pd.DataFrame, *, lengths: Any = None) -> pd.DataFrame:
     """Summarise, per sequence, whether each kind of site is treated as the rule of the label says.
 
     Parameters
@@ -70,6 +65,8 @@ def score_grammar(per_nucleotide: Any, instances: pd.DataFrame) -> pd.DataFrame:
         them: the two halves of an AND are both needed), "inhibitor" and "repressor" sites argue against it and should
         be blamed, "decoy" and "broken" sites (a wrong spacing or order) have no say and should not be credited, nor
         should "other" sites (they matter for other tasks only).
+    lengths : array, shape (N,), optional
+        Real positions of each sequence, from the left; what follows is padding and is no position. By default all L.
 
     Returns
     -------
@@ -85,6 +82,7 @@ def score_grammar(per_nucleotide: Any, instances: pd.DataFrame) -> pd.DataFrame:
 
     Examples
     --------
+    >>> import numpy as np
     >>> import pandas as pd
     >>> sites = pd.DataFrame({"sequence": [0, 0], "start": [0, 20], "end": [2, 22], "role": ["core", "broken"]})
     >>> r = np.zeros((1, 40)); r[0, :2] = 1
@@ -93,8 +91,8 @@ def score_grammar(per_nucleotide: Any, instances: pd.DataFrame) -> pd.DataFrame:
     """
     import pandas as pd
 
-    maps = check_maps(per_nucleotide)
-    table = score_roles(maps, instances)
+    maps = read_maps(per_nucleotide)
+    table = score_roles(maps, instances, lengths=lengths)
     index = pd.RangeIndex(len(maps), name="sequence")
 
     def share(role: str, verdict: str, *also: str) -> pd.core.groupby.SeriesGroupBy:

@@ -5,12 +5,13 @@ Relevance mass accuracy flatters a map that names one site of five with all its 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from genoplrp.errors import InputError
-from genoplrp.evaluation.maps import Maps, check_maps
+from genoplrp.evaluation.blocks import blocks, check_lengths
+from genoplrp.evaluation.maps import Maps, Scores, check_finite, read_maps
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 RECOVERED_AT = 0.95
 
 
-def score_instances(per_nucleotide: Any, instances: pd.DataFrame) -> pd.DataFrame:
+def score_instances(per_nucleotide: Any, instances: pd.DataFrame, *, lengths: Any = None) -> pd.DataFrame:
     """Score every planted site against the background of its own sequence.
 
     Parameters
@@ -28,6 +29,8 @@ def score_instances(per_nucleotide: Any, instances: pd.DataFrame) -> pd.DataFram
     instances : pandas.DataFrame
         One row per site, with the columns ``sequence`` (row of `per_nucleotide`), ``start`` and ``end``
         (0-based, half-open); other columns are carried along. Pass only the sites that matter for the target.
+    lengths : array, shape (N,), optional
+        Real positions of each sequence, from the left; what follows is padding and is no position. By default all L.
 
     Returns
     -------
@@ -58,19 +61,10 @@ def score_instances(per_nucleotide: Any, instances: pd.DataFrame) -> pd.DataFram
     >>> score_instances([[3.0, 3.0, 0, 1, 0, 0, 1.0, 1.0]], sites)["share"].tolist()
     [0.75, 0.25]
     """
-    maps = check_maps(per_nucleotide)
-    table = _check_instances(instances, maps)
-    rows, starts, ends = (table[name].to_numpy() for name in ("sequence", "start", "end"))
-    table["mass"] = _window_sums(np.maximum(maps, 0.0), rows, starts, ends)
-    total = np.bincount(rows, weights=table["mass"], minlength=len(maps))[rows]
-    table["share"] = np.divide(table["mass"], total, out=np.full(len(rows), np.nan), where=total > 0)
-    table["percentile"], table["background"] = _against_windows(maps, rows, starts, ends)
-    recovered = (table["percentile"] >= RECOVERED_AT).astype(float)
-    table["recovered"] = recovered.where(table["percentile"].notna())
-    return table
+    return measure_sites(per_nucleotide, instances, lengths).drop(columns="net")
 
 
-def score_recovery(per_nucleotide: Any, instances: pd.DataFrame) -> pd.DataFrame:
+def score_recovery(per_nucleotide: Any, instances: pd.DataFrame, *, lengths: Any = None) -> pd.DataFrame:
     """Summarise, per sequence, how many of its planted sites are found and what the weakest one gets.
 
     Parameters
@@ -79,6 +73,8 @@ def score_recovery(per_nucleotide: Any, instances: pd.DataFrame) -> pd.DataFrame
         Relevance per position.
     instances : pandas.DataFrame
         The sites that matter for the target, as in `score_instances`.
+    lengths : array, shape (N,), optional
+        Real positions of each sequence, from the left; what follows is padding and is no position. By default all L.
 
     Returns
     -------
@@ -105,8 +101,8 @@ def score_recovery(per_nucleotide: Any, instances: pd.DataFrame) -> pd.DataFrame
     """
     import pandas as pd
 
-    maps = check_maps(per_nucleotide)
-    table = score_instances(maps, instances)
+    maps = read_maps(per_nucleotide)
+    table = score_instances(maps, instances, lengths=lengths)
     groups = table.groupby("sequence")
     index = pd.RangeIndex(len(maps), name="sequence")
     count = groups.size().reindex(index, fill_value=0)
@@ -130,23 +126,86 @@ def score_recovery(per_nucleotide: Any, instances: pd.DataFrame) -> pd.DataFrame
     )
 
 
-def _check_instances(instances: pd.DataFrame, maps: Maps) -> pd.DataFrame:
+def measure_sites(per_nucleotide: Any, instances: pd.DataFrame, lengths: Any = None) -> pd.DataFrame:
+    """Score every site, with its sign: the table of `score_instances` and one column more.
+
+    Parameters
+    ----------
+    per_nucleotide, instances, lengths
+        As in `score_instances`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The table of `score_instances` with ``net``: signed relevance of the site divided by the absolute relevance of
+        the sequence, 0 where there is none.
+
+    Raises
+    ------
+    InputError, NonFiniteError
+        As in `score_instances`.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> sites = pd.DataFrame({"sequence": [0], "start": [0], "end": [2]})
+    >>> measure_sites([[3.0, -1.0, 0, 1]], sites)["net"].tolist()
+    [0.4]
+    """
+    maps = read_maps(per_nucleotide)
+    sizes = check_lengths(lengths, maps.shape)
+    check_finite(maps, sizes)
+    table = _check_instances(instances, np.full(len(maps), maps.shape[1]) if sizes is None else sizes)
+    rows, starts, ends = (table[name].to_numpy() for name in ("sequence", "start", "end"))
+    order = np.argsort(rows, kind="stable")
+    first = np.searchsorted(rows[order], np.arange(len(maps) + 1))
+    found = _Measured(*np.full((4, len(rows)), np.nan))
+    for chosen, length in blocks(maps.shape, sizes):
+        members = np.arange(len(maps))[chosen]
+        here = np.concatenate([order[first[i] : first[i + 1]] for i in members])
+        block = maps[chosen, :length].astype(np.float64, copy=False)
+        place = np.searchsorted(members, rows[here])
+        for values, column in zip(_measure(block, place, starts[here], ends[here]), found, strict=True):
+            column[here] = values
+    total = np.bincount(rows, weights=found.mass, minlength=len(maps))[rows]
+    table["mass"] = found.mass
+    table["share"] = np.divide(found.mass, total, out=np.full(len(rows), np.nan), where=total > 0)
+    table["percentile"], table["background"] = found.percentile, found.background
+    recovered = (table["percentile"] >= RECOVERED_AT).astype(float)
+    table["recovered"] = recovered.where(table["percentile"].notna())
+    table["net"] = found.net
+    return table
+
+
+class _Measured(NamedTuple):
+    """What a map says at each of K sites."""
+
+    mass: Scores
+    net: Scores
+    percentile: Scores
+    background: Scores
+
+
+def _measure(maps: Maps, rows: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> _Measured:
+    mass = _window_sums(np.maximum(maps, 0.0), rows, starts, ends).clip(min=0.0)
+    size, signed = np.abs(maps).sum(axis=1)[rows], _window_sums(maps, rows, starts, ends)
+    net = np.divide(signed, size, out=np.zeros(len(rows)), where=size > 0)
+    return _Measured(mass, net, *_against_windows(maps, rows, starts, ends))
+
+
+def _check_instances(instances: pd.DataFrame, lengths: np.ndarray) -> pd.DataFrame:
     missing = [name for name in ("sequence", "start", "end") if name not in instances.columns]
     if missing:
         raise InputError(f"the table of instances lacks the columns {', '.join(missing)}")
     table = instances.reset_index(drop=True).copy()
-    n, length = maps.shape
+    n = len(lengths)
     for name in ("sequence", "start", "end"):
         table[name] = table[name].astype(np.int64)
-    wrong = (
-        (table["sequence"] < 0)
-        | (table["sequence"] >= n)
-        | (table["start"] < 0)
-        | (table["end"] > length)
-        | (table["start"] >= table["end"])
-    )
+    known = (table["sequence"] >= 0) & (table["sequence"] < n)
+    ends = np.append(lengths, 0)[table["sequence"].where(known, n)]
+    wrong = ~known | (table["start"] < 0) | (table["end"] > ends) | (table["start"] >= table["end"])
     if wrong.any():
-        bad = table[wrong].iloc[0]
+        bad, length = table[wrong].iloc[0], ends[wrong][0] or lengths.max(initial=0)
         raise InputError(
             f"instance {int(np.flatnonzero(wrong)[0])} (sequence {bad['sequence']}, {bad['start']} to"
             f" {bad['end']}) does not lie in the relevance of {n} sequences of {length} bp"
@@ -157,7 +216,7 @@ def _check_instances(instances: pd.DataFrame, maps: Maps) -> pd.DataFrame:
 def _window_sums(values: Maps, rows: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
     sums = np.concatenate([np.zeros((len(values), 1)), np.cumsum(values, axis=1)], axis=1)
     window: np.ndarray = sums[rows, ends] - sums[rows, starts]
-    return window.clip(min=0.0)
+    return window
 
 
 def _against_windows(

@@ -36,6 +36,8 @@ class Job:
         The planted motifs that matter for the target (for the oracle only).
     batch_size : int
         Sequences at a time.
+    lengths : numpy.ndarray, shape (N,), optional
+        Real positions of each sequence, from the left, where they are padded to L; None: all are L long.
     """
 
     model: nn.Module
@@ -44,6 +46,7 @@ class Job:
     seed: int = 0
     motifs: tuple[Any, ...] = ()
     batch_size: int = 64
+    lengths: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         import torch
@@ -65,7 +68,8 @@ class Method:
     family : str
         What kind of method it is.
     explain : callable
-        From a `Job`, and the maps of the methods it is made from, to the map (N, L).
+        From a `Job`, or from the maps of the methods it is made from and the ``lengths`` of their sequences, to the map
+        (N, L).
     needs : tuple of str
         Names of the methods whose maps a control is made from; their maps come in this order.
     packages : tuple of str

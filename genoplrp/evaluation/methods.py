@@ -220,7 +220,7 @@ def explain_with(name: str, job: Job, *, known: dict[str, Maps] | None = None) -
         if needed not in known:
             known[needed] = explain_with(needed, job, known=known)
     if method.needs:
-        return method.explain(*(known[needed] for needed in method.needs))
+        return method.explain(*(known[needed] for needed in method.needs), lengths=job.lengths)
     return per_nucleotide(method.explain(job))
 
 
@@ -289,7 +289,7 @@ def _random(job: Job) -> Maps:
 def _pwm_scan(job: Job) -> Maps:
     from genoplrp.evaluation.oracle import scan
 
-    return scan(job.X, job.motifs)
+    return scan(job.X, job.motifs, lengths=job.lengths)
 
 
 def _rival(name: str) -> Callable[[Job], Any]:

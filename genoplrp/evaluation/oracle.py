@@ -6,12 +6,13 @@ It never sees the network, and it does not know where the instances were planted
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
 
 from genoplrp.errors import InputError
+from genoplrp.evaluation.blocks import blocks, check_lengths
 
 if TYPE_CHECKING:
     from genoplrp.synthetic.motifs import Motif
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 _PSEUDO = 1e-3
 
 
-def scan(X: Float[np.ndarray, "n 4 length"], motifs: Sequence[Motif]) -> Float[np.ndarray, "n length"]:
+def scan(
+    X: Float[np.ndarray, "n 4 length"], motifs: Sequence[Motif], *, lengths: Any = None
+) -> Float[np.ndarray, "n length"]:
     """Scan sequences with position weight matrices on both strands, and spread each hit over its bases.
 
     Parameters
@@ -28,6 +31,8 @@ def scan(X: Float[np.ndarray, "n 4 length"], motifs: Sequence[Motif]) -> Float[n
         One-hot sequences.
     motifs : sequence of Motif
         The matrices, (4, w) probabilities each.
+    lengths : array, shape (N,), optional
+        Real positions of each sequence, from the left; what follows is padding and is no position. By default all L.
 
     Returns
     -------
@@ -38,7 +43,7 @@ def scan(X: Float[np.ndarray, "n 4 length"], motifs: Sequence[Motif]) -> Float[n
     Raises
     ------
     InputError
-        If there is no motif.
+        If there is no motif, or the lengths do not fit.
 
     References
     ----------
@@ -53,11 +58,14 @@ def scan(X: Float[np.ndarray, "n 4 length"], motifs: Sequence[Motif]) -> Float[n
     """
     if not motifs:
         raise InputError("the scan needs the planted motifs; a data set without motifs has no oracle")
-    one_hot = np.asarray(X, dtype=np.float64)
-    total = np.zeros((one_hot.shape[0], one_hot.shape[2]))
-    for motif in motifs:
-        odds = np.log2((motif.pwm + _PSEUDO) / (1 + 4 * _PSEUDO) / 0.25)
-        total += _scan_strand(one_hot, odds) + _scan_strand(one_hot, odds[::-1, ::-1])
+    one_hot = np.asarray(X)
+    shape = (one_hot.shape[0], one_hot.shape[2])
+    odds = [np.log2((motif.pwm + _PSEUDO) / (1 + 4 * _PSEUDO) / 0.25) for motif in motifs]
+    total = np.zeros(shape)
+    for rows, length in blocks(shape, check_lengths(lengths, shape)):
+        block = one_hot[rows, :, :length].astype(np.float64, copy=False)
+        for matrix in odds:
+            total[rows, :length] += _scan_strand(block, matrix) + _scan_strand(block, matrix[::-1, ::-1])
     return total
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from genoplrp.errors import InputError
+from genoplrp.evaluation.blocks import pad
 from genoplrp.evaluation.faithfulness import deletion_insertion, sufficiency_necessity
 from genoplrp.evaluation.grammar import score_grammar
 from genoplrp.evaluation.instances import score_recovery
@@ -35,16 +36,21 @@ class Ready:
         self._removals: Removals | None = None
         self.target = data.task_index(plan.task)
         rows = np.flatnonzero((data.split == "test") & (data.labels[:, self.target] > 0))
-        logits = fit.logits(data.subset(rows).one_hot())[:, self.target] if len(rows) else np.zeros(0)
+        logits = (
+            fit.logits(pad(data.subset(rows).one_hot(), data.length))[:, self.target]
+            if len(rows)
+            else np.zeros(0)
+        )
         self.rows = rows[logits > 0][: plan.n_explain]
         if len(self.rows) == 0:
             raise InputError(
                 f"no positive of the test part is predicted correctly ({len(rows)} positives); train longer or on more"
             )
         chosen = data.subset(self.rows)
-        self.X = chosen.one_hot()
-        self.mask = chosen.mask(self.target)
-        self.information = chosen.information(self.target)
+        self.lengths = None if (chosen.lengths == data.length).all() else chosen.lengths
+        self.X = pad(chosen.one_hot(), data.length)
+        self.mask = pad(chosen.mask(self.target), data.length)
+        self.information = pad(chosen.information(self.target), data.length)
         self.sites = chosen.instances_of(self.target)
         self.all_sites = _with_roles(chosen, self.target)
         used = set(data.instances_of(self.target)["motif"].astype(str))
@@ -59,22 +65,28 @@ class Ready:
         some = copy.copy(self)
         some.rows, some.X, some.mask = self.rows[:n], self.X[:n], self.mask[:n]
         some.information = self.information[:n]
+        some.lengths = self.lengths_of(n)
         some.sites = self.sites[self.sites["sequence"] < n]
         some.all_sites = self.all_sites[self.all_sites["sequence"] < n]
         return some
+
+    def lengths_of(self, n: int) -> np.ndarray | None:
+        """Lengths of the first sequences; None where all are of one length."""
+        return None if self.lengths is None else self.lengths[:n]
 
     @property
     def removals(self) -> Removals:
         """What the network loses without random sets of bases; asked once for all methods."""
         whole = self._whole
         if whole._removals is None:
-            whole._removals = random_removals(whole.predict, whole.X, fill=whole._fill)
+            whole._removals = random_removals(whole.predict, whole.X, fill=whole._fill, lengths=whole.lengths)
         n = len(self.rows)
         return Removals(whole._removals.subsets[:n], whole._removals.drop[:n])
 
     def job(self, seed: int, X: np.ndarray | None = None) -> Job:
-        """What a method is handed: the cell's sequences, or changed ones."""
-        return Job(self.fit.model, self.X if X is None else X, self.target, seed, self.motifs)
+        """What a method is handed: the cell's sequences, or the first of them, changed."""
+        X = self.X if X is None else X
+        return Job(self.fit.model, X, self.target, seed, self.motifs, lengths=self.lengths_of(len(X)))
 
 
 def score_truth(maps: Maps, ready: Ready) -> pd.DataFrame:
@@ -82,10 +94,10 @@ def score_truth(maps: Maps, ready: Ready) -> pd.DataFrame:
     import pandas as pd
 
     tables = [
-        score(maps, ready.mask),
+        score(maps, ready.mask, lengths=ready.lengths),
         _further_scores(maps, ready),
-        score_recovery(maps, ready.sites),
-        score_grammar(maps, ready.all_sites),
+        score_recovery(maps, ready.sites, lengths=ready.lengths),
+        score_grammar(maps, ready.all_sites, lengths=ready.lengths),
     ]
     return pd.concat(tables, axis=1)
 
@@ -113,16 +125,17 @@ def _with_roles(data: Dataset, target: int) -> pd.DataFrame:
 def _further_scores(maps: Maps, ready: Ready) -> pd.DataFrame:
     import pandas as pd
 
+    lengths = ready.lengths
     columns = {
-        "gini_positive": gini(np.maximum(maps, 0.0)),
-        "hoyer": hoyer(maps),
-        "entropy": entropy(maps),
-        "zero_fraction": zero_fraction(maps),
-        "effective_bases": effective_bases(maps),
-        "top_10": top_k_intersection(maps, ready.mask, k=10),
-        "pointing_game": pointing_game(maps, ready.mask),
-        "signal_contrast": signal_contrast(maps, ready.mask),
-        "weighted_cosine": weighted_cosine(maps, ready.information),
+        "gini_positive": gini(np.maximum(maps, 0.0), lengths=lengths),
+        "hoyer": hoyer(maps, lengths=lengths),
+        "entropy": entropy(maps, lengths=lengths),
+        "zero_fraction": zero_fraction(maps, lengths=lengths),
+        "effective_bases": effective_bases(maps, lengths=lengths),
+        "top_10": top_k_intersection(maps, ready.mask, k=10, lengths=lengths),
+        "pointing_game": pointing_game(maps, ready.mask, lengths=lengths),
+        "signal_contrast": signal_contrast(maps, ready.mask, lengths=lengths),
+        "weighted_cosine": weighted_cosine(maps, ready.information, lengths=lengths),
     }
     return pd.DataFrame(columns, index=pd.RangeIndex(len(maps), name="sequence"))
 
@@ -135,10 +148,11 @@ def _faithfulness(plan: Plan, ready: Ready, maps: Maps) -> pd.DataFrame:
     import pandas as pd
 
     X, maps = ready.X[: plan.n_faithful], maps[: plan.n_faithful]
-    curves = deletion_insertion(ready.predict, X, maps, fill=plan.fill, n_fills=plan.n_fills).to_frame()
+    ask: dict[str, Any] = {"fill": plan.fill, "n_fills": plan.n_fills, "lengths": ready.lengths_of(len(X))}
+    curves = deletion_insertion(ready.predict, X, maps, **ask).to_frame()
     span = curves["span"].mean()
     span = span if span > 0 else np.nan
     curves["deletion"] = 1 - curves["deletion_drop"] / span
     curves["insertion"] = curves["insertion_gain"] / span
-    named = sufficiency_necessity(ready.predict, X, maps, fill=plan.fill, n_fills=plan.n_fills)
+    named = sufficiency_necessity(ready.predict, X, maps, **ask)
     return pd.concat([curves, named], axis=1)

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from genoplrp.errors import InputError
+from genoplrp.evaluation.blocks import check_lengths, real_positions
 from genoplrp.evaluation.faithfulness import Predict, ask, check_pair
 from genoplrp.evaluation.fills import Fill, draw_fill, replace
 from genoplrp.evaluation.maps import Scores, check_maps
@@ -40,15 +41,16 @@ def random_removals(
     fill: Fill = "dinucleotide",
     n_fills: int = 2,
     seed: int = 0,
+    lengths: Any = None,
 ) -> Removals:
     """Take random sets of bases away and note what the model loses; the ground for `sensitivity_n` and `infidelity`.
 
     Parameters
     ----------
-    predict, X, fill, seed
+    predict, X, fill, seed, lengths
         As in `genoplrp.evaluation.deletion_insertion`.
     size : int
-        Bases per set, 1 to L.
+        Bases per set, 1 to L, and no more than the shortest sequence has.
     n_subsets : int
         Sets per sequence, at least 2.
     n_fills : int
@@ -71,8 +73,13 @@ def random_removals(
     """
     one_hot, _ = check_pair(X, None)
     n, _, length = one_hot.shape
-    if not 1 <= size <= length:
-        raise InputError(f"size must lie between 1 and the length {length}; got {size}")
+    sizes = check_lengths(lengths, (n, length))
+    shortest = length if sizes is None else int(sizes.min(initial=length))
+    if not 1 <= size <= shortest:
+        raise InputError(
+            f"size must lie between 1 and the length {shortest} of the shortest sequence; got {size}"
+        )
+    real = real_positions(sizes, (n, length))
     if n_subsets < 2:
         raise InputError(f"n_subsets must be at least 2 to correlate anything; got {n_subsets}")
     rng = np.random.default_rng(seed)
@@ -80,7 +87,8 @@ def random_removals(
     subsets = np.zeros((n, n_subsets, length), dtype=bool)
     drop = np.zeros((n, n_subsets))
     for s in range(n_subsets):
-        subsets[:, s] = rng.random((n, length)).argsort(axis=1).argsort(axis=1) < size
+        drawn = np.where(real, rng.random((n, length)), 1.0)
+        subsets[:, s] = drawn.argsort(axis=1).argsort(axis=1) < size
         for _ in range(n_fills):
             filled = draw_fill(one_hot, fill, rng)
             drop[:, s] += (full - ask(predict, replace(one_hot, subsets[:, s], filled))) / n_fills

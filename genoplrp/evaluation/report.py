@@ -193,11 +193,12 @@ def seed_agreement(plan: Plan, cells: Sequence[CellRun]) -> pd.DataFrame:
     for cell in cells:
         groups.setdefault((cell.cell.dataset, cell.cell.architecture), []).append(cell)
     for (dataset, architecture), members in groups.items():
+        lengths = members[0].lengths() if len(members) > 1 else np.zeros(0, dtype=int)
         for name in plan.methods:
             for first, second in combinations([m for m in members if m.has_maps(name)], 2):
                 (a, rows_a), (b, rows_b) = first.maps(name), second.maps(name)
-                _, at_a, at_b = np.intersect1d(rows_a, rows_b, return_indices=True)
-                means = agreement(a[at_a], b[at_b]).mean()
+                common, at_a, at_b = np.intersect1d(rows_a, rows_b, return_indices=True)
+                means = agreement(a[at_a], b[at_b], lengths=lengths[common]).mean()
                 seeds = f"{first.cell.seed},{second.cell.seed}"
                 rows.append((dataset, architecture, name, seeds, len(at_a), *means))
     columns = ["dataset", "architecture", "method", "seeds", "n", "cosine", "spearman", "top_k"]

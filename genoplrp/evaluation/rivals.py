@@ -87,6 +87,9 @@ def smoothgrad(job: Job) -> Tensor:
 def integrated_gradients(job: Job) -> Tensor:
     """Integrated gradients along the straight line from the uniform column (0.25 each), 50 steps, (N, 4, L).
 
+    Columns without a base (padding) stay zero all along.
+
+
     References
     ----------
     Sundararajan, Taly and Yan, *Axiomatic attribution for deep networks*, ICML 2017.
@@ -95,7 +98,10 @@ def integrated_gradients(job: Job) -> Tensor:
 
     def explain(model: nn.Module, x: Tensor, target: int) -> Tensor:
         attribution: Tensor = integrator.attribute(
-            x, baselines=x.new_full(x.shape, 0.25), n_steps=STEPS, internal_batch_size=512
+            x,
+            baselines=0.25 * x.any(dim=1, keepdim=True).expand_as(x),
+            n_steps=STEPS,
+            internal_batch_size=512,
         )
         return attribution
 

@@ -13,10 +13,11 @@ import numpy as np
 from jaxtyping import Float
 
 from genoplrp.errors import InputError
+from genoplrp.evaluation.blocks import blocks, check_lengths, real_positions
 from genoplrp.evaluation.faithfulness import check_pair
 from genoplrp.evaluation.fills import draw_fill, replace
 from genoplrp.evaluation.localization import expected_hits
-from genoplrp.evaluation.maps import Maps, Scores, check_maps, check_masks
+from genoplrp.evaluation.maps import Maps, Scores, check_finite, check_maps, check_masks, read_maps
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +48,7 @@ def substitutions(mask: Any, *, count: int = 5) -> Change:
     mask : array, shape (N, L)
         Sites, which are left alone.
     count : int
-        Bases per sequence; all that are outside where there are fewer.
+        Bases per sequence; all that are outside where there are fewer. What is no base (padding) stays.
 
     Returns
     -------
@@ -65,20 +66,22 @@ def substitutions(mask: Any, *, count: int = 5) -> Change:
         raise InputError(f"count must be at least 1; got {count}")
 
     def apply(X: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        outside = ~check_masks(sites, (X.shape[0], X.shape[2]))
+        outside = ~check_masks(sites, (X.shape[0], X.shape[2])) & X.any(axis=1)
         order = np.where(outside, rng.random(outside.shape), 2.0).argsort(axis=1).argsort(axis=1)
         return replace(X, (order < count) & outside, draw_fill(X, "random", rng))
 
     return Change(apply, lambda maps: maps)
 
 
-def shift(by: int) -> Change:
+def shift(by: int, *, lengths: Any = None) -> Change:
     """Make the change that moves each sequence along by some bases; what leaves at one end enters at the other.
 
     Parameters
     ----------
     by : int
         Bases to the right; negative for the left.
+    lengths : array, shape (N,), optional
+        Real positions of each sequence, from the left; the padding behind them stays there. By default all L.
 
     Returns
     -------
@@ -89,11 +92,22 @@ def shift(by: int) -> Change:
     >>> shift(1).undo(np.array([[9.0, 1.0, 2.0]]))
     array([[1., 2., 9.]])
     """
-    return Change(lambda X, rng: np.roll(X, by, axis=2), lambda maps: np.roll(maps, -by, axis=1))
+    if lengths is None:
+        return Change(lambda X, rng: np.roll(X, by, axis=2), lambda maps: np.roll(maps, -by, axis=1))
+
+    def moved(values: np.ndarray, by: int) -> np.ndarray:
+        return _rearranged(values, lengths, lambda position, length: (position - by) % length)
+
+    return Change(lambda X, rng: moved(X, by), lambda maps: moved(maps, -by))
 
 
-def reverse_strand() -> Change:
+def reverse_strand(*, lengths: Any = None) -> Change:
     """Make the change that takes the reverse complement.
+
+    Parameters
+    ----------
+    lengths : array, shape (N,), optional
+        Real positions of each sequence, from the left; the padding behind them stays there. By default all L.
 
     Returns
     -------
@@ -104,7 +118,13 @@ def reverse_strand() -> Change:
     >>> reverse_strand().undo(np.array([[1.0, 2.0]]))
     array([[2., 1.]])
     """
-    return Change(lambda X, rng: np.ascontiguousarray(X[:, ::-1, ::-1]), lambda maps: maps[:, ::-1])
+    if lengths is None:
+        return Change(lambda X, rng: np.ascontiguousarray(X[:, ::-1, ::-1]), lambda maps: maps[:, ::-1])
+
+    def turned(values: np.ndarray) -> np.ndarray:
+        return _rearranged(values, lengths, lambda position, length: length - 1 - position)
+
+    return Change(lambda X, rng: turned(X[:, ::-1]), turned)
 
 
 def sensitivity(
@@ -115,6 +135,7 @@ def sensitivity(
     n_draws: int = 8,
     seed: int = 0,
     maps: Any = None,
+    lengths: Any = None,
 ) -> Float[np.ndarray, "n draws"]:
     """How much a map moves, relative to its size, when the input is changed.
 
@@ -132,6 +153,8 @@ def sensitivity(
         Seed of the changes: the same for every explanation that is compared.
     maps : array, shape (N, L), optional
         The maps of `X`, if they are known already.
+    lengths : array, shape (N,), optional
+        Real positions of each sequence, from the left; what follows is padding and is no position. By default all L.
 
     Returns
     -------
@@ -157,11 +180,13 @@ def sensitivity(
     """
     one_hot, _ = check_pair(X, None)
     original = check_maps(explain(one_hot) if maps is None else maps)
+    real = real_positions(check_lengths(lengths, original.shape), original.shape)
+    original = np.where(real, original, 0.0)
     rng = np.random.default_rng(seed)
     size = np.linalg.norm(original, axis=1)
     moved = np.zeros((len(one_hot), n_draws))
     for draw in range(n_draws):
-        changed = change.undo(check_maps(explain(change.apply(one_hot, rng))))
+        changed = np.where(real, change.undo(check_maps(explain(change.apply(one_hot, rng)))), 0.0)
         distance = np.linalg.norm(changed - original, axis=1)
         moved[:, draw] = np.divide(distance, size, out=np.where(distance > 0, np.nan, 0.0), where=size > 0)
     return moved
@@ -177,12 +202,13 @@ def score_robustness(
     shift_by: int = 7,
     seed: int = 0,
     maps: Any = None,
+    lengths: Any = None,
 ) -> pd.DataFrame:
     """Measure how far maps move under substitutions outside the sites, a shift, and on the other strand.
 
     Parameters
     ----------
-    explain, X, n_draws, seed, maps
+    explain, X, n_draws, seed, maps, lengths
         As in `sensitivity`.
     mask : array, shape (N, L)
         Sites, in which nothing is substituted.
@@ -215,11 +241,13 @@ def score_robustness(
     import pandas as pd
 
     known = explain(X) if maps is None else maps
-    moved = sensitivity(explain, X, substitutions(mask, count=count), n_draws=n_draws, seed=seed, maps=known)
-    shifted = [
-        sensitivity(explain, X, shift(by), n_draws=1, maps=known)[:, 0] for by in (shift_by, -shift_by)
-    ]
-    strand = sensitivity(explain, X, reverse_strand(), n_draws=1, maps=known)[:, 0]
+
+    def moved_by(change: Change, n_draws: int = 1) -> np.ndarray:
+        return sensitivity(explain, X, change, n_draws=n_draws, seed=seed, maps=known, lengths=lengths)
+
+    moved = moved_by(substitutions(mask, count=count), n_draws)
+    shifted = [moved_by(shift(by, lengths=lengths))[:, 0] for by in (shift_by, -shift_by)]
+    strand = moved_by(reverse_strand(lengths=lengths))[:, 0]
     columns = {
         "max_sensitivity": moved.max(axis=1),
         "average_sensitivity": moved.mean(axis=1),
@@ -229,7 +257,7 @@ def score_robustness(
     return pd.DataFrame(columns, index=pd.RangeIndex(len(moved), name="sequence"))
 
 
-def agreement(first: Any, second: Any, *, k: int = 20) -> pd.DataFrame:
+def agreement(first: Any, second: Any, *, k: int = 20, lengths: Any = None) -> pd.DataFrame:
     """How alike two maps of the same sequences are, as of two training seeds, or of a trained and a random network.
 
     Parameters
@@ -238,6 +266,8 @@ def agreement(first: Any, second: Any, *, k: int = 20) -> pd.DataFrame:
         The maps.
     k : int
         How many top positions are compared (the whole map where it is shorter).
+    lengths : array, shape (N,), optional
+        Real positions of each sequence, from the left; what follows is padding and is no position. By default all L.
 
     Returns
     -------
@@ -262,19 +292,39 @@ def agreement(first: Any, second: Any, *, k: int = 20) -> pd.DataFrame:
     """
     import pandas as pd
 
-    a, b = check_maps(first, name="first"), check_maps(second, name="second")
+    a, b = read_maps(first, name="first"), read_maps(second, name="second")
     if a.shape != b.shape:
         raise InputError(f"the maps have shapes {a.shape} and {b.shape}; they must be of the same sequences")
-    n, length = a.shape
-    size = np.full(n, min(k, length))
+    sizes = check_lengths(lengths, a.shape)
+    check_finite(a, sizes, name="first")
+    check_finite(b, sizes, name="second")
+    columns = {name: np.zeros(len(a)) for name in ("cosine", "spearman", "top_k")}
+    for rows, length in blocks(a.shape, sizes):
+        one, other = (values[rows, :length].astype(np.float64, copy=False) for values in (a, b))
+        columns["cosine"][rows] = _cosine(one, other)
+        columns["spearman"][rows] = _cosine(_centred_ranks(one), _centred_ranks(other))
+        columns["top_k"][rows] = _common_top(one, other, min(k, length))
+    return pd.DataFrame(columns, index=pd.RangeIndex(len(a), name="sequence"))
+
+
+def _rearranged(
+    values: np.ndarray, lengths: Any, source: Callable[[np.ndarray, np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """Take each position of (n, ..., L) from another one of the same sequence; padding stays."""
+    sizes = check_lengths(lengths, (len(values), values.shape[-1]))
+    assert sizes is not None
+    position = np.arange(values.shape[-1])
+    index = np.where(position < sizes[:, None], source(position, sizes[:, None]), position)
+    if values.ndim == 3:
+        index = np.broadcast_to(index[:, None], values.shape)
+    return np.take_along_axis(values, index, axis=-1)
+
+
+def _common_top(a: Maps, b: Maps, k: int) -> Scores:
+    """Share of the k largest of `b` among the k largest of `a`, ties of `a` in expectation."""
     top = np.zeros(a.shape, dtype=bool)
-    np.put_along_axis(top, np.argsort(-b, axis=1, kind="stable")[:, : size[0] if n else 0], True, axis=1)
-    columns = {
-        "cosine": _cosine(a, b),
-        "spearman": _cosine(_centred_ranks(a), _centred_ranks(b)),
-        "top_k": expected_hits(a, top, size) / size,
-    }
-    return pd.DataFrame(columns, index=pd.RangeIndex(n, name="sequence"))
+    np.put_along_axis(top, np.argsort(-b, axis=1, kind="stable")[:, :k], True, axis=1)
+    return expected_hits(a, top, np.full(len(a), k)) / k
 
 
 def _centred_ranks(maps: Maps) -> Maps:

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from genoplrp.errors import InputError
+from genoplrp.evaluation.blocks import pad
 from genoplrp.evaluation.maps import check_maps
 from genoplrp.evaluation.robustness import agreement
 
@@ -84,6 +85,7 @@ def score_sanity(
     *,
     seed: int = 0,
     maps: Any = None,
+    lengths: Any = None,
 ) -> pd.DataFrame:
     """Compare the maps of a trained network with those of the same network, its layers randomised one after another.
 
@@ -99,6 +101,8 @@ def score_sanity(
         Seed of the new parameters.
     maps : array, shape (N, L), optional
         The maps of the trained network, if they are known already.
+    lengths : array, shape (N,), optional
+        Real positions of each sequence, from the left; what follows is padding and is no position. By default all L.
 
     Returns
     -------
@@ -129,7 +133,7 @@ def score_sanity(
     original = np.abs(check_maps(explain(model, X) if maps is None else maps))
     tables = []
     for step, (name, randomised) in enumerate(randomise_cascading(model, seed=seed), start=1):
-        table = agreement(original, np.abs(check_maps(explain(randomised, X)))).reset_index()
+        table = agreement(original, np.abs(check_maps(explain(randomised, X))), lengths=lengths).reset_index()
         table.insert(0, "layers", step)
         table.insert(1, "layer", name)
         tables.append(table)
@@ -184,7 +188,7 @@ def train_on_random_labels(
     if len(rows) == 0:
         raise InputError("the data set has no training part to permute the labels of")
     order = np.random.default_rng(seed).permutation(len(rows))
-    X, y = data.subset(rows).one_hot(), np.asarray(data.labels)[rows][order]
+    X, y = pad(data.subset(rows).one_hot(), data.length), np.asarray(data.labels)[rows][order]
     split = np.repeat(["train", "valid"], len(rows))
     return train(
         (np.concatenate([X, X]), np.concatenate([y, y])),

@@ -235,8 +235,9 @@ def _task_rows(target: np.ndarray, tasks: list[str], task: int | str | None) -> 
         target = np.full(len(target), index)
     wrong = target[(target < 0) | (target >= len(tasks))]
     if len(wrong):
+        what = f"target {wrong[0]}" if wrong[0] >= 0 else "what was explained (a function of several outputs)"
         raise InputError(
-            f"target {wrong[0]} is no task of the data set, which has {len(tasks)}: {', '.join(tasks)}; "
-            "say which one to score against with task="
+            f"{what} is no task of the data set, which has {len(tasks)}: {', '.join(tasks)}; "
+            "say which one to score against with --target (task= in Python)"
         )
     return target

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from jaxtyping import Int
 
 from genoplrp.errors import InputError
+from genoplrp.pipeline.subject import Subject
 from genoplrp.version import __version__
 
 if TYPE_CHECKING:
@@ -51,7 +53,7 @@ def rows_to_explain(
 
 
 def explain_dataset(
-    fit: TrainedModel,
+    fit: TrainedModel | Subject,
     data: Dataset,
     rows: Int[np.ndarray, " n"],
     *,
@@ -70,13 +72,13 @@ def explain_dataset(
     Parameters
     ----------
     fit
-        The trained model.
+        The trained model, or any other.
     data
         The data set.
     rows
         (N,) rows of the data set.
     target
-        Index or name of the task that is explained.
+        Index or name of the task that is explained, or what `genoplrp.relevance.targets.output_target` takes.
     rules, pruning, batch_size, device, progress
         As in `genoplrp.Explainer`.
     consensus
@@ -97,35 +99,35 @@ def explain_dataset(
     """
     import torch
 
+    from genoplrp.evaluation.blocks import pad
     from genoplrp.formats.attribution import AttributionFile
     from genoplrp.relevance import Explainer
     from genoplrp.relevance import consensus as over_views
     from genoplrp.relevance.naming import CONSENSUS_RULES, describe
 
-    if data.length != fit.length:
-        raise InputError(
-            f"the data set's sequences have {data.length} bp, the model was trained on {fit.length} bp: "
-            "train a model on this data set, or explain the one it was trained on"
-        )
-    index = task_index(fit, target)
+    subject = Subject.of(fit)
+    subject.check_length(data.length)
+    wanted, name, index = subject.target(target)
     settings: dict[str, Any] = {"pruning": pruning, "batch_size": batch_size, "device": device}
     views: dict[str, Any] = {"max_shift": max_shift, "both_strands": both_strands}
-    X = torch.from_numpy(data.subset(rows).one_hot())
+    X = torch.from_numpy(pad(data.subset(rows).one_hot(), data.length))
     if consensus and rules is None:
-        explanation = over_views(fit.model, X, index, progress=progress, **settings, **views)
+        explanation = over_views(subject.model, X, wanted, progress=progress, **settings, **views)
         rules = CONSENSUS_RULES
     else:
-        explainer = Explainer(fit.model, rules, **settings)
-        explain = partial(over_views, explainer, **views) if consensus else explainer
-        explanation = explain(X, index, progress=progress)
+        explainer = Explainer(subject.model, rules, **settings)
+        explain: Callable[..., Explanation] = explainer
+        if consensus:
+            explain = partial(over_views, explainer, **views)
+        explanation = explain(X, wanted, progress=progress)
     meta = {
         "genoplrp": __version__,
         "method": f"consensus, {describe(rules, pruning)}" if consensus else describe(rules, pruning),
         "rules": rules if isinstance(rules, str) else repr(rules),
         "pruning": None if pruning is None else {k: _plain(v) for k, v in vars(pruning).items()},
         "units": explanation.units,
-        "architecture": fit.architecture,
-        "task": fit.tasks[index],
+        "architecture": subject.name,
+        "task": name,
         "data_checksum": data.checksum(),
         "scores": "projected (contribution): relevance of the bases that are there",
         "notes": explanation.notes,
@@ -141,27 +143,6 @@ def explain_dataset(
         meta=meta,
     )
     return file, explanation
-
-
-def task_index(fit: TrainedModel, target: int | str) -> int:
-    """Return the index of a task by its name or number.
-
-    Raises
-    ------
-    InputError
-        If the model has no such task.
-    """
-    tasks = list(fit.tasks)
-    if isinstance(target, str) and target in tasks:
-        return tasks.index(target)
-    if isinstance(target, str) and not target.lstrip("-").isdigit():
-        raise InputError(f"the model has no task {target!r}; it has {', '.join(tasks)}")
-    index = int(target)
-    if not 0 <= index < len(tasks):
-        raise InputError(
-            f"target {index} is out of range: the model has {len(tasks)} tasks ({', '.join(tasks)})"
-        )
-    return index
 
 
 def _plain(value: Any) -> Any:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genoplrp.errors import InputError
+from genoplrp.evaluation.blocks import pad
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -111,7 +112,7 @@ def logo_figure(
         "title": _title(first, index, row, data),
     } | options
     if len(planted):
-        one_hot = data.subset([row]).one_hot()[0, :, low:high]
+        one_hot = pad(data.subset([row]).one_hot()[0], data.length)[:, low:high]
         plot_comparison(one_hot, rows, _marked(planted, first, index, data), **shared)
     else:
         plot_logos(rows, **shared)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,11 +11,13 @@ from jaxtyping import Int
 from tqdm import tqdm
 
 from genoplrp.errors import InputError
-from genoplrp.pipeline.explain import rows_to_explain, task_index
+from genoplrp.pipeline.explain import rows_to_explain
+from genoplrp.pipeline.subject import Subject
 from genoplrp.version import __version__
 
 if TYPE_CHECKING:
     import pandas as pd
+    from torch import Tensor, nn
 
     from genoplrp.report import ReportContent
     from genoplrp.synthetic import Dataset
@@ -29,7 +31,7 @@ _CHUNK = 64
 
 
 def report_content(
-    fit: TrainedModel,
+    fit: TrainedModel | Subject,
     data: Dataset,
     rows: Int[np.ndarray, " n"],
     *,
@@ -47,13 +49,13 @@ def report_content(
     Parameters
     ----------
     fit
-        The trained model.
+        The trained model, or any other.
     data
         The data set.
     rows
         (N,) rows of the data set to report.
     target
-        Index or name of the task that is explained.
+        Index or name of the task that is explained, or what `genoplrp.relevance.targets.output_target` takes.
     rules, methods, p
         What the reader of the report can choose from.
     title
@@ -71,20 +73,21 @@ def report_content(
         If the model does not fit the data, the target is unknown, or a list is empty.
     """
     from genoplrp.evaluation import score
+    from genoplrp.evaluation.blocks import pad
     from genoplrp.evaluation.sparsity import gini
     from genoplrp.report import MapStore, ReportContent
 
     if not (rules and methods and p):
         raise InputError("a report needs at least one rule, one method and one p")
-    if data.length != fit.length:
-        raise InputError(
-            f"the data set's sequences have {data.length} bp, the model was trained on {fit.length} bp"
-        )
-    task = task_index(fit, target)
-    truth_task = data.tasks.index(fit.tasks[task]) if fit.tasks[task] in data.tasks else None
+    subject = Subject.of(fit)
+    subject.check_length(data.length)
+    task, task_name, index = subject.target(target)
+    truth_task = data.tasks.index(task_name) if task_name in data.tasks else None
+    if subject.tasks is None and 0 <= index < len(data.tasks):
+        truth_task = index  # outputs without names are the data set's tasks, in order
     part = data.subset(rows)
     planted = truth_task is not None and len(part.instances) > 0
-    mask = part.mask(truth_task) if planted and truth_task is not None else None
+    mask = pad(part.mask(truth_task), data.length) if planted and truth_task is not None else None
     n_maps = len(rules) * len(methods) * len(p)
     store = MapStore(len(rows), n_maps, data.length)
     scores = {
@@ -92,22 +95,25 @@ def report_content(
     }
     prediction = np.zeros(len(rows))
     bar = tqdm(total=len(rows) * n_maps, desc="sweep", unit="map", disable=None if progress else True)
-    one_hot = part.one_hot()
+    one_hot, lengths = pad(part.one_hot(), data.length), part.lengths
     for first in range(0, len(rows), _CHUNK):
         chunk = slice(first, min(first + _CHUNK, len(rows)))
-        for index, maps, logits in _sweeps(fit, one_hot[chunk], task, rules, methods, p, batch_size, device):
+        for index, maps, logits in _sweeps(
+            subject.model, one_hot[chunk], task, rules, methods, p, batch_size, device
+        ):
             store.put(first, index, maps)
             prediction[chunk] = logits
-            found = score(maps, mask[chunk]) if mask is not None else {"gini": gini(maps)}
+            real = lengths[chunk]
+            found = (
+                {"gini": gini(maps, lengths=real)} if mask is None else score(maps, mask[chunk], lengths=real)
+            )
             for metric, values in scores.items():
                 values[chunk, index] = np.asarray(found[metric])
             bar.update(len(maps))
     bar.close()
-    task_name = fit.tasks[task]
     return ReportContent(
-        title=title
-        or f"{data.spec.name if data.spec is not None else 'Data set'}, {fit.architecture} network",
-        facts=_facts(fit, data, task_name, len(rows)),
+        title=title or f"{data.spec.name if data.spec is not None else 'Data set'}, {subject.name} network",
+        facts=_facts(subject, data, task_name, len(rows)),
         names=part.names,
         sequences=[sequence.ljust(data.length, "N") for sequence in part.sequences],
         prediction=prediction,
@@ -142,8 +148,9 @@ def run_folder(
 
     if not run.is_dir():
         raise InputError(f"there is no folder {run}; `genoplrp quickstart` makes one")
+    needed = [(run / "model", "--model")] if model is None else []  # a given one may be file.py:callable
     model, dataset = model or run / "model", dataset or run / "data"
-    for path, option in ((model, "--model"), (dataset, "--dataset")):
+    for path, option in [*needed, (dataset, "--dataset")]:
         if not path.exists():
             raise InputError(f"there is no {path}; say where it is with {option}")
     explained = sorted((run / "relevance").glob("*.npz"))
@@ -164,9 +171,9 @@ def rows_to_report(
 
 
 def _sweeps(
-    fit: TrainedModel,
+    model: nn.Module,
     one_hot: np.ndarray,
-    task: int,
+    task: int | Callable[[Any], Tensor],
     rules: Sequence[str],
     methods: Sequence[str],
     p: Sequence[float],
@@ -183,7 +190,7 @@ def _sweeps(
     for rule in rules:
         for method in methods:
             explainer = Explainer(
-                fit.model,
+                model,
                 rule,
                 Pruning(method=cast(Any, method)),
                 batch_size=batch_size,
@@ -205,14 +212,14 @@ def _instances(part: Dataset, task: int | None) -> pd.DataFrame | None:
     return table.assign(role=np.where(matters, "core", "other"))
 
 
-def _facts(fit: TrainedModel, data: Dataset, task: str, n: int) -> dict[str, str]:
+def _facts(fit: Subject, data: Dataset, task: str, n: int) -> dict[str, str]:
     # Of the task that is shown, where there are several.
     test = fit.metrics.get("test", {})
     test = test.get("tasks", {}).get(task, test)
     figures = [f"{k} {test[k]:.3f}" for k in ("auroc", "average_precision") if isinstance(test.get(k), float)]
     origin = f"{data.spec.name}, seed {data.seed}" if data.spec is not None else "sequences from a file"
     return {
-        "Network": f"{fit.architecture}, seed {fit.seed}",
+        "Network": fit.name if fit.seed is None else f"{fit.name}, seed {fit.seed}",
         "Test": ", ".join(figures) or "not evaluated",
         "Data": f"{origin}, {len(data):,} sequences of {data.length:,} bp",
         "Shown": f"{n} sequences",

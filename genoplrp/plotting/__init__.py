@@ -2,6 +2,7 @@
 
 from genoplrp.plotting.curves import plot_deletion, plot_sweep
 from genoplrp.plotting.filters import plot_filters
+from genoplrp.plotting.flow import plot_flow
 from genoplrp.plotting.ledger import plot_ledger
 from genoplrp.plotting.logo import plot_logo
 from genoplrp.plotting.motif import information_content, plot_motif
@@ -19,6 +20,7 @@ __all__ = [
     "plot_comparison",
     "plot_deletion",
     "plot_filters",
+    "plot_flow",
     "plot_heatmap",
     "plot_ledger",
     "plot_logo",

@@ -179,7 +179,7 @@ def dataset_html(data: Any) -> str:
         return repr_html("Dataset", facts, rows=rows)
     shown = int(data.instances["sequence"].iloc[0])
     planted = data.instances[data.instances["sequence"] == shown]
-    height = np.full(data.length, _LOW)
+    height = np.full(len(data.sequences[shown]), _LOW)
     for start, end in zip(planted["start"], planted["end"], strict=True):
         height[start:end] = 1.0
     return repr_html(

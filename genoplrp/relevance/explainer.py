@@ -34,6 +34,7 @@ from genoplrp.relevance.presets import DEFAULT_PRESET, is_named, rule_book
 from genoplrp.relevance.propagation.backward import AmbiguousBatchError, EqualLengthError, Run
 from genoplrp.relevance.propagation.ledger import Ledger
 from genoplrp.relevance.pruning.policy import SEARCHES, Pruning
+from genoplrp.relevance.targets import Difference, Term
 from genoplrp.relevance.tracing import operations  # noqa: F401  (registers the handlers)
 from genoplrp.relevance.tracing.guards import (
     HOOKS,
@@ -46,7 +47,7 @@ from genoplrp.relevance.tracing.operations.linear import BASES
 from genoplrp.relevance.tracing.plainly import plainly
 from genoplrp.relevance.tracing.tracer import LOGIT, Tracer, one_explanation
 
-Target = int | Sequence[int] | Tensor | Callable[[Any], Tensor] | None
+Target = int | str | Sequence[int] | Tensor | Callable[[Any], Tensor] | None
 SWEEP = tuple(round(0.05 * i, 2) for i in range(20))
 """The paper's values of p: 0, 0.05, ..., 0.95."""
 
@@ -156,8 +157,9 @@ class Explainer:
         X
             (N, 4, L) one-hot sequences (or any input the model takes); arrays are converted.
         target
-            Output index, (N,) indices, a function of the output that returns (N,), or None where the model returns
-            one number per sequence.
+            Output index, (N,) indices, a function of the output that returns (N,), None where the model returns
+            one number per sequence, or text as on the command line (``"1-0"``, ``"donor:0,2"``, ``"sum"``; see
+            `genoplrp.relevance.targets.output_target`).
         args
             Further inputs of the model, (N, ...) each.
         progress
@@ -603,6 +605,8 @@ def _on_host(e: Explanation) -> Explanation:
 def _target_value(target: Any) -> Any:
     if isinstance(target, Tensor):
         return target.cpu()
+    if isinstance(target, Term | Difference):
+        return target.text
     return getattr(target, "__name__", repr(target)) if callable(target) else target
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from genoplrp.errors import InputError
+from genoplrp.relevance.targets import output_target
 
 
 def check_input(X: Any, args: Sequence[Tensor] | None, model: nn.Module) -> tuple[Tensor, list[Tensor]]:
@@ -61,6 +62,9 @@ def check_target(target: Any, n: int) -> Callable[[int, int], Any]:
     """
     if target is None or callable(target):
         return lambda start, stop: target
+    if isinstance(target, str):
+        named, _ = output_target(target, None)
+        return lambda start, stop: named
     if isinstance(target, bool):
         raise InputError(f"target={target!r}: give an output's index, one index per sequence, or a function")
     if isinstance(target, int | np.integer):

@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 
 from genoplrp.errors import InputError, NonFiniteError
 from genoplrp.relevance import Explainer, Explanation, Pruning, consensus
-from genoplrp.scan.targets import Term
+from genoplrp.relevance.targets import Term
 from genoplrp.sequence import codes_to_one_hot
 
 

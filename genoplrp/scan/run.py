@@ -21,6 +21,7 @@ from genoplrp.errors import GenoplrpError, InputError, OutputExistsError
 from genoplrp.relevance import Explainer, Pruning
 from genoplrp.relevance.methods.invariance import measure_invariance
 from genoplrp.relevance.naming import CONSENSUS_RULES, describe
+from genoplrp.relevance.targets import output_target
 from genoplrp.scan.blocks import Task, explain_block, explained_units
 from genoplrp.scan.cluster import Block, explain_on_ray
 from genoplrp.scan.models import LoadedModel, fingerprint
@@ -36,7 +37,6 @@ from genoplrp.scan.store import (
     read_manifest,
     zarr_module,
 )
-from genoplrp.scan.targets import output_target
 from genoplrp.sequence import codes_to_one_hot
 from genoplrp.version import __version__
 

@@ -19,6 +19,8 @@ from genoplrp.sites.discover import (
 )
 from genoplrp.sites.export import copy_of_run, is_motifs_run, write_motifs_meme, write_sites_bed
 from genoplrp.sites.filters import FilterView, filter_view
+from genoplrp.sites.flow import Flow, flow
+from genoplrp.sites.given import check_sites, strongest_sites
 from genoplrp.sites.matching import explained_bits, jaspar_vertebrates, match_motifs, motif_table
 from genoplrp.sites.merging import merge_alike, overlay, with_flanks
 from genoplrp.sites.motifs import FoundMotif, cluster_sites
@@ -28,10 +30,12 @@ __all__ = [
     "CalledSites",
     "Candidates",
     "FilterView",
+    "Flow",
     "FoundMotif",
     "call_sites",
     "called_sites",
     "candidate_sites",
+    "check_sites",
     "cluster_sites",
     "copy_of_run",
     "discover_motifs",
@@ -40,6 +44,7 @@ __all__ = [
     "filter_view",
     "filters_alike",
     "find_sites",
+    "flow",
     "found_motifs",
     "is_motifs_run",
     "jaspar_vertebrates",
@@ -53,6 +58,7 @@ __all__ = [
     "recursive_seqlets",
     "shuffle_between",
     "strongest",
+    "strongest_sites",
     "with_flanks",
     "write_motifs_meme",
     "write_sites_bed",

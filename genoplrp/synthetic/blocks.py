@@ -49,6 +49,8 @@ class Block(NamedTuple):
         Planted instances, by sequence and start.
     report : dict of str to int
         What had to be redrawn, flipped, found.
+    profiles : array, (n, P, L), int32, or None
+        Reads at each base for each of the P profile tasks.
     """
 
     first: int
@@ -60,6 +62,7 @@ class Block(NamedTuple):
     split: Int[np.ndarray, " n"]
     instances: InstanceTable
     report: dict[str, int]
+    profiles: Int[np.ndarray, "n profiles length"] | None = None
 
 
 class InstanceTable(NamedTuple):
@@ -193,7 +196,9 @@ class BlockMaker:
         report = {"redrawn": placed.redrawn, "noisy": int((labels.values != labels.clean).any(axis=1).sum())}
         if self.scan is not None:
             report |= self.scan.run(codes, lengths, table, rng)
-        return Block(first, codes, lengths, *labels, classes, split, table, report)
+        return Block(
+            first, codes, lengths, labels.values, labels.clean, classes, split, table, report, labels.profiles
+        )
 
     def _cells(self, block: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         from genoplrp.synthetic.kernels import order_uniform

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 #: Columns of an instance table.
 INSTANCE_COLUMNS = ("sequence", "start", "end", "motif", "strand", "role", "score", "site", "tasks")
 
-Kind = Literal["binary", "count", "real"]
+Kind = Literal["binary", "count", "real", "profile"]
 
 
 @dataclass(eq=False, repr=False)
@@ -49,7 +49,7 @@ class Dataset:
     names : list of str
         One name a sequence.
     kinds : list of str
-        What each task's label is: "binary", "count" or "real".
+        What each task's label is: "binary", "count", "real" or "profile" (the label is the sum of a profile).
     instances : pandas.DataFrame
         Planted motif instances, one a row: ``sequence`` (index into the lists above), ``start``, ``end``
         (0-based, half-open), ``motif``, ``strand``, ``role`` ("core"; "inhibitor" or "repressor" where it only
@@ -68,6 +68,8 @@ class Dataset:
         The seed that made it.
     report : dict
         What the generator has to report (redrawn sequences, accidental hits, flipped labels).
+    profiles : array, (N, P, L), or None
+        Reads at each base for each of the P tasks of the kind "profile", in their order; see :meth:`profile`.
 
     Examples
     --------
@@ -91,6 +93,7 @@ class Dataset:
     spec: Spec | None = None
     seed: int | None = None
     report: dict[str, Any] = field(default_factory=dict)
+    profiles: Num[np.ndarray, "n profiles length"] | None = None
 
     @classmethod
     def from_sequences(
@@ -250,6 +253,19 @@ class Dataset:
 
         return pair_effects(self, task)
 
+    def profile(self, task: int | str = 0) -> Num[np.ndarray, "n length"]:
+        """Reads at each base, (N, L), for a task of the kind "profile"; 0 beyond a sequence's own end.
+
+        Raises
+        ------
+        InputError
+            If there is no such task, or it has no profile.
+        """
+        index = self.task_index(task)
+        if self.kinds[index] != "profile" or self.profiles is None:
+            raise InputError(f"Task {self.tasks[index]!r} is {self.kinds[index]}: it has no profile.")
+        return self.profiles[:, self.kinds[:index].count("profile"), : self.length]
+
     def instances_of(self, task: int | str = 0) -> pd.DataFrame:
         """Rows of the instance table that matter for a task (the positions of :meth:`mask`)."""
         return self.instances[matters_for(self.instances, self.tasks[self.task_index(task)])]
@@ -322,15 +338,18 @@ class Dataset:
             spec=self.spec,
             seed=self.seed,
             report={"subset_of": len(self)} | self.report,
+            profiles=None if self.profiles is None else self.profiles[rows],
         )
 
     def checksum(self) -> str:
-        """SHA-256 over sequences, labels, split and tasks; the sequences' names do not count."""
+        """SHA-256 over sequences, labels, split, tasks and profiles; the sequences' names do not count."""
         digest = hashlib.sha256("\t".join(self.tasks).encode())
         for sequence in self.sequences:
             digest.update(sequence.encode() + b"\n")
         digest.update(np.ascontiguousarray(self.labels, dtype="<f4").tobytes())
         digest.update("\n".join(self.split.tolist()).encode())
+        for task in (task for task, kind in zip(self.tasks, self.kinds, strict=True) if kind == "profile"):
+            digest.update(np.ascontiguousarray(self.profile(task), dtype="<f4").tobytes())
         return digest.hexdigest()
 
     @property

@@ -87,6 +87,9 @@ def dataset_of(plan: Plan, blocks: list[Block]) -> Dataset:
         spec=spec,
         seed=plan.seed,
         report=total_report(block.report for block in blocks),
+        profiles=np.concatenate([block.profiles for block in blocks if block.profiles is not None])
+        if blocks[0].profiles is not None
+        else None,
     )
 
 

@@ -5,6 +5,7 @@ The folder holds
 - ``sequences.fa``: the sequences (``sequences.fa.gz``, bgzip, where asked for);
 - ``labels.tsv``: name, split, class, one column a task, and one more ``<task>.clean`` where labels are noisy;
 - ``instances.bed``: BED6 plus role, site and tasks, where something was planted;
+- ``profiles.npy``: (N, P, L) int32, reads at each base for each of P profile tasks, where there are any;
 - ``labels.parquet`` and ``instances.parquet``: the same tables once more, where asked for;
 - ``motifs.meme`` and ``spec.toml``: what it was made from, with seed and version; it can be simulated again from them;
 - ``manifest.json``: size and SHA-256 of every file, so that damage is seen when it is read.
@@ -22,6 +23,7 @@ from genoplrp.errors import InputError
 from genoplrp.sequence import read_fasta
 from genoplrp.synthetic.dataset import Dataset, no_instances
 from genoplrp.synthetic.folder import check_manifest, new_folder
+from genoplrp.synthetic.profiles import read_profiles
 from genoplrp.synthetic.tables import BED_COLUMNS, CLEAN, piece_of
 from genoplrp.synthetic.writer import DatasetWriter
 
@@ -123,6 +125,9 @@ def load_dataset(path: str | os.PathLike[str]) -> Dataset:
         spec=spec,
         seed=seed,
         report=report,
+        profiles=read_profiles(
+            folder, manifest["kinds"], len(records.names), max(map(len, records.sequences), default=0)
+        ),
     )
 
 

@@ -28,6 +28,8 @@ class Piece(NamedTuple):
         Rows of the FASTA file, of ``labels.tsv`` and of ``instances.bed``.
     frames : (DataFrame, DataFrame) or None
         The two tables, where Parquet is asked for.
+    profiles : array, (n, P, L), or None
+        Reads at each base, where there are profile tasks.
     """
 
     n: int
@@ -35,13 +37,16 @@ class Piece(NamedTuple):
     labels: str
     instances: str
     frames: tuple[pd.DataFrame, pd.DataFrame] | None = None
+    profiles: np.ndarray | None = None
 
 
 def piece_of(data: Dataset, *, frames: bool = False) -> Piece:
     """Turn a data set (or a part of a larger one) into rows of text."""
     fasta = "".join(f">{name}\n{letters}\n" for name, letters in zip(data.names, data.sequences, strict=True))
     both = (labels_frame(data), bed_frame(data.names, data.instances)) if frames else None
-    return Piece(len(data), fasta, labels_text(data), bed_text(data.names, data.instances), both)
+    return Piece(
+        len(data), fasta, labels_text(data), bed_text(data.names, data.instances), both, data.profiles
+    )
 
 
 def labels_header(tasks: list[str], noisy: list[bool]) -> str:

@@ -19,14 +19,16 @@ class Task:
     ----------
     name : str
         Name, without tabs or commas.
-    kind : {"binary", "count", "real"}
-        A rule that holds or not; a number of instances, or of reads; a real number made of affinities.
+    kind : {"binary", "count", "real", "profile"}
+        A rule that holds or not; a number of instances, or of reads; a real number made of affinities; reads at each
+        base, whose sum is the label.
     rule : str
         Of a binary task; see :mod:`genoplrp.synthetic.rules`.
     activity : str
         Instead of a rule or motifs: what the sites are worth together, in the language of
         :mod:`genoplrp.synthetic.activity.expression`. It is a real label itself; the expected number of a count, which
-        is drawn around it (below 0 it counts as 0); the probability that a binary label is 1.
+        is drawn around it (below 0 it counts as 0); the probability that a binary label is 1; the reads expected at
+        each base of a profile.
     motifs : sequence of str
         Motifs or sets whose instances are counted or summed.
     weights : dict of str to float
@@ -42,12 +44,12 @@ class Task:
     noise : float, default 0
         Probability that a binary label is flipped, or standard deviation of Gaussian noise on a real one.
     dispersion : float, default 0
-        Of a count with an activity: with mean m its variance is m + ``dispersion`` * m**2 (negative binomial); 0 is
-        Poisson.
+        Of a count with an activity, and of the sum of a profile: with mean m its variance is m + ``dispersion`` * m**2
+        (negative binomial); 0 is Poisson.
     """
 
     name: str
-    kind: Literal["binary", "count", "real"] = "binary"
+    kind: Literal["binary", "count", "real", "profile"] = "binary"
     rule: str = ""
     activity: str = ""
     motifs: tuple[str, ...] = ()
@@ -111,13 +113,14 @@ class Task:
     def _check_noise(self) -> None:
         if self.kind == "binary" and not 0 <= self.noise < 0.5:
             raise SpecError(f"noise is {self.noise:g}; the share of flipped labels lies between 0 and 0.5.")
-        if self.noise < 0 or (self.kind == "count" and self.noise):
+        if self.noise < 0 or (self.kind in ("count", "profile") and self.noise):
             raise SpecError(
                 f"noise is {self.noise:g}; counts have none (see dispersion), real labels a standard deviation >= 0."
             )
-        if self.dispersion < 0 or (self.dispersion and not (self.kind == "count" and self.activity)):
+        drawn = self.kind == "profile" or (self.kind == "count" and self.activity)
+        if self.dispersion < 0 or (self.dispersion and not drawn):
             raise SpecError(
-                f"dispersion is {self.dispersion:g}; it is 0 or above, and for a count with an activity."
+                f"dispersion is {self.dispersion:g}; it is 0 or above, and for a count with an activity or a profile."
             )
 
     def _check_activity(self) -> None:
@@ -126,10 +129,15 @@ class Task:
             raise SpecError(
                 "activity says what the label is; leave rule, motifs, weights, formula and site out."
             )
-        if self.parsed_activity.profile:
-            raise SpecError("activity names offset, which only the activity of a profile has.")
+        if self.parsed_activity.profile != (self.kind == "profile"):
+            raise SpecError(
+                f"activity is {self.activity!r}; that of a profile, and of nothing else, names offset: how far a base "
+                "lies from a site, as in sum(A, gaussian(offset, 10))."
+            )
 
     def _check_formula(self) -> None:
+        if self.kind == "profile":
+            raise SpecError('a profile needs an activity; write activity = "sum(A, gaussian(offset, 10))".')
         if not self.motifs or self.rule:
             raise SpecError(
                 f'a {self.kind} task needs motifs (and no rule); write motifs = [...], or activity = "...".'

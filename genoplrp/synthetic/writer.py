@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from genoplrp.errors import MissingDependencyError
 from genoplrp.synthetic.folder import write_manifest
+from genoplrp.synthetic.profiles import PROFILES, ProfileWriter
 from genoplrp.synthetic.tables import Piece, bed_header, labels_header
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class DatasetWriter:
         self.n = 0
         self._stack = ExitStack()
         self._parquet: dict[str, Any] = {}
+        self._profiles: ProfileWriter | None = None
         if parquet:
             _pyarrow()
 
@@ -79,6 +81,10 @@ class DatasetWriter:
             self._add_parquet("labels", piece.frames[0])
             if self.planted:
                 self._add_parquet("instances", piece.frames[1])
+        if piece.profiles is not None:
+            if self._profiles is None:
+                self._profiles = self._stack.enter_context(ProfileWriter(self.folder / PROFILES))
+            self._profiles.add(piece.profiles)
         self.n += piece.n
 
     def finish(

@@ -7,6 +7,7 @@ from genoplrp.training.folder import read_labelled_fasta, train_to_folder
 from genoplrp.training.foreign import load_module
 from genoplrp.training.metrics import evaluate
 from genoplrp.training.model import TrainedModel
+from genoplrp.training.profile_network import shape_of, total_of
 from genoplrp.training.seeds import seed_table, train_seeds
 from genoplrp.training.trainer import train
 
@@ -22,6 +23,8 @@ __all__ = [
     "read_training_data",
     "save_model",
     "seed_table",
+    "shape_of",
+    "total_of",
     "train",
     "train_seeds",
     "train_to_folder",

@@ -10,6 +10,7 @@ import torch
 
 from genoplrp.errors import InputError
 from genoplrp.training.networks import Basset, BPNet, DeepBind, DeepSTARR, Koo, KooExp, ResidualBind
+from genoplrp.training.profile_network import BPNetProfile
 from genoplrp.training.sequence_model import SequenceModel, initialise
 
 MIN_LENGTH = 12
@@ -53,7 +54,8 @@ def build_architecture(
     Returns
     -------
     SequenceModel
-        A ``torch.nn.Module`` from (N, 4, length) to (N, n_tasks); outputs are logits. In training mode.
+        A ``torch.nn.Module`` from (N, 4, length) to (N, n_tasks), of a profile (N, n_tasks, 1 + length); outputs are
+        logits. In training mode.
 
     Raises
     ------
@@ -93,6 +95,7 @@ ARCHITECTURES: dict[str, Callable[..., SequenceModel]] = {
     "koo": Koo,
     "koo_exp": KooExp,
     "bpnet": BPNet,
+    "bpnet_profile": BPNetProfile,
     "deepbind": DeepBind,
     "basset": Basset,
     "deepstarr": DeepSTARR,

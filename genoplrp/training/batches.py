@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Shaped, UInt8
 from torch import Tensor
 
 
@@ -34,19 +34,19 @@ def epoch_generator(seed: int, epoch: int) -> torch.Generator:
 
 def shuffled_batches(
     codes: UInt8[Tensor, "n length"],
-    labels: Float[Tensor, "n n_tasks"],
+    labels: Float[Tensor, "n n_tasks ..."],
     batch_size: int,
     generator: torch.Generator,
     *,
     reverse_complement: bool = False,
     max_shift: int = 0,
-) -> Iterator[tuple[Float[Tensor, "b 4 length"], Float[Tensor, "b n_tasks"]]]:
+) -> Iterator[tuple[Float[Tensor, "b 4 length"], Float[Tensor, "b n_tasks ..."]]]:
     """One epoch of batches in random order; a last batch of one sequence is left out (BatchNorm needs two).
 
     Parameters
     ----------
     codes, labels
-        The training part.
+        The training part; profiles, (n, n_tasks, length), are turned and shifted with their sequences.
     batch_size
         Sequences a batch.
     generator
@@ -60,14 +60,21 @@ def shuffled_batches(
     for chosen in order.split(batch_size):
         if len(chosen) == 1 and len(order) > 1:
             return
-        batch = codes[chosen]
+        batch, wanted = codes[chosen], labels[chosen]
         if reverse_complement:
-            batch = _turned(batch, torch.rand(len(batch), generator=generator) < 0.5)
+            turn = torch.rand(len(batch), generator=generator) < 0.5
+            batch = _turned(batch, turn)
+            if wanted.ndim == 3:
+                wanted = torch.where(turn.to(wanted.device)[:, None, None], wanted.flip(2), wanted)
         if max_shift:
-            batch = _shifted(
-                batch, torch.randint(-max_shift, max_shift + 1, (len(batch),), generator=generator)
-            )
-        yield one_hot(batch), labels[chosen]
+            shift = torch.randint(-max_shift, max_shift + 1, (len(batch),), generator=generator)
+            batch = _shifted(batch, shift, 4)
+            if wanted.ndim == 3:
+                tasks = wanted.shape[1]
+                wanted = _shifted(wanted.flatten(0, 1), shift.repeat_interleave(tasks), 0).unflatten(
+                    0, (-1, tasks)
+                )
+        yield one_hot(batch), wanted
 
 
 def _turned(codes: UInt8[Tensor, "n length"], turn: Tensor) -> UInt8[Tensor, "n length"]:
@@ -76,8 +83,8 @@ def _turned(codes: UInt8[Tensor, "n length"], turn: Tensor) -> UInt8[Tensor, "n 
     return torch.where(turn.to(codes.device)[:, None], flipped, codes)
 
 
-def _shifted(codes: UInt8[Tensor, "n length"], shift: Tensor) -> UInt8[Tensor, "n length"]:
-    source = torch.arange(codes.shape[1], device=codes.device)[None] - shift.to(codes.device)[:, None]
-    outside = (source < 0) | (source >= codes.shape[1])
-    moved = codes.gather(1, source.clamp(0, codes.shape[1] - 1))
-    return moved.masked_fill(outside, 4)
+def _shifted(values: Shaped[Tensor, "n length"], shift: Tensor, fill: int) -> Shaped[Tensor, "n length"]:
+    source = torch.arange(values.shape[1], device=values.device)[None] - shift.to(values.device)[:, None]
+    outside = (source < 0) | (source >= values.shape[1])
+    moved = values.gather(1, source.clamp(0, values.shape[1] - 1))
+    return moved.masked_fill(outside, fill)

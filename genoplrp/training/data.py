@@ -40,7 +40,9 @@ class TrainingData:
     checksum
         SHA-256 of sequences, labels, tasks and split; of a data set, its own.
     kinds
-        What a data set declares of each task: "binary", "count" or "real".
+        What a data set declares of each task: "binary", "count", "real" or "profile".
+    profiles
+        (N, T, L) float32: reads at each base, of a data set whose tasks are all profiles; their labels are the sums.
     """
 
     codes: UInt8[np.ndarray, "n length"]
@@ -49,6 +51,7 @@ class TrainingData:
     split: np.ndarray
     checksum: str
     kinds: tuple[str, ...] | None = None
+    profiles: Float[np.ndarray, "n n_tasks length"] | None = None
 
     @property
     def length(self) -> int:
@@ -59,6 +62,11 @@ class TrainingData:
         """Codes and labels of one part of the split."""
         chosen = self.split == name
         return self.codes[chosen], self.labels[chosen]
+
+    def targets(self, name: str) -> tuple[UInt8[np.ndarray, "m length"], Float[np.ndarray, "m n_tasks ..."]]:
+        """Codes of one part of the split, and what the network is to learn of them: labels, or profiles."""
+        codes, labels = self.part(name)
+        return codes, labels if self.profiles is None else self.profiles[self.split == name]
 
 
 def read_training_data(
@@ -173,7 +181,16 @@ def _from_dataset(data: Any, seed: int) -> TrainingData:
     codes = encode_codes(_padded(data.sequences))
     labels = np.asarray(data.labels, dtype=np.float32)
     read = _assemble(codes, labels, tuple(data.tasks), data.split, seed)
-    return replace(read, checksum=data.checksum(), kinds=tuple(data.kinds))
+    kinds, profiles = tuple(data.kinds), None
+    if "profile" in kinds:
+        if set(kinds) != {"profile"}:
+            others = [task for task, kind in zip(data.tasks, kinds, strict=True) if kind != "profile"]
+            raise InputError(
+                f"Profiles cannot be trained together with {', '.join(others)}: a network for profiles has a value for "
+                "each base. Make a data set of the profile tasks alone."
+            )
+        profiles = np.stack([data.profile(task) for task in data.tasks], axis=1).astype(np.float32)
+    return replace(read, checksum=data.checksum(), kinds=kinds, profiles=profiles)
 
 
 def _from_pair(

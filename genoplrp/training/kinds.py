@@ -14,10 +14,10 @@ from torch import Tensor
 
 from genoplrp.errors import InputError
 
-Kind = Literal["binary", "multiclass", "regression", "count"]
+Kind = Literal["binary", "multiclass", "regression", "count", "profile"]
 KINDS: tuple[str, ...] = get_args(Kind)
 
-_OF_DATASET = {"binary": "binary", "count": "count", "real": "regression"}
+_OF_DATASET = {"binary": "binary", "count": "count", "real": "regression", "profile": "profile"}
 
 
 def detect_kinds(labels: Float[np.ndarray, "n n_tasks"]) -> tuple[Kind, ...]:
@@ -53,7 +53,7 @@ def choose_kinds(
     labels
         (N, T) labels.
     declared
-        Kinds that a data set carries ("binary", "count", "real"); kept by "auto", however the labels look.
+        Kinds that a data set carries ("binary", "count", "real", "profile"); kept by "auto", however the labels look.
 
     Raises
     ------
@@ -69,6 +69,10 @@ def choose_kinds(
     if len(names) != n_tasks:
         raise InputError(f"task= names {len(names)} kinds, but there are {n_tasks} tasks.")
     kinds = tuple(as_kind(name) for name in names)
+    if "profile" in kinds and set(declared or ()) != {"profile"}:
+        raise InputError(
+            "task=: 'profile' needs a data set whose tasks are profiles, with the reads at each base."
+        )
     if "multiclass" in kinds and set(kinds) != {"multiclass"}:
         raise InputError("task=: 'multiclass' makes all columns the classes of one task; it cannot be mixed.")
     return kinds
@@ -125,7 +129,8 @@ class Objective:
     weight
         (T,) weight of the positives ("binary") or of the class ("multiclass"); 1: unweighted.
     mean, scale
-        (T,) of the training labels ("regression": the network learns (label - mean) / scale); else 0 and 1.
+        (T,) of the training labels ("regression": the network learns (label - mean) / scale; "profile": the log of
+        label / mean); else 0 and 1.
     """
 
     kinds: tuple[Kind, ...]
@@ -152,13 +157,14 @@ class Objective:
             raise InputError(f"class_weight={class_weight!r}: choose None or 'balanced'.")
         columns = [column[~np.isnan(column)].astype(np.float64) for column in labels.T]
         scaled = [kind == "regression" for kind in kinds]
+        centred = [kind in ("regression", "profile") for kind in kinds]
         return cls(
             kinds=tuple(kinds),
             weight=tuple(
                 _balance(c, kind, len(kinds)) if class_weight else 1.0
                 for c, kind in zip(columns, kinds, strict=True)
             ),
-            mean=tuple(float(c.mean()) if yes else 0.0 for c, yes in zip(columns, scaled, strict=True)),
+            mean=tuple(float(c.mean()) if yes else 0.0 for c, yes in zip(columns, centred, strict=True)),
             scale=tuple(
                 float(c.std()) or 1.0 if yes else 1.0 for c, yes in zip(columns, scaled, strict=True)
             ),
@@ -171,16 +177,19 @@ class Objective:
         return cls(kinds=tuple(as_kind(kind) for kind in found["kinds"]), **floats)
 
     def loss(
-        self, output: Float[Tensor, "n n_tasks"], labels: Float[Tensor, "n n_tasks"], smoothing: float = 0.0
+        self,
+        output: Float[Tensor, "n n_tasks ..."],
+        labels: Float[Tensor, "n n_tasks ..."],
+        smoothing: float = 0.0,
     ) -> Float[Tensor, ""]:
-        """Mean loss over the labels that are not missing (NaN).
+        """Mean loss over the labels that are not missing (NaN); of profiles, over the bases.
 
         Parameters
         ----------
         output
-            (N, T) raw outputs.
+            (N, T) raw outputs; of profiles (N, T, 1 + L).
         labels
-            (N, T) labels.
+            (N, T) labels; of profiles (N, T, L).
         smoothing
             Share of each class label that is spread evenly over the classes.
 
@@ -188,6 +197,8 @@ class Objective:
         ----------
         Szegedy et al. 2016, *Rethinking the Inception architecture* (label smoothing).
         """
+        if self.kinds[0] == "profile":
+            return _profile_loss(output, labels, _row(self.mean, output))
         weight = _row(self.weight, output)
         if self.kinds[0] == "multiclass":
             return F.cross_entropy(output, labels.argmax(dim=1), weight=weight, label_smoothing=smoothing)
@@ -202,8 +213,11 @@ class Objective:
             each[:, of_kind] = _losses(kind, output[:, of_kind], wanted, weight[of_kind])
         return (each * present).sum() / present.sum().clamp(min=1)
 
-    def prediction(self, output: Float[Tensor, "n n_tasks"]) -> Float[Tensor, "n n_tasks"]:
-        """Raw outputs on the scale of the labels: probabilities, values or expected counts."""
+    def prediction(self, output: Float[Tensor, "n n_tasks ..."]) -> Float[Tensor, "n n_tasks ..."]:
+        """Raw outputs on the scale of the labels: probabilities, values, expected counts (of profiles, by base)."""
+        if self.kinds[0] == "profile":
+            total = output[:, :, :1].exp() * _row(self.mean, output)[:, None]
+            return total * output[:, :, 1:].softmax(dim=2)
         if self.kinds[0] == "multiclass":
             return output.softmax(dim=1)
         columns = []
@@ -217,6 +231,19 @@ class Objective:
                 column = column * self.scale[i] + self.mean[i]
             columns.append(column)
         return torch.stack(columns, dim=1)
+
+
+def _profile_loss(
+    output: Float[Tensor, "n n_tasks values"], reads: Float[Tensor, "n n_tasks length"], mean: Tensor
+) -> Float[Tensor, ""]:
+    """Poisson loss of the sum, multinomial loss of how it is spread: together the Poisson loss of every base.
+
+    Divided by the number of bases, so that it does not depend on the length.
+    """
+    log_total = output[:, :, 0] + mean.clamp(min=1e-6).log()
+    of_sum = F.poisson_nll_loss(log_total, reads.sum(dim=2), log_input=True, reduction="none")
+    of_shape = -(reads * output[:, :, 1:].log_softmax(dim=2)).sum(dim=2)
+    return (of_sum + of_shape).mean() / reads.shape[2]
 
 
 def _losses(kind: str, output: Tensor, target: Tensor, weight: Tensor) -> Tensor:

@@ -86,8 +86,8 @@ class Run:
         self.device = next((p.device for p in network.parameters()), torch.device("cpu"))
         self.optimizer = _optimizer(network, options)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=options.precision == "float16")
-        self.train_part = _on(self.device, *data.part("train"))
-        self.valid_part = _on(self.device, *data.part("valid"))
+        self.train_part = _on(self.device, *data.targets("train"))
+        self.valid_part = _on(self.device, *data.targets("valid"))
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Tensor] = {}
         n, size = len(self.train_part[0]), options.batch_size

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 Weights = Float[np.ndarray, "resamples n"]
 Values = Float[np.ndarray, "resamples"]
@@ -18,8 +18,8 @@ Metric = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
 def evaluate(
-    prediction: Float[np.ndarray, "n n_tasks"],
-    labels: Float[np.ndarray, "n n_tasks"],
+    prediction: Float[np.ndarray, "n n_tasks ..."],
+    labels: Float[np.ndarray, "n n_tasks ..."],
     kinds: Sequence[str],
     tasks: Sequence[str],
     *,
@@ -32,12 +32,13 @@ def evaluate(
     Parameters
     ----------
     prediction
-        (N, T) probabilities, values or expected counts.
+        (N, T) probabilities, values or expected counts; of profiles (N, T, L), as the labels.
     labels
         (N, T), NaN where missing.
     kinds
         Kind of each task: "binary", "multiclass" (AUROC and average precision of each class against the rest,
-        and accuracy), "regression" or "count" (Pearson, Spearman, mean squared error).
+        and accuracy), "regression" or "count" (Pearson, Spearman, mean squared error), "profile" (Pearson and Spearman
+        of the sums, and the mean over the sequences of Pearson over the bases).
     tasks
         T names.
     bootstrap
@@ -68,7 +69,7 @@ def evaluate(
     overall: list[Values] = []
     for weights in _weights(len(labels), bootstrap, seed):
         for i, (task, kind) in enumerate(zip(tasks, kinds, strict=True)):
-            present = ~np.isnan(labels[:, i])
+            present = ~_missing(labels[:, i])
             for name, metric in METRICS[kind].items():
                 value = metric(prediction[present, i], labels[present, i], weights[:, present])
                 columns.setdefault((task, name), []).append(value)
@@ -81,7 +82,7 @@ def evaluate(
         _report(out, "accuracy", np.concatenate(overall), level)
     for name in dict.fromkeys(metric for _, metric in values):
         _report(out, name, _mean_over_tasks([v for (_, m), v in values.items() if m == name]), level)
-    out["tasks"] = {task: {"n": int((~np.isnan(labels[:, i])).sum())} for i, task in enumerate(tasks)}
+    out["tasks"] = {task: {"n": int((~_missing(labels[:, i])).sum())} for i, task in enumerate(tasks)}
     for (task, name), value in values.items():
         _report(out["tasks"][task], name, value, level)
     return out
@@ -138,16 +139,48 @@ def mean_squared_error(
     return _ratio(weights @ squared, weights.sum(axis=1))
 
 
+def pearson_of_sums(
+    prediction: Float[np.ndarray, "n length"], label: Float[np.ndarray, "n length"], weights: Weights
+) -> Values:
+    """Pearson's correlation of the sums of profiles."""
+    return pearson(prediction.sum(axis=1), label.sum(axis=1), weights)
+
+
+def spearman_of_sums(
+    prediction: Float[np.ndarray, "n length"], label: Float[np.ndarray, "n length"], weights: Weights
+) -> Values:
+    """Spearman's rank correlation of the sums of profiles."""
+    return spearman(prediction.sum(axis=1), label.sum(axis=1), weights)
+
+
+def profile_pearson(
+    prediction: Float[np.ndarray, "n length"], label: Float[np.ndarray, "n length"], weights: Weights
+) -> Values:
+    """Pearson's correlation over the bases of each sequence, then the mean over the sequences that have one."""
+    each = _correlation(prediction.astype(np.float64), label.astype(np.float64), np.ones(label.shape))
+    defined = ~np.isnan(each)
+    return _ratio(weights[:, defined] @ each[defined], weights[:, defined].sum(axis=1))
+
+
 METRICS: dict[str, dict[str, Metric]] = {
     "binary": {"auroc": auroc, "average_precision": average_precision},
     "multiclass": {"auroc": auroc, "average_precision": average_precision},
     "regression": {"pearson": pearson, "spearman": spearman, "mse": mean_squared_error},
     "count": {"pearson": pearson, "spearman": spearman, "mse": mean_squared_error},
+    "profile": {
+        "pearson": pearson_of_sums,
+        "spearman": spearman_of_sums,
+        "profile_pearson": profile_pearson,
+    },
 }
 """Metrics of each kind of task, the first one the headline."""
 
 HEADLINES: dict[str, str] = {kind: next(iter(metrics)) for kind, metrics in METRICS.items()}
 """The metric that stands for each kind of task."""
+
+
+def _missing(label: Float[np.ndarray, "n ..."]) -> Bool[np.ndarray, " n"]:
+    return np.asarray(np.isnan(label).reshape(len(label), -1).any(axis=1))
 
 
 def _weights(n: int, bootstrap: int, seed: int) -> Iterator[Weights]:

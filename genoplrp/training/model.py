@@ -29,7 +29,8 @@ class TrainedModel:
     ----------
     model
         ``torch.nn.Module`` from one-hot (N, 4, L) to raw outputs (N, T); in evaluation mode. Raw outputs are
-        logits ("binary", "multiclass"), standardised values ("regression") or log rates ("count").
+        logits ("binary", "multiclass"), standardised values ("regression") or log rates ("count"); of profiles
+        (N, T, 1 + L), see :class:`genoplrp.training.profile_network.BPNetProfile`.
     architecture
         Name of a reference architecture, or the class of the user's own module.
     parameters
@@ -63,13 +64,13 @@ class TrainedModel:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """Kind of each task: "binary", "multiclass", "regression" or "count"."""
+        """Kind of each task: "binary", "multiclass", "regression", "count" or "profile"."""
         return self.objective.kinds
 
     def predict(
         self, X: Any, *, batch_size: int = 512, progress: bool = False
-    ) -> Float[np.ndarray, "n n_tasks"]:
-        """Predictions on the scale of the labels: probabilities, values or expected counts.
+    ) -> Float[np.ndarray, "n n_tasks ..."]:
+        """Predictions on the scale of the labels: probabilities, values or expected counts; of profiles (N, T, L).
 
         Parameters
         ----------
@@ -90,7 +91,7 @@ class TrainedModel:
 
     def logits(
         self, X: Any, *, batch_size: int = 512, progress: bool = False
-    ) -> Float[np.ndarray, "n n_tasks"]:
+    ) -> Float[np.ndarray, "n n_tasks ..."]:
         """Raw outputs of the network, what an explanation starts from; parameters as in :meth:`predict`."""
         codes = encode(X)
         if codes.shape[1] != self.length:
@@ -117,7 +118,7 @@ class TrainedModel:
 
 def raw_outputs(
     model: nn.Module, codes: UInt8[Tensor, "n length"], batch_size: int, *, progress: bool = False
-) -> Float[Tensor, "n n_tasks"]:
+) -> Float[Tensor, "n n_tasks ..."]:
     """Outputs of the network in evaluation mode, without gradients; its mode is put back afterwards.
 
     Raises

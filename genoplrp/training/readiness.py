@@ -98,6 +98,7 @@ def monitored(tasks: Sequence[str], kinds: Sequence[str], monitor: str) -> str:
             "multiclass": "cross-entropy",
             "regression": "squared error in standard deviations",
             "count": "Poisson loss",
+            "profile": "Poisson loss of the sum and multinomial loss of the shape",
         }
         return "mean over the labels of " + _by_name([losses[kind] for kind in kinds], tasks)
     return "mean over the tasks of " + _by_name([_SHOWN[HEADLINES[kind]] for kind in kinds], tasks)

@@ -76,9 +76,10 @@ def train(
     seed
         Seed of the initial weights (reference architectures), the order, dropout and augmentation.
     task
-        Kind of the tasks, or of each: "binary", "multiclass" (the columns are classes), "regression", "count";
+        Kind of the tasks, or of each: "binary", "multiclass" (the columns are classes), "regression", "count", or
+        "profile" (of a data set with profiles alone, by ``architecture="bpnet_profile"`` or a module of its shape);
         "auto": as the data set declares it, else as the labels look. The loss follows: binary or categorical
-        cross-entropy, squared error of standardised labels, Poisson.
+        cross-entropy, squared error of standardised labels, Poisson; Poisson of the sum and multinomial of the shape.
     parameters
         Parameters of the reference architecture, e.g. ``{"filters": (64, 96)}``.
     start_from
@@ -272,7 +273,11 @@ def _saving(path: Path, identity: dict[str, Any]) -> Callable[[Run], None]:
 
 def _check_output(network: nn.Module, read: TrainingData, device: torch.device) -> None:
     """One forward pass of two sequences, so that a module of another shape is refused before an epoch is spent."""
-    wanted = (2, len(read.tasks))
+    wanted: tuple[int, ...] = (2, len(read.tasks))
+    meant = "one column per task"
+    if read.profiles is not None:
+        wanted = (*wanted, 1 + read.length)
+        meant = "for each profile the log of its sum, and a logit for each base, as architecture='bpnet_profile' has"
     try:
         with evaluating(network), torch.no_grad():
             output = network(torch.zeros(2, 4, read.length, device=device))
@@ -282,9 +287,7 @@ def _check_output(network: nn.Module, read: TrainingData, device: torch.device) 
         ) from error
     if not isinstance(output, torch.Tensor) or tuple(output.shape) != wanted:
         shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
-        raise InputError(
-            f"The network returns {shape} for two sequences; {wanted} is needed: one column per task."
-        )
+        raise InputError(f"The network returns {shape} for two sequences; {wanted} is needed: {meant}.")
 
 
 def _final_metrics(
@@ -292,7 +295,7 @@ def _final_metrics(
 ) -> dict[str, Any]:
     metrics = {}
     for part in ("valid", "test"):
-        codes, labels = read.part(part)
+        codes, labels = read.targets(part)
         if not len(codes):
             continue
         output = raw_outputs(network, torch.from_numpy(codes), 512).cpu()

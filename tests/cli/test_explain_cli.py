@@ -98,3 +98,42 @@ def test_a_file_that_exists_is_left_alone(folder, tmp_path, capsys):
 def test_what_is_no_checkpoint_is_said(folder, tmp_path, capsys):
     assert run("explain", folder / "data", "-d", folder / "data", "-o", tmp_path / "r.npz") == 2
     assert "Error" in capsys.readouterr().err
+
+
+OWN = """
+import torch
+from torch import nn
+
+def build():
+    torch.manual_seed(3)
+    return nn.Sequential(
+        nn.Conv1d(4, 4, 9), nn.ReLU(), nn.AdaptiveMaxPool1d(1), nn.Flatten(), nn.Linear(4, 3)
+    )
+"""
+
+
+def test_a_model_of_ones_own_is_explained_on_a_data_set_and_reported(folder, tmp_path, capsys):
+    (tmp_path / "mine.py").write_text(OWN)
+    model, out = f"{tmp_path}/mine.py:build", tmp_path / "r.npz"
+    explain = ["explain", model, "-d", folder / "data", "--limit", 4]
+    assert run(*explain, "-o", out, "--target", "2-0") == 0
+    assert "target '2-0'" in capsys.readouterr().out
+    file, data = AttributionFile.load(out), gp.Dataset.load(folder / "data")
+    namespace: dict = {}
+    exec(OWN, namespace)
+    net = namespace["build"]().eval()
+    X = data.subset(file.sequence).one_hot()
+    wanted = gp.plrp(net, X, lambda y: y[:, 2] - y[:, 0], 0.25)
+    np.testing.assert_allclose(file.relevance, wanted.numpy(), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(gp.plrp(net, X, "2-0", 0.25), wanted, rtol=1e-4, atol=1e-6)
+    assert (file.target == -1).all()
+    assert run("score", out, "-d", folder / "data") == 2
+    assert "a function of several outputs" in capsys.readouterr().err
+    assert run("score", out, "-d", folder / "data", "--target", "TAL1") == 0
+    assert run(*explain, "-o", tmp_path / "p.npz", "--target", "2-0", "--positives") == 2
+    assert run(*explain, "-o", tmp_path / "p.npz", "--target", 7) == 2
+    assert "out of range" in capsys.readouterr().err
+    html = tmp_path / "report.html"
+    report = ["report", folder, "--model", model, "--limit", 3, "--steps", 2, "--rules", "gamma"]
+    assert run(*report, "--methods", "lambda", "--target", 1, "--out", html) == 0
+    assert "mine.py:build" in html.read_text()

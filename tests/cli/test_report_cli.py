@@ -99,7 +99,7 @@ def test_a_part_of_the_data_set_can_be_asked_for(run_folder, tmp_path):
         (["--rules", "nonsense"], "nonsense"),
         (["--methods", "nonsense"], "nonsense"),
         (["--target", "7"], "out of range"),
-        (["--model", "nowhere"], "no nowhere"),
+        (["--model", "nowhere"], "no model 'nowhere'"),
         (["-o", "nowhere/report.html"], "does not exist"),
     ],
 )

@@ -9,30 +9,52 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from torch import nn
 
 from genoplrp.errors import InputError, NonFiniteError
 from genoplrp.evaluation import (
+    Plan,
+    agreement,
     auroc,
+    average_over_knockouts,
+    average_over_path,
     average_precision,
+    deletion_insertion,
     effective_bases,
     entropy,
     gini,
     hoyer,
     pointing_game,
+    random_removals,
     relevance_mass_accuracy,
     relevance_rank_accuracy,
+    reverse_strand,
+    scan,
     score,
     score_dataset,
+    score_grammar,
+    score_instances,
+    score_recovery,
+    score_robustness,
+    sharpen_at_gini,
+    shift,
     signal_contrast,
+    substitutions,
+    sufficiency_necessity,
     summarise,
+    threshold_at_gini,
     top_k_intersection,
+    weight_by_contiguity,
     weighted_cosine,
     zero_fraction,
 )
 from genoplrp.evaluation.blocks import blocks
+from genoplrp.evaluation.ready import Ready, score_truth
 from genoplrp.synthetic import Dataset, simulate
+from genoplrp.synthetic.motifs import Motif
 from genoplrp.synthetic.spec_toml import spec_from_table
 
+pytestmark = pytest.mark.filterwarnings("ignore:task .* has one class only")
 LENGTHS = np.array([30, 11, 30, 17, 11, 24])
 OF_MAP = (gini, hoyer, entropy, zero_fraction, effective_bases)
 OF_MASK = (
@@ -93,6 +115,151 @@ def test_every_metric_scores_a_padded_sequence_as_it_does_alone(kind):
     np.testing.assert_allclose(weighted_cosine(maps, weights, lengths=LENGTHS), expected, rtol=1e-12)
     expected = pd.concat([score(*pair) for pair in alone], ignore_index=True)
     np.testing.assert_allclose(score(maps, mask, lengths=LENGTHS), expected, rtol=1e-12)
+
+
+def test_sites_are_scored_as_in_the_sequence_alone():
+    maps, _ = ragged("noise")
+    sites = pd.DataFrame(
+        {
+            "sequence": [0, 0, 1, 3, 3, 5],
+            "start": [2, 20, 4, 0, 12, 10],
+            "end": [6, 25, 8, 3, 17, 14],
+            "role": ["core", "broken", "core", "core", "inhibitor", "decoy"],
+        }
+    )
+    for metric in (score_recovery, score_grammar):
+        alone = [
+            metric(maps[i : i + 1, :size], sites[sites["sequence"] == i].assign(sequence=0))
+            for i, size in enumerate(LENGTHS)
+        ]
+        np.testing.assert_allclose(
+            metric(maps, sites, lengths=LENGTHS), pd.concat(alone, ignore_index=True), rtol=1e-12
+        )
+    with pytest.raises(InputError, match=r"instance 0 .*10 to 12.* of 11 bp"):
+        score_instances(maps, pd.DataFrame({"sequence": [1], "start": [10], "end": [12]}), lengths=LENGTHS)
+
+
+@pytest.mark.parametrize("kind", ["noise", "ties"])
+def test_controls_change_a_padded_sequence_as_they_do_it_alone(kind):
+    maps, _ = ragged(kind)
+    wanted = np.linspace(0.6, 0.9, 6)
+    controls = (
+        lambda r, g, **k: threshold_at_gini(r, g, **k),
+        lambda r, g, **k: sharpen_at_gini(r, g, **k),
+        lambda r, g, **k: weight_by_contiguity(r, **k),
+    )
+    for control in controls:
+        changed = control(maps, wanted, lengths=LENGTHS)
+        for i, size in enumerate(LENGTHS):
+            alone = control(maps[i : i + 1, :size], wanted[i : i + 1])[0]
+            np.testing.assert_allclose(changed[i, :size], alone, rtol=1e-12)
+            assert (changed[i, size:] == 9.0).all()
+
+
+def test_maps_agree_as_those_of_the_sequences_alone():
+    (first, _), (second, _) = ragged("noise"), ragged("ties")
+    alone = [agreement(first[i : i + 1, :n], second[i : i + 1, :n]) for i, n in enumerate(LENGTHS)]
+    np.testing.assert_allclose(
+        agreement(first, second, lengths=LENGTHS), pd.concat(alone, ignore_index=True), rtol=1e-12
+    )
+
+
+def padded_sequences() -> np.ndarray:
+    rng = np.random.default_rng(1)
+    X = np.eye(4, dtype=np.float32)[rng.integers(0, 4, (6, 30))].transpose(0, 2, 1)
+    return X * (np.arange(30) < LENGTHS[:, None])[:, None]
+
+
+def count_a(X: np.ndarray) -> np.ndarray:
+    """A model that sees padding as anything else."""
+    return X[:, 0].sum(axis=1) + 0.5 * X[:, 1].sum(axis=1)
+
+
+def test_changes_of_the_input_leave_the_padding_behind():
+    X, maps, rng = padded_sequences(), ragged("noise")[0], np.random.default_rng(0)
+    for change in (shift(3, lengths=LENGTHS), shift(-40, lengths=LENGTHS), reverse_strand(lengths=LENGTHS)):
+        changed = change.apply(X, rng)
+        for i, size in enumerate(LENGTHS):
+            assert not changed[i, :, size:].any()
+            assert sorted(changed[i, :, :size].any(axis=0)) == [True] * size
+        np.testing.assert_array_equal(change.undo(change.apply(maps[:, None].repeat(4, 1), rng)[:, 0]), maps)
+    alone = [reverse_strand().apply(X[i : i + 1, :, :n], rng)[0] for i, n in enumerate(LENGTHS)]
+    turned = reverse_strand(lengths=LENGTHS).apply(X, rng)
+    assert all((turned[i, :, :n] == alone[i]).all() for i, n in enumerate(LENGTHS))
+    few = substitutions(np.arange(30) >= np.zeros((6, 1)) + 5, count=5).apply(X, rng)
+    assert ((few != X).any(axis=1).sum(axis=1) == 5).all()
+
+
+def test_robustness_does_not_look_at_the_padding():
+    X = padded_sequences()
+    noisy = np.random.default_rng(0)
+    table = score_robustness(
+        lambda x: x[:, 0] + (x.sum(axis=1) == 0) * noisy.normal(size=(6, 30)),
+        X,
+        np.ones((6, 30)),
+        lengths=LENGTHS,
+    )
+    assert (table[["max_sensitivity", "shift_sensitivity"]] == 0).all(axis=None)
+
+
+@pytest.mark.parametrize("fill", ["zero", "mean"])
+def test_faithfulness_asks_about_a_padded_sequence_as_about_it_alone(fill):
+    X, (maps, _) = padded_sequences(), ragged("noise")
+    ask = {"fill": fill, "n_fills": 2}
+    curves = deletion_insertion(count_a, X, maps, lengths=LENGTHS, **ask)
+    named = sufficiency_necessity(count_a, X, maps, lengths=LENGTHS, **ask)
+    for i, size in enumerate(LENGTHS):
+        one, own = X[i : i + 1, :, :size], maps[i : i + 1, :size]
+        expected = deletion_insertion(count_a, one, own, **ask)
+        assert sorted(set(curves.positions[i])) == expected.positions.tolist()
+        np.testing.assert_allclose(curves.to_frame().iloc[[i]], expected.to_frame(), rtol=1e-6)
+        np.testing.assert_allclose(
+            named.iloc[[i]], sufficiency_necessity(count_a, one, own, **ask), rtol=1e-6
+        )
+
+
+def test_bases_are_removed_at_random_from_the_sequence_only():
+    removals = random_removals(count_a, padded_sequences(), size=9, n_subsets=20, lengths=LENGTHS)
+    assert (removals.subsets.sum(axis=2) == 9).all()
+    assert not (removals.subsets & (np.arange(30) >= LENGTHS[:, None])[:, None]).any()
+    with pytest.raises(InputError, match="length 11 of the shortest"):
+        random_removals(count_a, padded_sequences(), size=12, lengths=LENGTHS)
+
+
+def test_methods_put_nothing_where_there_is_no_base():
+    X = padded_sequences()
+    padding = X.sum(axis=1) == 0
+
+    def explain(partial_X: np.ndarray) -> np.ndarray:
+        assert not partial_X.sum(axis=1)[padding].any()
+        return partial_X.max(axis=1)
+
+    average_over_knockouts(explain, X, passes=4)
+    average_over_path(explain, X)
+    motif = Motif.from_consensus("TGACTCA")
+    found = scan(X, [motif], lengths=LENGTHS)
+    for i, size in enumerate(LENGTHS):
+        np.testing.assert_allclose(found[i, :size], scan(X[i : i + 1, :, :size], [motif])[0], rtol=1e-12)
+
+
+def test_a_benchmark_s_scores_are_those_of_the_sequences_alone():
+    data = designed(200)
+    data.split[:] = "train"
+    # The longest sequence is not explained: the network takes its length all the same.
+    tested = np.argsort(data.lengths)[:9]
+    data.split[tested] = "test"
+    seen = []
+    net = nn.Sequential(nn.Flatten(), nn.Linear(4 * data.length, 1))
+    fit = SimpleNamespace(logits=lambda X: seen.append(X.shape) or np.ones((len(X), 1)), model=net)
+    ready = Ready(Plan(datasets=("ragged",), methods=("random",)), data, fit)
+    assert seen == [(9, 4, data.length)]
+    maps = np.random.default_rng(0).normal(size=(9, data.length))
+    table = score_truth(maps, ready)
+    for i, row in enumerate(ready.rows):
+        one = Ready(Plan(datasets=("one",), methods=("random",)), data.subset([row]), fit)
+        alone = score_truth(maps[i : i + 1, : data.lengths[row]], one)
+        np.testing.assert_allclose(table.iloc[[i]], alone, rtol=1e-10)
+    assert ready.first(3).job(0).lengths.tolist() == data.lengths[ready.rows[:3]].tolist()
 
 
 def test_a_data_set_of_many_lengths_gives_a_map_that_says_nothing_chance():

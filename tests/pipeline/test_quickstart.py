@@ -101,7 +101,7 @@ def test_rows_to_explain_picks_positives_of_a_split(finished):
 
 def test_explaining_says_what_does_not_fit(finished):
     data, fit = gp.Dataset.load(finished.out / "data"), gp.load_model(finished.out / "model")
-    with pytest.raises(InputError, match="no task"):
+    with pytest.raises(InputError, match="no output 'liver'"):
         explain_dataset(fit, data, np.arange(2), target="liver")
     with pytest.raises(InputError, match="out of range"):
         explain_dataset(fit, data, np.arange(2), target=3)

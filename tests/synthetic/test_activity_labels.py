@@ -170,7 +170,7 @@ def test_a_data_set_with_an_activity_is_saved_and_made_again(tmp_path: Any) -> N
         ({"activity": "A", "kind": "count", "noise": 1.0}, "see dispersion"),
         ({"activity": "A", "kind": "count", "dispersion": -1.0}, "dispersion is -1"),
         ({"activity": "A", "dispersion": 1.0}, "for a count with an activity"),
-        ({"activity": "sum(A, offset)"}, "offset, which only"),
+        ({"activity": "sum(A, offset)"}, "nothing else, names offset"),
     ],
 )
 def test_activities_that_make_no_sense_are_named(task: dict[str, Any], words: str) -> None:

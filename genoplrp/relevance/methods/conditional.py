@@ -48,7 +48,7 @@ class ChannelRelevance:
     prediction
         (N,) the explained output.
     widths
-        Layer name -> width of the layer's kernel in positions of its own input (1 for a linear layer).
+        Layer name -> width of the kernel in positions of its own input, for convolutions.
     """
 
     channels: dict[str, Float[Tensor, "n channels"]]
@@ -60,6 +60,11 @@ class ChannelRelevance:
     def layers(self) -> list[str]:
         """Names of the layers."""
         return list(self.channels)
+
+    @property
+    def convolutions(self) -> list[str]:
+        """Names of those that are convolutions."""
+        return list(self.widths)
 
 
 @dataclass(eq=False)
@@ -120,7 +125,7 @@ def channel_relevance(
     e = driver(X, target, args=args, progress=progress)
     found = e.intermediate
     channels = {name: found["channels/" + name] for name in driver.names}
-    return ChannelRelevance(channels, found["map/"], e.prediction, driver.widths)
+    return ChannelRelevance(channels, found["whole"], e.prediction, driver.widths)
 
 
 def conditional_relevance(
@@ -282,7 +287,12 @@ class Passes:
                 if len(cut.before) != run.batch:
                     raise AmbiguousBatchError("the model moves the batch off its first axis")
         self.whole = self._map(*grads[:2])
-        self.widths = {name: _width(cuts[0][0].layer) for name, cuts in self.arrived.items()}
+        layers = {name: pairs[0][0].layer for name, pairs in self.arrived.items()}
+        self.widths = {
+            name: int(layer.weight.shape[-1])
+            for name, layer in layers.items()
+            if layer.map.kind == "convolution"
+        }
 
     def channels(self) -> dict[str, Tensor]:
         """Return the relevance of the channels of each layer, (rows, C), and of the bases, (rows, L)."""
@@ -290,7 +300,7 @@ class Passes:
             "channels/" + name: torch.stack([_by_channel(cut, g) for cut, g in pairs]).sum(dim=0)
             for name, pairs in self.arrived.items()
         }
-        return found | {"map/": self.whole}
+        return found | {"whole": self.whole}
 
     def relevance(self, name: str) -> Tensor:
         """Return the relevance at a layer's output, (rows, C, positions)."""
@@ -416,7 +426,3 @@ def _like_channels(layer: Layer, mask: Tensor, values: Tensor) -> Tensor:
 
 def _by_channel(cut: Cut, g: Tensor) -> Tensor:
     return _channels_first(cut.layer, cut.before.detach() * g).sum(dim=2)
-
-
-def _width(layer: Layer) -> int:
-    return int(layer.weight.shape[-1]) if layer.map.kind == "convolution" else 1

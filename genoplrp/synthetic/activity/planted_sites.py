@@ -32,20 +32,17 @@ def score_activity(spec: Spec, task: Task, planted: Planted) -> Float[np.ndarray
     Returns
     -------
     array, (N,), float64
-        The activity; of a count, at least 0; of a binary task, a probability.
+        The activity; of a count, at least 0; of a binary task, a probability; of a profile, the sum over its bases.
 
     Raises
     ------
     SpecError
         If a value is not finite, or no probability where it has to be one.
     """
+    if task.kind == "profile":
+        return np.asarray(expected_profile(spec, task, planted).sum(axis=1))
     values = task.parsed_activity(sites_of(spec, planted, task.names))
-    if not np.isfinite(values).all():
-        row = int(np.flatnonzero(~np.isfinite(values))[0])
-        raise SpecError(
-            f"task {task.name!r}: the activity {task.activity!r} is {values[row]} for a sequence "
-            f"{_held(spec, planted, row)}; keep divisors, logarithms and roots away from 0 and below."
-        )
+    _check_finite(spec, task, planted, values)
     if task.kind == "count":
         return np.asarray(np.maximum(values, 0))
     wrong = (values < 0) | (values > 1)
@@ -57,6 +54,33 @@ def score_activity(spec: Spec, task: Task, planted: Planted) -> Float[np.ndarray
             "logistic(...) or hill(..., half)."
         )
     return values
+
+
+def expected_profile(spec: Spec, task: Task, planted: Planted) -> Float[np.ndarray, "n length"]:
+    """Reads that a profile task expects at each base.
+
+    Parameters
+    ----------
+    spec : Spec
+        The specification.
+    task : Task
+        One of its profile tasks.
+    planted : Planted
+        What the sequences hold.
+
+    Returns
+    -------
+    array, (N, L), float64
+        At least 0, and 0 beyond a sequence's own end; L is the specification's largest length.
+
+    Raises
+    ------
+    SpecError
+        If a value is not finite.
+    """
+    values = task.parsed_activity.per_base(sites_of(spec, planted, task.names), spec.length_range[1])
+    _check_finite(spec, task, planted, values)
+    return np.asarray(np.maximum(values, 0))
 
 
 def sites_of(spec: Spec, planted: Planted, names: Iterable[str]) -> Sites:
@@ -119,6 +143,18 @@ def _joined(parts: Instances, planted: Planted, site: int) -> Instances:
 
 def _select(instances: Instances, chosen: np.ndarray) -> Instances:
     return Instances(*(column[chosen] for column in instances))
+
+
+def _check_finite(spec: Spec, task: Task, planted: Planted, values: np.ndarray) -> None:
+    finite = np.isfinite(values).reshape(len(values), -1)
+    if finite.all():
+        return
+    row = int(np.flatnonzero(~finite.all(axis=1))[0])
+    value = values.reshape(len(values), -1)[row, int(np.flatnonzero(~finite[row])[0])]
+    raise SpecError(
+        f"task {task.name!r}: the activity {task.activity!r} is {value} for a sequence {_held(spec, planted, row)}; "
+        "keep divisors, logarithms and roots away from 0 and below."
+    )
 
 
 def _held(spec: Spec, planted: Planted, row: int) -> str:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from genoplrp.errors import InputError
-from genoplrp.scan import output_target
+from genoplrp.relevance.targets import output_target
 
 Y = torch.arange(2 * 3 * 4, dtype=torch.float32).reshape(2, 3, 4)
 SEVERAL = [Y[:, :, 0], Y]

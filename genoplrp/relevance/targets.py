@@ -106,8 +106,17 @@ class Term:
 
 @dataclass(frozen=True)
 class Difference:
-    """The difference of two numbers of a model's output."""
+    """The difference of two numbers of a model's output.
 
+    Attributes
+    ----------
+    text
+        As it was said.
+    plus, minus
+        The two.
+    """
+
+    text: str
     plus: Callable[[Any], Tensor]
     minus: Callable[[Any], Tensor]
 
@@ -161,7 +170,7 @@ def output_target(
     for dash in (i for i, letter in enumerate(text) if letter == "-" and i):
         plus, minus = (_term(part, tasks, outputs) for part in (text[:dash], text[dash + 1 :]))
         if plus is not None and minus is not None:
-            return Difference(plus, minus), text
+            return Difference(text, plus, minus), text
     if tasks:
         raise InputError(f"the model has no output {text!r}; it has {', '.join(tasks)}")
     raise InputError(f"--target {text}: the model has no output {text!r}; give {SYNTAX}")
