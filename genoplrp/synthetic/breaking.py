@@ -42,8 +42,8 @@ class SiteRule:
     >>> rule = SiteRule(Site(("A", "B"), orientation="++"), [["A"], ["B"]], motifs)
     >>> rule.allows(("A", "B"), (False, True)), rule.allows(("A", "B"), (True, False))
     (True, False)
-    >>> rule.orientations(("A", "B"), (False, False), (0, 1))  # B is a palindrome: turning it changes nothing
-    [1]
+    >>> rule.orientations(("A", "B"), (False, False), (0, 1))  # turning B, a palindrome, alone (2) changes nothing
+    [1, 3]
     """
 
     def __init__(self, site: Site, slots: Sequence[Sequence[str]], motifs: Mapping[str, Motif]) -> None:

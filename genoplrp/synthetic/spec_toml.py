@@ -184,14 +184,15 @@ def _read_toml(path: Path) -> dict[str, Any]:
 
 def _parse_preset(name: str, version: str = "") -> dict[str, Any]:
     """Table of a preset; an earlier version is the newest one but for the keys that it had otherwise."""
-    newest = tomllib.loads((_presets() / f"{name}.toml").read_text(encoding="utf-8"))
+    newest: dict[str, Any] = tomllib.loads((_presets() / f"{name}.toml").read_text(encoding="utf-8"))
     number = newest.get("version", 1)
     if version in ("", str(number)):
         return newest
     earlier = tomllib.loads((_presets() / "earlier" / "versions.toml").read_text(encoding="utf-8"))
     if f"{name}@{version}" not in earlier:
         raise InputError(f"There is no version {version!r} of {name}; there are 1 to {number}.")
-    return newest | {"version": int(version)} | earlier[f"{name}@{version}"]
+    differences: dict[str, Any] = earlier[f"{name}@{version}"]
+    return newest | {"version": int(version)} | differences
 
 
 def _presets() -> Any:
