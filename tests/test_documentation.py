@@ -21,7 +21,28 @@ MODULES = sorted(
 )
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
+@pytest.fixture
+def registries():
+    """What a page registers is forgotten after it."""
+    from genoplrp.evaluation import METRICS, methods
+    from genoplrp.formats import FORMATS
+    from genoplrp.relevance import PRESETS
+    from genoplrp.relevance.pruning import policy
+    from genoplrp.relevance.tracing import registry
+
+    tables = (METRICS, methods._FIXED, FORMATS, PRESETS, policy._POLICIES, registry.HANDLERS)
+    kinds = (registry.LINEAR, registry.ELEMENTWISE)
+    before, names = [dict(table) for table in tables], [set(kind) for kind in kinds]
+    yield
+    for table, old in zip((*tables, *kinds), (*before, *names), strict=True):
+        table.clear()
+        table.update(old)
+
+
+@pytest.mark.usefixtures("registries")
+@pytest.mark.parametrize(
+    "page", PAGES, ids=lambda p: "-".join(p.relative_to(ROOT / "docs").with_suffix("").parts)
+)
 def test_the_python_blocks_of_a_page_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names: dict = {"__name__": "page"}

@@ -13,9 +13,17 @@ if TYPE_CHECKING:
     from genoplrp.formats import Explained
     from genoplrp.sites import CalledSites
 
-ARRAYS = ("modisco", "chrombpnet", "finemo")
-TRACKS = ("bigwig", "bedgraph")
 SITES = ("bed", "meme")
+"""Formats that need sites called first; all others are those of `genoplrp.formats.FORMATS`."""
+
+
+def _known_format(ctx: click.Context, param: click.Parameter, name: str) -> str:
+    """Return a format's name; the registry is imported only when the command runs."""
+    from genoplrp.formats import FORMATS
+
+    if name not in FORMATS and name not in SITES:
+        raise click.BadParameter(f"{name!r} is not one of {', '.join((*FORMATS, *SITES))}")
+    return name
 
 
 @click.command(
@@ -26,7 +34,7 @@ SITES = ("bed", "meme")
 )
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option(
-    "--to", "form", required=True, type=click.Choice(ARRAYS + TRACKS + SITES), help="What to write."
+    "--to", "form", required=True, metavar="FORMAT", callback=_known_format, help="What to write; see above."
 )
 @click.option(
     "--out", "-o", required=True, type=click.Path(path_type=Path), help="File to write; for modisco a folder."
@@ -98,18 +106,11 @@ def command(
                 for motif in write_motifs_meme(called, part):
                     consensus = motif.motif().consensus()
                     click.echo(f"{motif.name}  {consensus}  {len(motif.instances):,} instances")
-    elif form in TRACKS:
-        write_track = formats.write_bigwig if form == "bigwig" else formats.write_bedgraph
-        write_track(explained, out, overlap=overlap, overwrite=force)
-        click.echo(f"{len(explained)} windows of {explained.length} bp; where windows overlap: {overlap}")
     else:
-        write = {
-            "modisco": formats.write_modisco,
-            "chrombpnet": formats.write_chrombpnet,
-            "finemo": formats.write_finemo,
-        }[form]
-        write(explained, out, scores=scores, overwrite=force)
-        click.echo(f"{len(explained)} sequences of {explained.length} bp, {scores} scores")
+        formats.export(explained, form, out, overwrite=force, scores=scores, overlap=overlap)
+        how = {"scores": f"; scores: {scores}", "overlap": f"; where windows overlap: {overlap}"}
+        option = formats.FORMATS[form].option
+        click.echo(f"{len(explained)} windows of {explained.length} bp{how[option] if option else ''}")
     click.echo(f"Wrote {out}", err=True)
 
 

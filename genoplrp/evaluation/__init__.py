@@ -24,6 +24,7 @@ from genoplrp.evaluation.methods import (
     output_function,
     register_method,
 )
+from genoplrp.evaluation.metrics import METRICS, register_metric
 from genoplrp.evaluation.oracle import scan
 from genoplrp.evaluation.plan import Plan, quick_plan, sweep_methods
 from genoplrp.evaluation.pointing import pointing_game, signal_contrast, top_k_intersection, weighted_cosine
@@ -40,6 +41,15 @@ from genoplrp.evaluation.robustness import (
 from genoplrp.evaluation.runner import benchmark
 from genoplrp.evaluation.sanity import randomise_cascading, score_sanity, train_on_random_labels
 from genoplrp.evaluation.scoring import score, score_dataset, summarise
+from genoplrp.evaluation.signed import (
+    Correlation,
+    base_correlation,
+    correlate,
+    score_signed,
+    signed_average_precision,
+    signed_mass_accuracy,
+    site_correlation,
+)
 from genoplrp.evaluation.sparsity import effective_bases, entropy, gini, hoyer, zero_fraction
 from genoplrp.evaluation.statistics import (
     Interval,
@@ -52,7 +62,9 @@ from genoplrp.evaluation.statistics import (
 
 __all__ = [
     "FILLS",
+    "METRICS",
     "Change",
+    "Correlation",
     "Curves",
     "Interval",
     "Job",
@@ -64,9 +76,11 @@ __all__ = [
     "average_over_knockouts",
     "average_over_path",
     "average_precision",
+    "base_correlation",
     "benchmark",
     "bootstrap_mean",
     "compare_methods",
+    "correlate",
     "default_methods",
     "deletion_insertion",
     "draw_fill",
@@ -86,6 +100,7 @@ __all__ = [
     "random_removals",
     "randomise_cascading",
     "register_method",
+    "register_metric",
     "relevance_mass_accuracy",
     "relevance_rank_accuracy",
     "reverse_strand",
@@ -98,11 +113,15 @@ __all__ = [
     "score_robustness",
     "score_roles",
     "score_sanity",
+    "score_signed",
     "sensitivity",
     "sensitivity_n",
     "sharpen_at_gini",
     "shift",
     "signal_contrast",
+    "signed_average_precision",
+    "signed_mass_accuracy",
+    "site_correlation",
     "substitutions",
     "sufficiency_necessity",
     "summarise",

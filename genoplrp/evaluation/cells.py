@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from genoplrp.errors import InputError, NonFiniteError
-from genoplrp.evaluation.ingredients import Ingredients, file_content, method_ingredients
+from genoplrp.evaluation.ingredients import Ingredients, code_content, file_content, method_ingredients
 from genoplrp.evaluation.maps import Maps
 from genoplrp.evaluation.methods import explain_with, get_method
+from genoplrp.evaluation.metrics import registered_metrics
 from genoplrp.evaluation.pieces import Pieces
 from genoplrp.evaluation.plan import AVERAGES, SLOW, Cell, Plan
 from genoplrp.evaluation.ready import Ready, score_faithfulness, score_truth
@@ -244,6 +245,8 @@ class CellRun:
                 **{f"maps of {other}": self.pieces.fact("maps", other, "sha256") for other in _needs(name)},
             }
         made_of: Ingredients = {"maps": self.pieces.fact("maps", name, "sha256"), "genoplrp": __version__}
+        if part == "scores":
+            made_of |= {f"metric {own}": code_content(m) for own, m in registered_metrics().items()}
         if part == "faithful":
             made_of |= {key: getattr(self.plan, key) for key in ("fill", "n_fills", "n_faithful")}
         if part == "robust":

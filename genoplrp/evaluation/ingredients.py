@@ -94,11 +94,16 @@ def method_ingredients(name: str) -> Ingredients:
     for package in method.packages:
         made_of[package] = _version(package)
     if method.origin is not None:
-        made_of["code"] = fingerprint(method.origin) or f"cannot be compared ({uuid.uuid4().hex})"
+        made_of["code"] = code_content(method.origin)
     prefix, _, rest = method.name.partition(":")
     for other in (rest.split("+") if prefix == "mean" else [rest]) if rest else []:
         made_of[f"of {other}"] = method_ingredients(other)
     return made_of
+
+
+def code_content(function: Any) -> str:
+    """The `fingerprint` of a user's function; of code that cannot be read one that is like no other."""
+    return fingerprint(function) or f"cannot be compared ({uuid.uuid4().hex})"
 
 
 def fingerprint(value: Any) -> str | None:

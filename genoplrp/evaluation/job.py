@@ -12,7 +12,7 @@ from jaxtyping import Float
 from genoplrp.evaluation.maps import Maps
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 Family = Literal["baseline", "oracle", "gradient", "perturbation", "LRP", "PLRP", "control", "user"]
 
@@ -80,7 +80,7 @@ class Method:
 
     name: str
     family: Family
-    explain: Callable[..., Maps]
+    explain: Callable[..., Maps | Tensor]
     needs: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
     origin: Callable[[Job], Any] | None = None

@@ -26,6 +26,7 @@ from genoplrp.evaluation.derived import (
 )
 from genoplrp.evaluation.job import Job, Method, per_nucleotide
 from genoplrp.evaluation.maps import Maps
+from genoplrp.evaluation.rivals import RIVALS
 
 if TYPE_CHECKING:
     from torch import nn
@@ -220,7 +221,9 @@ def explain_with(name: str, job: Job, *, known: dict[str, Maps] | None = None) -
         if needed not in known:
             known[needed] = explain_with(needed, job, known=known)
     if method.needs:
-        return method.explain(*(known[needed] for needed in method.needs), lengths=job.lengths)
+        return per_nucleotide(
+            method.explain(*(known[needed] for needed in method.needs), lengths=job.lengths)
+        )
     return per_nucleotide(method.explain(job))
 
 
@@ -292,32 +295,12 @@ def _pwm_scan(job: Job) -> Maps:
     return scan(job.X, job.motifs, lengths=job.lengths)
 
 
-def _rival(name: str) -> Callable[[Job], Any]:
-    def explain(job: Job) -> Any:
-        from genoplrp.evaluation import rivals
-
-        return getattr(rivals, name)(job)
-
-    return explain
-
-
 _FIXED: dict[str, Method] = {
     method.name: method
     for method in (
         Method("random", "baseline", _random),
         Method("pwm-scan", "oracle", _pwm_scan),
-        Method("gradient", "gradient", _rival("gradient"), packages=("torch",)),
-        Method("gradient-x-input", "gradient", _rival("gradient_x_input"), packages=("torch",)),
-        Method(
-            "gradient-x-input-corrected",
-            "gradient",
-            _rival("gradient_x_input_corrected"),
-            packages=("torch",),
-        ),
-        Method("smoothgrad", "gradient", _rival("smoothgrad"), packages=("captum",)),
-        Method("integrated-gradients", "gradient", _rival("integrated_gradients"), packages=("captum",)),
-        Method("deeplift-shap", "gradient", _rival("deeplift_shap"), packages=("tangermeme",)),
-        Method("ism", "perturbation", _rival("in_silico_mutagenesis"), packages=("tangermeme",)),
+        *(Method(name, r.family, r.explain, packages=(r.package,)) for name, r in RIVALS.items()),
     )
 }
 

@@ -7,7 +7,7 @@ tangermeme's. Each returns contributions (N, 4, L) in units of the output, `grad
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -16,12 +16,30 @@ from genoplrp.errors import MissingDependencyError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from genoplrp.evaluation.job import Job
+    from genoplrp.evaluation.job import Family, Job
 
 STEPS = 50
 NOISE = 0.1
 NOISY_SAMPLES = 25
 SHUFFLES = 10
+
+
+class Rival(NamedTuple):
+    """A method of another package.
+
+    Attributes
+    ----------
+    family
+        What kind of method it is, for tables.
+    explain
+        From a `Job` to contributions (N, 4, L) or a map (N, L).
+    package
+        What computes it: its version is part of what a map is made of.
+    """
+
+    family: Family
+    explain: Callable[[Job], Tensor]
+    package: str
 
 
 def gradient(job: Job) -> Tensor:
@@ -156,6 +174,18 @@ def in_silico_mutagenesis(job: Job) -> Tensor:
         job.model, x, target=job.target, batch_size=512, device=x.device, fast=False
     )
     return attribution
+
+
+RIVALS: dict[str, Rival] = {
+    "gradient": Rival("gradient", gradient, "torch"),
+    "gradient-x-input": Rival("gradient", gradient_x_input, "torch"),
+    "gradient-x-input-corrected": Rival("gradient", gradient_x_input_corrected, "torch"),
+    "smoothgrad": Rival("gradient", smoothgrad, "captum"),
+    "integrated-gradients": Rival("gradient", integrated_gradients, "captum"),
+    "deeplift-shap": Rival("gradient", deeplift_shap, "tangermeme"),
+    "ism": Rival("perturbation", in_silico_mutagenesis, "tangermeme"),
+}
+"""The registry: name in tables -> rival."""
 
 
 def _batched(job: Job, explain: Callable[[nn.Module, Tensor, int], Tensor]) -> Tensor:

@@ -14,12 +14,13 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from genoplrp.errors import InputError, OutputExistsError
 from genoplrp.evaluation.cells import CellRun
 from genoplrp.evaluation.ingredients import data_content, fingerprint
 from genoplrp.evaluation.methods import register_method, registered_methods
+from genoplrp.evaluation.metrics import register_metric, registered_metrics
 from genoplrp.evaluation.pieces import Pieces
 from genoplrp.evaluation.plan import Cell, Plan
 from genoplrp.evaluation.report import write_report
@@ -272,7 +273,7 @@ def _run(cells: list[CellRun], plan: Plan, folder: Path, jobs: int, progress: bo
             return
         # Fresh interpreters: a forked process would share torch's thread pool.
         with ProcessPoolExecutor(min(jobs, len(waiting)), mp_context=get_context("spawn")) as pool:
-            own = _methods_to_send(plan)
+            own = _to_send(plan)
             work = {pool.submit(_run_cell, plan, run.cell, folder, own): run for run in waiting}
             sizes = {future: len(run.missing()) for future, run in work.items()}
             try:
@@ -285,26 +286,39 @@ def _run(cells: list[CellRun], plan: Plan, folder: Path, jobs: int, progress: bo
                 raise
 
 
-def _methods_to_send(plan: Plan) -> dict[str, Callable[..., Any]]:
-    """Methods of the user's own that the plan uses, which fresh processes do not know."""
+class _Own(NamedTuple):
+    """What a user registered, which fresh processes do not know."""
+
+    methods: dict[str, Callable[..., Any]]
+    metrics: dict[str, Callable[..., Any]]
+
+
+def _to_send(plan: Plan) -> _Own:
+    """What the plan uses of the user's own methods, and the user's own metrics."""
     used = {part for name in plan.methods for part in re.split(r"[:+]", name)}
-    own = {name: explain for name, explain in registered_methods().items() if name in used}
-    for name, explain in own.items():
-        try:
-            pickle.dumps(explain)
-        except (pickle.PicklingError, AttributeError, TypeError) as error:
-            raise InputError(
-                f"the method {name!r} cannot be sent to another process ({error}): make it a function of a module, or "
-                "use one job"
-            ) from error
+    own = _Own(
+        {name: explain for name, explain in registered_methods().items() if name in used},
+        registered_metrics(),
+    )
+    for kind, functions in (("method", own.methods), ("metric", own.metrics)):
+        for name, function in functions.items():
+            try:
+                pickle.dumps(function)
+            except (pickle.PicklingError, AttributeError, TypeError) as error:
+                raise InputError(
+                    f"the {kind} {name!r} cannot be sent to another process ({error}): make it a function of a "
+                    "module, or use one job"
+                ) from error
     return own
 
 
-def _run_cell(plan: Plan, cell: Cell, folder: Path, own: dict[str, Callable[..., Any]]) -> None:
+def _run_cell(plan: Plan, cell: Cell, folder: Path, own: _Own) -> None:
     """Do one cell in a process of its own, on one thread: on several, sums and so networks come out otherwise."""
     import torch
 
-    for name, explain in own.items():
+    for name, explain in own.methods.items():
         register_method(name, explain)
+    for name, metric in own.metrics.items():
+        register_metric(name, metric)
     torch.set_num_threads(1)
     CellRun(plan, cell, folder).run()

@@ -13,6 +13,7 @@ from numpy.lib import format as npy
 
 from genoplrp.errors import InputError, MissingDependencyError
 from genoplrp.formats.explained import Block, Explained, Scores, check_scores
+from genoplrp.formats.registry import built_in
 from genoplrp.formats.writing import written, written_folder
 from genoplrp.version import __version__
 
@@ -20,6 +21,7 @@ _HALF_MAX = 65504.0
 _DATE = (1980, 1, 1, 0, 0, 0)  # same data, same bytes
 
 
+@built_in("modisco", "scores")
 def write_modisco(
     explained: Explained, folder: str | Path, *, scores: str = "projected", overwrite: bool = False
 ) -> Path:
@@ -78,6 +80,7 @@ def write_modisco(
     return Path(folder)
 
 
+@built_in("chrombpnet", "scores")
 def write_chrombpnet(
     explained: Explained, path: str | Path, *, scores: str = "projected", overwrite: bool = False
 ) -> Path:
@@ -141,6 +144,7 @@ def write_chrombpnet(
     return path
 
 
+@built_in("finemo", "scores")
 def write_finemo(
     explained: Explained, path: str | Path, *, scores: str = "projected", overwrite: bool = False
 ) -> Path:

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 
 from genoplrp.errors import InputError, MissingDependencyError
 from genoplrp.formats.explained import BLOCK, Explained
+from genoplrp.formats.registry import built_in
 from genoplrp.formats.writing import written
 
 Overlap = Literal["mean", "max", "first"]
@@ -77,6 +78,7 @@ def runs(explained: Explained, *, overlap: str = "mean") -> Iterator[Runs]:
             yield from _chromosome(explained, chrom, size, rows, overlap)
 
 
+@built_in("bigwig", "overlap")
 def write_bigwig(
     explained: Explained, path: str | Path, *, overlap: str = "mean", overwrite: bool = False
 ) -> Path:
@@ -125,6 +127,7 @@ def write_bigwig(
     return Path(path)
 
 
+@built_in("bedgraph", "overlap")
 def write_bedgraph(
     explained: Explained, path: str | Path, *, overlap: str = "mean", overwrite: bool = False
 ) -> Path:

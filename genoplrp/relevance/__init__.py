@@ -22,7 +22,7 @@ from genoplrp.relevance.methods.views import View, consensus_views
 from genoplrp.relevance.presets import PRESETS, Preset, RuleBook, register_preset, rule_book
 from genoplrp.relevance.pruning.policy import Pruning, register_policy
 from genoplrp.relevance.rules import AlphaBeta, Blend, Epsilon, Flat, Gamma, Part, Rule, WSquare, ZBox, ZPlus
-from genoplrp.relevance.tracing.tracer import register_operation
+from genoplrp.relevance.tracing.registry import register_operation
 
 __all__ = [
     "LAYOUTS",

@@ -24,7 +24,8 @@ from genoplrp.relevance.tracing.calls import run_out_of_place
 from genoplrp.relevance.tracing.guards import autograd_on, evaluation_mode
 from genoplrp.relevance.tracing.names import function_name, qualified_name
 from genoplrp.relevance.tracing.plainly import plainly
-from genoplrp.relevance.tracing.tracer import HANDLERS, Handler, Tracer, one_explanation
+from genoplrp.relevance.tracing.registry import HANDLERS, Handler
+from genoplrp.relevance.tracing.tracer import Tracer, one_explanation
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float, Int, Num
 from genoplrp.errors import InputError
 from genoplrp.sequence import codes_to_one_hot, encode_codes
 from genoplrp.synthetic.checks import check_kinds, check_labels, check_names, check_rows, check_tasks
+from genoplrp.synthetic.masks import matters_for, spread, weigh
 from genoplrp.synthetic.splits import SPLITS, check_split, split_by_sequence
 from genoplrp.thumbnails import thumbnail
 
@@ -197,7 +198,7 @@ class Dataset:
             Decoys and sites with a broken grammar are outside.
         """
         table = self.instances_of(task)
-        return self._spread(table, np.ones(len(table))) > 0
+        return spread(self, table, np.ones(len(table))) > 0
 
     def information(self, task: int | str = 0) -> Float[np.ndarray, "n length"]:
         """Weigh the truth by information: bits of the planted PWM's column at each position, else 0.
@@ -217,7 +218,7 @@ class Dataset:
         Schneider et al., *J. Mol. Biol.* 188, 1986 (2 - entropy, without small-sample correction).
         """
         table = self.instances_of(task)
-        return self._weigh(table, np.ones(len(table)))
+        return weigh(self, table, np.ones(len(table)))
 
     def signed_mask(self, task: int | str = 0) -> Int[np.ndarray, "n length"]:
         """Positions of :meth:`mask`, with the sign of what stands there.
@@ -234,12 +235,12 @@ class Dataset:
             inhibitor, a repressor, either motif of ``A xor B`` where both are), 0 elsewhere; see
             :func:`genoplrp.synthetic.polarity.instance_signs`.
         """
-        signs: np.ndarray = np.sign(self._spread(self.instances, self._signs(task)))
+        signs: np.ndarray = np.sign(spread(self, self.instances, self._signs(task)))
         return signs.astype(np.int8)
 
     def signed_weights(self, task: int | str = 0) -> Float[np.ndarray, "n length"]:
         """Weigh the signed mask by information: :meth:`information` with the signs of :meth:`signed_mask`."""
-        return self._weigh(self.instances, self._signs(task))
+        return weigh(self, self.instances, self._signs(task))
 
     def site_effects(self, task: int | str = 0) -> pd.DataFrame:
         """What each instance is worth; see :func:`genoplrp.synthetic.effects.site_effects`."""
@@ -252,6 +253,12 @@ class Dataset:
         from genoplrp.synthetic.effects import pair_effects
 
         return pair_effects(self, task)
+
+    def base_effects(self, task: int | str = 0, *, progress: bool = False) -> Float[np.ndarray, "n length"]:
+        """What each base is worth; see :func:`genoplrp.synthetic.substitutions.base_effects`."""
+        from genoplrp.synthetic.substitutions import base_effects
+
+        return base_effects(self, task, progress=progress)
 
     def profile(self, task: int | str = 0) -> Num[np.ndarray, "n length"]:
         """Reads at each base, (N, L), for a task of the kind "profile"; 0 beyond a sequence's own end.
@@ -384,25 +391,6 @@ class Dataset:
 
         return instance_signs(self)[:, self.task_index(task)]
 
-    def _spread(self, table: pd.DataFrame, value: np.ndarray) -> Int[np.ndarray, "n length"]:
-        """Sum the values of instances over each position: up at each start, down at each end, summed along."""
-        steps = np.zeros((len(self), self.length + 1), dtype=np.int16)
-        rows = table["sequence"].to_numpy(dtype=np.int64)
-        np.add.at(steps, (rows, table["start"].to_numpy(dtype=np.int64)), value.astype(np.int16))
-        np.add.at(steps, (rows, table["end"].to_numpy(dtype=np.int64)), -value.astype(np.int16))
-        return np.cumsum(steps[:, :-1], axis=1, dtype=np.int16)
-
-    def _weigh(self, table: pd.DataFrame, value: np.ndarray) -> Float[np.ndarray, "n length"]:
-        """Values of instances times the information of their matrices' columns, in bits."""
-        weights = np.zeros((len(self), self.length), dtype=np.float32)
-        chosen = table.assign(value=value)[value != 0]
-        for (name, strand), rows in chosen.groupby(["motif", "strand"], observed=True):
-            bits = self.motifs[str(name)].information()
-            bits = bits if strand == "+" else bits[::-1]
-            index = rows["start"].to_numpy()[:, None] + np.arange(len(bits))
-            weights[rows["sequence"].to_numpy()[:, None], index] = bits * rows["value"].to_numpy()[:, None]
-        return weights
-
 
 def no_instances() -> pd.DataFrame:
     """Make an instance table without rows."""
@@ -410,11 +398,3 @@ def no_instances() -> pd.DataFrame:
 
     kinds = {"sequence": np.int64, "start": np.int64, "end": np.int64, "score": np.float32}
     return pd.DataFrame({name: pd.Series(dtype=kinds.get(name, "category")) for name in INSTANCE_COLUMNS})
-
-
-def matters_for(instances: pd.DataFrame, task: str) -> Bool[np.ndarray, " instances"]:
-    """Which rows of an instance table matter for a task."""
-    column = instances["tasks"].astype("category")
-    hits = [task in str(names).split(",") for names in column.cat.categories]
-    matters: np.ndarray = np.append(np.array(hits, dtype=bool), False)[column.cat.codes.to_numpy()]
-    return matters

@@ -331,3 +331,65 @@ def arrangements(
                         table[end, state] += factor * table[start, state - step]
         result[row] = table[lengths[row]]
     return result
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[misc, unused-ignore, untyped-decorator]
+def arrangement_parts(
+    odds: np.ndarray,
+    width: np.ndarray,
+    plant: np.ndarray,
+    weight: np.ndarray,
+    stride: np.ndarray,
+    top: np.ndarray,
+    states: int,
+    lengths: np.ndarray,
+    shares: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sum of all arrangements as in ``arrangements``, each state times its share, and its part with each unit.
+
+    ``shares`` is (n, states). Returns the sums (n,) and, of each kind of unit and start (kinds, n, starts), the sum
+    over the arrangements that hold it there: a pass forward and a pass back, as for a hidden Markov model.
+    """
+    n = odds.shape[1]
+    total, parts = np.zeros(n), np.zeros(odds.shape)
+    for row in range(n):
+        table = np.zeros((lengths[row] + 1, states))
+        behind = np.zeros((lengths[row] + 1, states))
+        table[0, 0] = 1.0
+        for end in range(1, lengths[row] + 1):
+            for state in range(states):
+                table[end, state] = table[end - 1, state]
+            for kind in range(len(width)):
+                start = end - width[kind]
+                if start < 0:
+                    continue
+                factor = weight[kind] * odds[kind, row, start]
+                if factor == 0.0:
+                    continue
+                step = stride[plant[kind]]
+                base = top[plant[kind]] + 1
+                for state in range(states):
+                    if (state // step) % base > 0:
+                        table[end, state] += factor * table[start, state - step]
+        for state in range(states):
+            behind[lengths[row], state] = shares[row, state]
+            total[row] += shares[row, state] * table[lengths[row], state]
+        for end in range(lengths[row], 0, -1):
+            for state in range(states):
+                behind[end - 1, state] += behind[end, state]
+            for kind in range(len(width)):
+                start = end - width[kind]
+                if start < 0:
+                    continue
+                factor = weight[kind] * odds[kind, row, start]
+                if factor == 0.0:
+                    continue
+                step = stride[plant[kind]]
+                base = top[plant[kind]] + 1
+                held = 0.0
+                for state in range(states):
+                    if (state // step) % base > 0:
+                        held += table[start, state - step] * behind[end, state]
+                        behind[start, state - step] += factor * behind[end, state]
+                parts[kind, row, start] = factor * held
+    return total, parts

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import permutations, product
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -18,6 +18,7 @@ from jaxtyping import Float, Int, UInt8
 from genoplrp.errors import InputError
 from genoplrp.sequence import encode_codes
 from genoplrp.synthetic.breaking import SiteRule
+from genoplrp.synthetic.odds import log_ratios
 from genoplrp.synthetic.spec_check import gaps_of, site_rule
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from genoplrp.synthetic.spec import Spec
 from genoplrp.synthetic.spec_parts import Plant, SequenceClass, Site
 
-#: Share of the background in each PWM column, so that letters of probability 0 do not decide everything.
-_FLOOR = 1e-6
 _CHUNK = 64
 
 
@@ -84,7 +83,7 @@ def oracle_scores(data: Dataset, *, progress: bool = False) -> Float[np.ndarray,
     logs = logs + np.log([one.fraction for one in spec.classes])
     posterior = np.exp(logs - logs.max(axis=1, keepdims=True))
     posterior /= posterior.sum(axis=1, keepdims=True)
-    return np.asarray(posterior @ _labels_of_classes(spec))
+    return np.asarray(posterior @ labels_of_classes(spec))
 
 
 def best_scores(data: Dataset, *, progress: bool = False) -> Float[np.ndarray, "n tasks"]:
@@ -143,18 +142,18 @@ def class_log_likelihoods(
     from tqdm.auto import tqdm
 
     logs = np.zeros((len(codes), len(spec.classes)))
-    models = [_ClassModel(spec, one) for one in spec.classes]
+    models = [ClassModel(spec, one) for one in spec.classes]
     with tqdm(total=len(codes), unit="seq", desc="oracle", disable=not progress) as bar:
         for first in range(0, len(codes), _CHUNK):
             rows = slice(first, first + _CHUNK)
-            ratios = _log_ratios(spec, codes[rows], lengths[rows])
+            ratios = log_ratios(spec, codes[rows], lengths[rows])
             for column, model in enumerate(models):
                 logs[rows, column] = model.log_likelihood(ratios, lengths[rows])
             bar.update(len(codes[rows]))
     return logs
 
 
-class _ClassModel:
+class ClassModel:
     """The ways in which the units of one class can look, and how many of each there can be."""
 
     def __init__(self, spec: Spec, one: SequenceClass) -> None:
@@ -166,10 +165,53 @@ class _ClassModel:
     def log_likelihood(
         self, ratios: dict[tuple[int, bool], np.ndarray], lengths: Int[np.ndarray, " n"]
     ) -> Float[np.ndarray, " n"]:
+        """Log-likelihood of sequences in this class relative to background, in nats; see `log_ratios`."""
         from genoplrp.synthetic.kernels import arrangements
 
         if not self.kinds:
             return np.zeros(len(lengths))
+        odds, tables, shares = self._prepare(ratios, lengths)
+        return np.asarray(np.log(np.maximum((arrangements(odds, *tables) * shares).sum(axis=1), 1e-300)))
+
+    def instance_odds(
+        self, ratios: dict[tuple[int, bool], np.ndarray], lengths: Int[np.ndarray, " n"]
+    ) -> tuple[Float[np.ndarray, " n"], dict[tuple[int, bool], Float[np.ndarray, "n length"]]]:
+        """Likelihood of sequences in this class, and the part of it with an instance at each place.
+
+        Parameters
+        ----------
+        ratios : dict
+            See `log_ratios`.
+        lengths : array, (n,), int
+            Length of each sequence, in bp.
+
+        Returns
+        -------
+        likelihood : array, (n,)
+            Relative to background.
+        parts : dict of (motif number, minus) to array, (n, length)
+            Of the likelihood, what arrangements with an instance of this motif and strand at this start contribute.
+            Divided by the likelihood it is the probability of the instance.
+        """
+        from genoplrp.synthetic.kernels import arrangement_parts
+
+        if not self.kinds:
+            return np.ones(len(lengths)), {}
+        odds, tables, shares = self._prepare(ratios, lengths)
+        likelihood, of_kinds = arrangement_parts(*(odds, *tables, shares))
+        parts: dict[tuple[int, bool], np.ndarray] = {}
+        for kind, found in zip(self.kinds, of_kinds, strict=True):
+            for part in kind.parts:
+                total = parts.setdefault((part.motif, part.minus), np.zeros(found.shape))
+                total[:, part.offset :] += found[:, : found.shape[1] - part.offset]
+        return likelihood, parts
+
+    def _prepare(
+        self, ratios: dict[tuple[int, bool], np.ndarray], lengths: np.ndarray
+    ) -> tuple[np.ndarray, tuple[Any, ...], np.ndarray]:
+        """Odds of each kind of unit at each start, the tables of the kernels, and what each state's sum counts for."""
+        from genoplrp.synthetic.kernels import arrangements
+
         top = np.array([int(values.max()) for values, _ in self.counts], dtype=np.int64)
         stride = np.concatenate([[1], np.cumprod(top[:-1] + 1)]).astype(np.int64)
         n, starts = next(iter(ratios.values())).shape
@@ -185,17 +227,17 @@ class _ClassModel:
         plant = np.array([kind.plant for kind in self.kinds], dtype=np.int64)
         weight = np.array([kind.weight for kind in self.kinds])
         states = int(np.prod(top + 1))
-        table = arrangements(odds, width, plant, weight, stride, top, states, lengths)
-        even = arrangements(np.ones_like(odds[:, :1]), width, plant, weight, stride, top, states, lengths[:1])
+        grid = (width, plant, weight, stride, top, states)
+        even = arrangements(np.ones_like(odds[:, :1]), *grid, lengths[:1])
         if (lengths != lengths[0]).any():
-            even = arrangements(np.ones_like(odds), width, plant, weight, stride, top, states, lengths)
-        likelihood = np.zeros(n)
+            even = arrangements(np.ones_like(odds), *grid, lengths)
+        shares = np.zeros((n, states))
         for counts in product(*(zip(*pmf, strict=True) for pmf in self.counts)):
             state = sum(int(value) * int(step) for (value, _), step in zip(counts, stride, strict=True))
             p = float(np.prod([probability for _, probability in counts]))
             ways = even[:, state]
-            likelihood += p * np.where(ways > 0, table[:, state] / np.where(ways > 0, ways, 1), 0)
-        return np.asarray(np.log(np.maximum(likelihood, 1e-300)))
+            shares[:, state] += np.where(ways > 0, p / np.where(ways > 0, ways, 1), 0)
+        return odds, (*grid, lengths), shares
 
 
 def _kinds_of(spec: Spec, plant: Plant, number: int) -> list[_Kind]:
@@ -294,52 +336,7 @@ def _orders(site: Site) -> list[tuple[int, ...]]:
     return list(permutations(fixed)) if site.order == "any" else [fixed]
 
 
-def _log_ratios(
-    spec: Spec, codes: UInt8[np.ndarray, "n length"], lengths: Int[np.ndarray, " n"]
-) -> dict[tuple[int, bool], Float[np.ndarray, "n length"]]:
-    """Log-likelihood ratio of each motif and strand to the background at each start; -inf where it does not fit."""
-    background = _background_logs(spec, codes)
-    before = np.concatenate([np.zeros((len(codes), 1)), np.cumsum(background, axis=1)], axis=1)
-    ratios = {}
-    for number, use in enumerate(spec.motifs.values()):
-        pwm = use.motif.pwm
-        if use.sampling == "best":
-            pwm = (np.arange(4)[:, None] == pwm.argmax(axis=0)).astype(np.float64)
-        logs = np.log((1 - _FLOOR) * pwm + _FLOOR / 4)
-        width = pwm.shape[1]
-        for minus, table in ((False, logs), (True, logs[::-1, ::-1])):
-            ratio = np.full(codes.shape, -np.inf)
-            room = codes.shape[1] - width + 1
-            padded = np.concatenate([table, np.full((1, width), -np.inf)])
-            total = sum(padded[np.minimum(codes[:, k : k + room], 4), k] for k in range(width))
-            ratio[:, :room] = total - (before[:, width:] - before[:, :room])
-            ratio[np.arange(codes.shape[1]) > (lengths - width)[:, None]] = -np.inf
-            ratios[number, minus] = ratio
-    return ratios
-
-
-def _background_logs(spec: Spec, codes: UInt8[np.ndarray, "n length"]) -> Float[np.ndarray, "n length"]:
-    """Log-probability of each base under the background; real and shuffled windows count by their composition."""
-    known = np.minimum(codes, 3).astype(np.int64)
-    background = spec.background
-    if background.kind == "markov" and background.order > 0:
-        order = background.order
-        context = np.zeros((len(codes), codes.shape[1] - order), dtype=np.int64)
-        for k in range(order):
-            context = context * 4 + known[:, k : k + context.shape[1]]
-        logs = np.full(codes.shape, np.log(0.25))
-        logs[:, order:] = np.log(background.chain[context, known[:, order:]])
-        return logs
-    share = np.full(4, 0.25)
-    if background.kind == "gc":
-        gc = min(max(background.gc or 0.0, 1e-6), 1 - 1e-6)
-        share = np.array([1 - gc, gc, gc, 1 - gc]) / 2
-    elif background.kind != "uniform":
-        share = (np.bincount(codes[codes < 4], minlength=4) + 1.0) / ((codes < 4).sum() + 4)
-    return np.asarray(np.log(share)[known])
-
-
-def _labels_of_classes(spec: Spec) -> Float[np.ndarray, "classes tasks"]:
+def labels_of_classes(spec: Spec) -> Float[np.ndarray, "classes tasks"]:
     """Mean label of each class before noise, from a sample of it where the rule depends on what was drawn."""
     from genoplrp.synthetic.generate import simulate
 

@@ -17,6 +17,7 @@ from genoplrp.errors import SpecError
 from genoplrp.synthetic.effects import instance_effects, planted_of, scores_without
 from genoplrp.synthetic.grammar import CORE, INHIBITOR, NEGATIVE, REPRESSOR, ROLES, Layout
 from genoplrp.synthetic.labels import tasks_of_instances
+from genoplrp.synthetic.masks import matters_for
 from genoplrp.synthetic.plant import place_class
 from genoplrp.synthetic.planted import Planted, planted_units, score_tasks
 
@@ -80,8 +81,6 @@ def instance_signs(data: Dataset) -> Int[np.ndarray, "instances tasks"]:
     sequence; and where that is 0, too, the direction in which the motif can move the score at all. Without a
     specification, the roles say it.
     """
-    from genoplrp.synthetic.dataset import matters_for
-
     table = data.instances
     matters = np.stack([matters_for(table, task) for task in data.tasks], axis=1)
     if data.spec is None:
@@ -91,9 +90,10 @@ def instance_signs(data: Dataset) -> Int[np.ndarray, "instances tasks"]:
     signs = _signs(instance_effects(data)[places])
     usual = polarity(data.spec)[planted.motif, planted.site]
     open_ = np.flatnonzero(((signs == 0) & matters[places]).any(axis=1))
-    together = _signs(_effects_of_motifs(data.spec, planted, open_))
-    still = signs[open_] == 0
-    signs[open_] = np.where(still, np.where(together != 0, together, usual[open_]), signs[open_])
+    if len(open_):
+        together = _signs(_effects_of_motifs(data.spec, planted, open_))
+        still = signs[open_] == 0
+        signs[open_] = np.where(still, np.where(together != 0, together, usual[open_]), signs[open_])
     found = np.zeros(matters.shape, dtype=np.int8)
     found[places] = signs
     return np.where(matters, found, 0)

@@ -17,12 +17,13 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from genoplrp.relevance.propagation.linear_maps import Convolution, Dense, convolution_map, per_dimension
-from genoplrp.relevance.rules import Rule
 from genoplrp.relevance.tracing import operations  # noqa: F401  (operations: registers the handlers)
-from genoplrp.relevance.tracing import tracer as tracing
 from genoplrp.relevance.tracing.calls import tensors_in
 from genoplrp.relevance.tracing.names import ACTIVATIONS_IN_PLACE, function_name
-from genoplrp.relevance.tracing.tracer import Tracer
+from genoplrp.relevance.tracing.operations.linear import Identity, identify
+from genoplrp.relevance.tracing.operations.neutral import DROPOUT_ON
+from genoplrp.relevance.tracing.registry import HANDLERS
+from genoplrp.relevance.tracing.tracer import Tracer, explanation_depth
 
 SHAPE_QUERIES = frozenset(
     "size dim ndim shape dtype device layout numel nelement is_floating_point is_complex element_size get_device "
@@ -67,10 +68,8 @@ class Node:
 class LayerCall:
     """A convolution or linear map as the model calls it."""
 
-    name: str
-    place: str
+    identity: Identity
     map: Convolution | Dense
-    rule: Rule
     weight: Tensor
     bias: Tensor | None
 
@@ -120,7 +119,7 @@ class Reader(TorchFunctionMode):
     def __post_init__(self) -> None:
         super().__init__()
         self._nothing = torch.full((), torch.nan, dtype=self.dtype)
-        self._depth = tracing._depth.value
+        self._depth = explanation_depth()
 
     # -- what the explainer calls ---------------------------------------------------------------------------------
 
@@ -163,7 +162,7 @@ class Reader(TorchFunctionMode):
     ) -> Any:
         """Write down a call on stand-ins; run all others as they are."""
         kwargs = kwargs or {}
-        if self._depth != tracing._depth.value:
+        if self._depth != explanation_depth():
             return func(*args, **kwargs)
         symbols = [t for t in tensors_in(args, kwargs) if id(t) in self._symbols]
         if not symbols:
@@ -228,7 +227,7 @@ class Reader(TorchFunctionMode):
 
 Reading = Callable[[Reader, Callable[..., Any], tuple[Any, ...], dict[str, Any]], Tensor]
 READINGS: dict[str, Reading] = {}
-_BUILT_IN = dict(tracing.HANDLERS)
+_BUILT_IN = dict(HANDLERS)
 
 
 def _reads(*names: str) -> Callable[[Reading], Reading]:
@@ -284,16 +283,10 @@ def _layer(
     kind = reader.node_of(call["input"]).kind
     if kind == "gate":
         raise reader.refuse("a layer behind a sigmoid or softmax")
-    name = tracer.name_layer(call["weight"], fallback)
-    place = "input" if kind == "input" else described.kind
-    module = None
-    if tracer.rules.by_type:
-        module = next((m for m, path in tracer.names.items() if path == name.split("#")[0]), None)
-    rule = tracer.rules.rule_for(name, place, module)
-    if rule.direct and place != "input":
+    identity = identify(tracer, described, call["weight"], is_input=kind == "input", fallback=fallback)
+    if identity.rule.direct and identity.place != "input":
         raise reader.refuse("a rule that serves the input layer only")
-    tracer.count("ruled", fallback)
-    about = LayerCall(name, place, described, rule, weight, bias)
+    about = LayerCall(identity, described, weight, bias)
     return reader.stand_in(Node("layer", (reader.number(call["input"]),), shape, about))
 
 
@@ -330,9 +323,6 @@ def _add(reader: Reader, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any
         raise reader.refuse("a sum that broadcasts")
     reader.tracer.count("neutral", "add")
     return reader.stand_in(Node("add", (a, b), reader.nodes[a].shape))
-
-
-DROPOUT_ON = "dropout was left on by the model's code; it is explained as switched off"
 
 
 @_reads("dropout", "dropout1d", "feature_dropout", "alpha_dropout")

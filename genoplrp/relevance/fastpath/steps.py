@@ -69,8 +69,7 @@ class LayerStep:
         x = values[self.source]
         layer = prepared.layer(self.call, self.norm, self.index, x, x)
         z = layer.map.forward(x, layer.weight, layer.bias)
-        if self.call.place == "input" and getattr(layer.rule, "gauge", False):
-            layer.gauge_axis = gauge_axis(self.call.map, x, layer.weight)
+        layer.gauge_axis = gauge_axis(self.call.identity, self.call.map, x, layer.weight)
         if self.source_is_nonnegative:
             layer.nonnegative = True
         if self.pooled:

@@ -81,8 +81,8 @@ class PreparedLayers:
         """Return the layer with its (merged) weights; ``x`` and ``z`` are for the caller to put in their places."""
         scale, shift = _affine(norm, call.weight)
         source = (call.weight, call.bias, scale, shift)
-        settings = (call.place, call.map, call.rule, index)
-        entry = self._entries.get(call.name)
+        settings = (call.identity, call.map, index)
+        entry = self._entries.get(call.identity.name)
         if entry is None or entry.settings != settings or not _are_equal(entry.source, source):
             entry = _Entry(
                 tuple(None if t is None else t.clone() for t in source),
@@ -90,7 +90,7 @@ class PreparedLayers:
                 _made(call, scale, shift, index, x, z),
             )
             if call.weight.numel() <= LARGEST:
-                self._entries[call.name] = entry
+                self._entries[call.identity.name] = entry
         return replace(entry.layer, x=x, z=z)
 
 
@@ -106,7 +106,8 @@ def _made(
         described = PreparedConvolution(call.map)
         if weight.dtype == torch.float32:
             weight = widen(weight).squeeze(2)
-    return Layer(call.name, index, call.place, described, call.rule, x, weight, bias, z)  # type: ignore[arg-type]
+    name, place, rule = call.identity
+    return Layer(name, index, place, described, rule, x, weight, bias, z)
 
 
 def _affine(norm: NormCall | None, like: Tensor) -> tuple[Tensor | None, Tensor | None]:

@@ -29,7 +29,8 @@ from genoplrp.relevance.propagation.backward import Run
 from genoplrp.relevance.propagation.ledger import Ledger
 from genoplrp.relevance.pruning.policy import Pruning
 from genoplrp.relevance.rules import Epsilon
-from genoplrp.relevance.tracing.tracer import Handler, Tracer
+from genoplrp.relevance.tracing.registry import Handler
+from genoplrp.relevance.tracing.tracer import Tracer
 
 References = str | Tensor | Callable[[Tensor], Tensor]
 BACKGROUNDS = {"uniform": 0.25, "zeros": 0.0}

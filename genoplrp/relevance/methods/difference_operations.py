@@ -14,7 +14,7 @@ rescale rule. Lundberg and Lee 2017, NeurIPS: Shapley values, the rule for maxim
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -31,45 +31,49 @@ from genoplrp.relevance.tracing.operations.neutral import (
     DROPOUTS,
     MOVES,
 )
-from genoplrp.relevance.tracing.tracer import HANDLERS, Handler, Marks, Tracer
+from genoplrp.relevance.tracing.registry import ELEMENTWISE, HANDLERS, LINEAR, Handler
+from genoplrp.relevance.tracing.tracer import Marks, Tracer
 
 LINEAR_MAPS = frozenset(
     "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d linear addmm".split()
 )
-LINEAR = frozenset(
-    """
-    mean sum avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d neg cumsum
-    interpolate upsample upsample_nearest nansum trace diff pixel_shuffle fold masked_fill tril triu index_fill nanmean
-    fft_rfft fft_irfft fft_fft fft_ifft fft_rfft2 fft_irfft2 fft_fft2 fft_ifft2 fft_rfftn fft_irfftn fft_hfft fft_ihfft
-    fft_fftshift fft_ifftshift conj view_as_real view_as_complex
-    as_strided pad constant_pad_nd chunk split unbind tensor_split split_with_sizes hsplit vsplit batch_norm
-    """.split()
-)
-REARRANGEMENTS = frozenset({*MOVES, *COMBINATIONS, *DROPOUTS} - {"detach", "lerp", "addcmul"})
+REARRANGEMENTS = frozenset({*MOVES, *COMBINATIONS, *DROPOUTS})
 """Handlers of the engine that are linear, or the identity, and so serve for gradients and differences too."""
 
-SECANTS = frozenset(
-    """
-    relu leaky_relu prelu rrelu elu celu selu gelu silu mish tanh hardswish softsign tanhshrink softshrink hardshrink
-    hardtanh relu6 threshold _threshold clamp clip clamp_min clamp_max sigmoid special_expit hardsigmoid softplus
-    logsigmoid log_sigmoid exp exp2 expm1 log log2 log10 log1p sqrt rsqrt square reciprocal pow rpow abs erf atan arctan
-    asinh sinh cosh sin cos
-    """.split()
-)
 PROBABILITIES = frozenset("sigmoid special_expit logsigmoid log_sigmoid".split())
 POOLS = frozenset(
     "max_pool1d max_pool2d max_pool3d adaptive_max_pool1d adaptive_max_pool2d amax amin max min".split()
 )
 
-DIFFERENCES: dict[str, Handler] = {
-    name: HANDLERS[name] for name in LINEAR_MAPS | LINEAR | REARRANGEMENTS if name in HANDLERS
-}
-"""Name of a torch function -> what DeepLIFT does with it; what is missing is refused."""
+_OWN: dict[str, Handler] = {}
+
+
+class _Differences(Mapping[str, Handler]):
+    """What DeepLIFT does with each torch function; what is missing is refused."""
+
+    def __getitem__(self, name: str) -> Handler:
+        if name in _OWN:
+            return _OWN[name]
+        if name in ELEMENTWISE:
+            secants: Handler = activation
+            return secants
+        if name in LINEAR:
+            return HANDLERS[name]
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({**_OWN, **dict.fromkeys((*ELEMENTWISE, *LINEAR))})
+
+    def __len__(self) -> int:
+        return len({*_OWN, *ELEMENTWISE, *LINEAR})
+
+
+DIFFERENCES = _Differences()
 
 
 def _handles(*names: str) -> Callable[[Any], Any]:
     def register(handler: Any) -> Any:
-        DIFFERENCES.update(dict.fromkeys(names, handler))
+        _OWN.update(dict.fromkeys(names, handler))
         return handler
 
     return register
@@ -85,7 +89,7 @@ def detach(tracer: DifferenceTracer, func: Call, args: Args, kwargs: Kwargs) -> 
     return out
 
 
-@_handles(*SECANTS)
+@_handles("sin", "cos")  # and all that are registered as functions entry by entry
 def activation(tracer: DifferenceTracer, func: Call, args: Args, kwargs: Kwargs) -> Tensor:
     """Rescale rule: the slope of the secant between reference and input."""
     name = func.__name__.strip("_")

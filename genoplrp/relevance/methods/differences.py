@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from genoplrp.errors import UnsupportedOperationError
-from genoplrp.relevance.tracing.tracer import HANDLERS, Tracer
+from genoplrp.relevance.tracing.registry import HANDLERS
+from genoplrp.relevance.tracing.tracer import Tracer
 
 
 @dataclass

@@ -31,7 +31,8 @@ from genoplrp.relevance.pruning.policy import Pruning
 from genoplrp.relevance.rules import Epsilon
 from genoplrp.relevance.tracing.calls import run_out_of_place
 from genoplrp.relevance.tracing.names import function_name
-from genoplrp.relevance.tracing.tracer import HANDLERS, Handler, Marks, Tracer
+from genoplrp.relevance.tracing.registry import HANDLERS, Handler
+from genoplrp.relevance.tracing.tracer import Marks, Tracer
 
 
 class GradientTimesInput(Explainer):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Literal, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -20,8 +20,8 @@ class LinearMap(Protocol):
     """A map that is linear in ``x`` and in ``weight``."""
 
     @property
-    def kind(self) -> str:
-        """Name of the place in a preset: ``"convolution"`` or ``"dense"``."""
+    def kind(self) -> Literal["convolution", "dense"]:
+        """The place in a preset of a layer with this map, unless it is an input layer."""
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """Return ``W x + b``."""
@@ -58,7 +58,7 @@ class Convolution:
     output_padding: tuple[int, ...] = (0,)
     excess: tuple[int, ...] = ()
 
-    kind = "convolution"
+    kind: ClassVar[Literal["convolution"]] = "convolution"
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """Return the convolution of ``x``, (N, C, ...) -> (N, F, ...)."""
@@ -117,7 +117,7 @@ class Convolution:
 class Dense:
     """A fully connected layer on the last axis: ``x W^T + b``, weight (O, I)."""
 
-    kind = "dense"
+    kind: ClassVar[Literal["dense"]] = "dense"
 
     def forward(self, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """Return ``x W^T + b``, (..., I) -> (..., O)."""

@@ -4,6 +4,6 @@
 family; `guards` leave the model as it was; `names` names functions.
 """
 
-from genoplrp.relevance.tracing.tracer import register_operation
+from genoplrp.relevance.tracing.registry import register_operation
 
 __all__ = ["register_operation"]

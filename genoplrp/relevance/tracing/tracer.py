@@ -30,14 +30,7 @@ from genoplrp.relevance.tracing.names import (
     function_name,
     qualified_name,
 )
-
-Handler = Callable[["Tracer", Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
-
-HANDLERS: dict[str, Handler] = {}
-"""Name of a torch function, without its namespace and in-place underscore, -> what to do where it meets relevance."""
-
-NEUTRAL: set[str] = set()
-"""Names of those that are linear or homogeneous in one tensor: their ordinary gradient is the rule."""
+from genoplrp.relevance.tracing.registry import HANDLERS, NEUTRAL, Handler
 
 LOGIT = "the model ends in a sigmoid or softmax: its input (the logit) is explained"
 """The note of an explanation of logits."""
@@ -52,6 +45,11 @@ class _Depth(threading.local):
 _depth = _Depth()
 
 
+def explanation_depth() -> int:
+    """Return how many explanations are under way around each other in this thread."""
+    return _depth.value
+
+
 @contextmanager
 def one_explanation() -> Iterator[None]:
     """Set what is computed in the block apart from an explanation under way around it.
@@ -63,17 +61,6 @@ def one_explanation() -> Iterator[None]:
         yield
     finally:
         _depth.value -= 1
-
-
-def handles(*names: str) -> Callable[[Handler], Handler]:
-    """Register a handler for torch functions by name."""
-
-    def register(handler: Handler) -> Handler:
-        for name in names:
-            HANDLERS[name] = handler
-        return handler
-
-    return register
 
 
 @dataclass
@@ -445,24 +432,3 @@ def _unwrapped(tensor: Tensor) -> Tensor:
     while torch._C._functorch.is_functorch_wrapped_tensor(tensor):
         tensor = torch._C._functorch.get_unwrapped(tensor)
     return tensor
-
-
-def register_operation(name: str, handler: Handler) -> None:
-    """Say what a torch function does with relevance where the engine does not know it.
-
-    Parameters
-    ----------
-    name
-        Bare name of the function, e.g. ``"cosine_similarity"``.
-    handler
-        ``handler(tracer, func, args, kwargs)`` returns the function's result built from torch operations whose
-        gradient is the rule: relevance is carried as ``R / a``, so whatever is linear and homogeneous can be called as
-        it is, and a factor that carries no relevance is detached.
-
-    Examples
-    --------
-    >>> def handler(tracer, func, args, kwargs):
-    ...     return func(*args, **kwargs)
-    >>> register_operation("my_linear_map", handler)
-    """
-    HANDLERS[name] = handler

@@ -20,7 +20,8 @@ from torch import Tensor
 
 from genoplrp.relevance.tracing.calls import without_in_place
 from genoplrp.relevance.tracing.operations.products import statistic
-from genoplrp.relevance.tracing.tracer import Marks, Tracer, handles
+from genoplrp.relevance.tracing.registry import handles
+from genoplrp.relevance.tracing.tracer import Marks, Tracer
 
 EPSILON = 1e-6
 """Stabilizer of ``a / z`` for activations that are not 0 at 0, in units of the pre-activation."""
@@ -77,7 +78,7 @@ SLOPES = {
 }
 
 
-@handles(*SLOPES)
+@handles(*SLOPES, elementwise=True)
 def through_zero(
     tracer: Tracer, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Tensor:
@@ -104,6 +105,7 @@ def through_zero(
     "log",
     "log2",
     "log10",
+    elementwise=True,
 )
 def off_zero(
     tracer: Tracer, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -133,7 +135,7 @@ def normalised_exponential(
     return out
 
 
-@handles("pow", "rpow")
+@handles("pow", "rpow", elementwise=True)
 def power(tracer: Tracer, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
     """``x ** n`` for a number n > 0: relevance passes through."""
     base, exponent = args[0], args[1] if len(args) > 1 else kwargs["exponent"]

@@ -19,7 +19,8 @@ from torch import Tensor
 from genoplrp.relevance.tracing.operations.activations import normalised_exponential
 from genoplrp.relevance.tracing.operations.linear import dense
 from genoplrp.relevance.tracing.operations.products import bilinear
-from genoplrp.relevance.tracing.tracer import Tracer, handles
+from genoplrp.relevance.tracing.registry import handles
+from genoplrp.relevance.tracing.tracer import Tracer
 
 Call = Callable[..., Any]
 _SIGNATURE = inspect.signature(F.multi_head_attention_forward)

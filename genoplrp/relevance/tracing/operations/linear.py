@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,14 +22,16 @@ from genoplrp.relevance.propagation.linear_maps import (
     convolution_map,
     per_dimension,
 )
-from genoplrp.relevance.tracing.tracer import Marks, Tracer, handles
+from genoplrp.relevance.rules import Place, Rule
+from genoplrp.relevance.tracing.registry import handles
+from genoplrp.relevance.tracing.tracer import Marks, Tracer
 
 BASES = 4
 TOLERANCE = 1e-4
 """How far the shares of the bases at a position may be from 1 in sum."""
 
 
-@handles("conv1d", "conv2d", "conv3d")
+@handles("conv1d", "conv2d", "conv3d", linear=True)
 def convolution(
     tracer: Tracer, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Tensor:
@@ -48,7 +50,7 @@ def convolution(
     return apply_layer(tracer, described, x, weight, call.get("bias"), func.__name__)
 
 
-@handles("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
+@handles("conv_transpose1d", "conv_transpose2d", "conv_transpose3d", linear=True)
 def transposed_convolution(
     tracer: Tracer, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Tensor:
@@ -69,7 +71,7 @@ def transposed_convolution(
     return apply_layer(tracer, described, call["input"], weight, call.get("bias"), func.__name__)
 
 
-@handles("linear")
+@handles("linear", linear=True)
 def linear(tracer: Tracer, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
     """``F.linear(input, weight, bias)``."""
     call = _bind(args, kwargs, ("input", "weight", "bias"))
@@ -90,32 +92,41 @@ def apply_layer(
         plain = x.detach()
         z = described.forward(plain, weight, bias)
     marks = tracer.marks_of(x)
-    name = tracer.name_layer(weight, fallback)
-    place = "input" if marks.is_input else described.kind
-    module = (
-        next((m for m, path in tracer.names.items() if path == name.split("#")[0]), None)
-        if tracer.rules.by_type
-        else None
-    )
-    rule = tracer.rules.rule_for(name, place, module)
+    identity = identify(tracer, described, weight, is_input=marks.is_input, fallback=fallback)
     layer = Layer(
-        name=name,
+        name=identity.name,
         index=len(tracer.run.layers),
-        place=place,  # type: ignore[arg-type]
+        place=identity.place,
         map=described,
-        rule=rule,
+        rule=identity.rule,
         x=plain,
         weight=weight,
         bias=bias,
         z=z,
-        gauge_axis=gauge_axis(described, plain, weight)
-        if marks.is_input and getattr(rule, "gauge", False)
-        else None,
+        gauge_axis=gauge_axis(identity, described, plain, weight),
     )
     layer = tracer.at_layer(layer)
     tracer.run.layers.append(layer)
-    tracer.count("ruled", fallback)
     return _join(tracer, x, marks, layer, z)
+
+
+class Identity(NamedTuple):
+    """What a layer is called, where it stands, and by which rule it is explained."""
+
+    name: str
+    place: Place
+    rule: Rule
+
+
+def identify(tracer: Tracer, described: LinearMap, weight: Any, *, is_input: bool, fallback: str) -> Identity:
+    """Name a layer that is being called, and count it; traced or read, it is decided here."""
+    name = tracer.name_layer(weight, fallback)
+    place: Place = "input" if is_input else described.kind
+    module = None
+    if tracer.rules.by_type:
+        module = next((m for m, path in tracer.names.items() if path == name.split("#")[0]), None)
+    tracer.count("ruled", fallback)
+    return Identity(name, place, tracer.rules.rule_for(name, place, module))
 
 
 def merge_affine(tracer: Tracer, z: Tensor, scale: Tensor | None, shift: Tensor | None) -> Tensor | None:
@@ -168,8 +179,13 @@ def _join(tracer: Tracer, x: Tensor, marks: Marks, layer: Layer, value: Tensor) 
     return out
 
 
-def gauge_axis(described: LinearMap, x: Tensor, weight: Tensor) -> int | None:
-    """Return the weight's axis over the bases if the input is DNA as this layer sees it, else None."""
+def gauge_axis(identity: Identity, described: LinearMap, x: Tensor, weight: Tensor) -> int | None:
+    """Return the weight's axis over the bases if the rule fixes the gauge of this layer's input, else None.
+
+    It does at an input layer whose input is DNA as this layer sees it.
+    """
+    if identity.place != "input" or not getattr(identity.rule, "gauge", False):
+        return None
     if not isinstance(described, Convolution) or described.transposed or described.groups != 1:
         return None
     if x.shape[1] == BASES:

@@ -19,7 +19,8 @@ from genoplrp.relevance.propagation.layout import is_channels_last, keep_layout
 from genoplrp.relevance.propagation.linear_maps import per_dimension
 from genoplrp.relevance.tracing.calls import Args, Call, Kwargs, call_with, tensors_in, without_in_place
 from genoplrp.relevance.tracing.operations.affine import shifted_by_channel
-from genoplrp.relevance.tracing.tracer import NEUTRAL, Marks, Tracer, handles
+from genoplrp.relevance.tracing.registry import NEUTRAL, handles
+from genoplrp.relevance.tracing.tracer import Marks, Tracer
 
 RESHAPES = frozenset(
     {"view", "view_as", "unflatten", "reshape", "reshape_as", "flatten", "ravel", "contiguous"}
@@ -30,7 +31,7 @@ MOVES = """
     view reshape flatten unflatten squeeze unsqueeze transpose permute movedim moveaxis swapaxes
     swapdims T mT H mH t contiguous clone getitem narrow select expand expand_as view_as reshape_as
     to float double half bfloat16 type type_as cuda cpu flip roll index_select ravel alias unfold
-    repeat tile detach broadcast_to rearrange take_along_dim gather requires_grad data positive real
+    repeat tile broadcast_to rearrange take_along_dim gather requires_grad data positive real
     fliplr flipud rot90 pin_memory masked_select diagonal repeat_interleave pixel_unshuffle
     channel_shuffle
 """.split()
@@ -40,7 +41,8 @@ COPIES = frozenset("contiguous clone to float double alias".split())
 TURNS = frozenset("transpose permute movedim moveaxis swapaxes swapdims T mT H mH t __get__".split())
 
 
-@handles(*MOVES)
+@handles(*MOVES, linear=True)
+@handles("detach")
 def move(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Any:
     """Pass on a rearrangement; what is known of the tensor goes with it."""
     source = args[0]
@@ -114,7 +116,7 @@ def _check_batch_first(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs, o
         raise EqualLengthError("the model moves the batch off its first axis")
 
 
-@handles("pad", "constant_pad_nd")
+@handles("pad", "constant_pad_nd", linear=True)
 def pad(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Any:
     """Padding; a constant other than zero is absorbed where it stands."""
     value = kwargs.get("value", args[3] if len(args) > 3 else None)
@@ -134,7 +136,7 @@ def pad(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Any:
     return out
 
 
-@handles("chunk", "split", "unbind", "tensor_split", "split_with_sizes", "hsplit", "vsplit")
+@handles("chunk", "split", "unbind", "tensor_split", "split_with_sizes", "hsplit", "vsplit", linear=True)
 def divide(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Any:
     """Pass on a split into several tensors."""
     marks = tracer.marks_of(args[0])
@@ -147,24 +149,33 @@ def divide(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Any:
     return outs
 
 
-HOMOGENEOUS = """
+AVERAGES = """
     mean sum avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d neg cumsum
     adaptive_avg_pool3d interpolate upsample upsample_nearest nansum trace diff pixel_shuffle fold
-    max_pool2d max_pool3d max_pool1d_with_indices max_pool2d_with_indices max_unpool1d
-    adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool1d_with_indices amax amin sort topk
     fft_rfft fft_irfft fft_fft fft_ifft fft_rfft2 fft_irfft2 fft_fft2 fft_ifft2 fft_rfftn fft_irfftn
     fft_hfft fft_ihfft fft_fftshift fft_ifftshift conj view_as_real view_as_complex
-    adaptive_max_pool2d_with_indices relu leaky_relu prelu rrelu abs median kthvalue msort cummax
-    masked_fill tril triu index_fill nanmean nan_to_num
+    masked_fill tril triu index_fill nanmean
 """.split()
+"""Linear."""
+
+RECTIFIERS = "relu leaky_relu prelu rrelu abs".split()
+"""Homogeneous, entry by entry."""
+
+SELECTIONS = """
+    max_pool2d max_pool3d max_pool1d_with_indices max_pool2d_with_indices max_unpool1d
+    adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool1d_with_indices
+    adaptive_max_pool2d_with_indices amax amin sort topk median kthvalue msort cummax nan_to_num
+""".split()
+"""Homogeneous: which entries they pass on depends on all."""
 
 
 NEUTRAL.update(
-    {*MOVES, *HOMOGENEOUS, "as_strided"} - {"detach", "data", "masked_fill", "index_fill", "sort", "topk"}
+    {*MOVES, *AVERAGES, *RECTIFIERS, *SELECTIONS, "as_strided"}
+    - {"data", "masked_fill", "index_fill", "sort", "topk"}
 )
 
 
-@handles("as_strided")
+@handles("as_strided", linear=True)
 def strided(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Tensor:
     """A view by strides of a tensor that lies in memory as its one axis says; of others the memory here may differ."""
     if args[0].dim() != 1 or not args[0].is_contiguous():
@@ -174,7 +185,9 @@ def strided(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Tensor:
     return move(tracer, func, args, kwargs)  # type: ignore[no-any-return]
 
 
-@handles(*HOMOGENEOUS)
+@handles(*AVERAGES, linear=True)
+@handles(*RECTIFIERS, elementwise=True)
+@handles(*SELECTIONS)
 def homogeneous(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Any:
     """Pass on an operation that is positively homogeneous: its gradient times its input is its output."""
     name = func.__name__
@@ -187,7 +200,8 @@ def homogeneous(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Any:
     return call()
 
 
-@handles("max_pool1d", "avg_pool1d")
+@handles("avg_pool1d", linear=True)
+@handles("max_pool1d")
 def pool(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Any:
     """Pool along the sequence, keeping the memory layout."""
     tracer.count("neutral", func.__name__)
@@ -221,7 +235,7 @@ def extremum(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Any:
 
 
 COMBINATIONS = """
-    add sub rsub subtract cat concat concatenate stack hstack vstack where lerp addcmul index_add
+    add sub rsub subtract cat concat concatenate stack hstack vstack where index_add
     scatter_add index_copy setitem copy dstack column_stack masked_scatter index_put scatter
     sum_to_size
 """.split()
@@ -231,7 +245,8 @@ SUMS = frozenset("add sub rsub subtract".split())
 JOINS = frozenset("cat concat concatenate stack hstack vstack".split())
 
 
-@handles(*COMBINATIONS)
+@handles(*COMBINATIONS, linear=True)
+@handles("lerp", "addcmul")
 def combine(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Any:
     """Sums and concatenations share relevance by contribution; the constants among them absorb theirs."""
     name = func.__name__.strip("_")
@@ -299,16 +314,29 @@ DROPOUTS = """
 """.split()
 
 
-@handles(*DROPOUTS)
+DROPOUT_ON = "dropout was left on by the model's code; it is explained as switched off"
+
+
+@handles(*DROPOUTS, linear=True)
 def dropout(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Any:
     """Dropout is the identity: an explanation is of the model in evaluation mode."""
     if kwargs.get("training", args[2] if len(args) > 2 else True):
-        tracer.note("dropout was left on by the model's code; it is explained as switched off")
+        tracer.note(DROPOUT_ON)
     tracer.count("neutral", "dropout")
     return args[0]
 
 
-@handles("clamp", "clip", "clamp_min", "clamp_max", "hardtanh", "relu6", "threshold", "_threshold")
+@handles(
+    "clamp",
+    "clip",
+    "clamp_min",
+    "clamp_max",
+    "hardtanh",
+    "relu6",
+    "threshold",
+    "_threshold",
+    elementwise=True,
+)
 def clamp(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Any:
     """A clamp passes relevance on where it lets the value through; a bound other than zero absorbs it."""
     call = without_in_place(func)

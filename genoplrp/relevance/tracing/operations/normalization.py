@@ -14,12 +14,13 @@ import torch
 from torch import Tensor
 
 from genoplrp.relevance.tracing.operations.linear import merge_affine
-from genoplrp.relevance.tracing.tracer import Tracer, handles
+from genoplrp.relevance.tracing.registry import handles
+from genoplrp.relevance.tracing.tracer import Tracer
 
 Call = Callable[..., Any]
 
 
-@handles("batch_norm")
+@handles("batch_norm", linear=True)
 def batch_norm(tracer: Tracer, func: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
     """``F.batch_norm`` with its running statistics: affine, merged where a linear layer stands before it."""
     names = ("input", "running_mean", "running_var", "weight", "bias", "training", "momentum", "eps")

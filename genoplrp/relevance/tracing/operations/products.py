@@ -24,7 +24,8 @@ from torch import Tensor
 from genoplrp.relevance.deferred import refuse_if
 from genoplrp.relevance.tracing.operations.affine import scaled_by_channel
 from genoplrp.relevance.tracing.operations.linear import dense
-from genoplrp.relevance.tracing.tracer import Marks, Tracer, handles
+from genoplrp.relevance.tracing.registry import handles
+from genoplrp.relevance.tracing.tracer import Marks, Tracer
 
 Call = Callable[..., Any]
 
@@ -59,7 +60,7 @@ def statistic(tracer: Tracer, name: str, value: Tensor, z: Tensor) -> Tensor:
     return out
 
 
-@handles("rsqrt", "reciprocal")
+@handles("rsqrt", "reciprocal", elementwise=True)
 def inverse(tracer: Tracer, func: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
     """``1 / sqrt(x)`` and ``1 / x``: what a hand-written norm multiplies by."""
     z = args[0] if args else kwargs["input"]
@@ -142,7 +143,8 @@ def matrix_product(tracer: Tracer, func: Call, args: tuple[Any, ...], kwargs: di
     )
 
 
-@handles("addmm", "addmv", "addbmm", "baddbmm")
+@handles("addmm", linear=True)
+@handles("addmv", "addbmm", "baddbmm")
 def matrix_product_and_sum(
     tracer: Tracer, func: Call, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Tensor:

@@ -20,7 +20,8 @@ from torch import Tensor
 
 from genoplrp.relevance.tracing.operations.activations import PassThrough
 from genoplrp.relevance.tracing.operations.linear import dense
-from genoplrp.relevance.tracing.tracer import Marks, Tracer, handles
+from genoplrp.relevance.tracing.registry import handles
+from genoplrp.relevance.tracing.tracer import Marks, Tracer
 
 Call = Callable[..., Any]
 Weights = tuple[Tensor, Tensor, Tensor | None, Tensor | None]

@@ -1,0 +1,69 @@
+"""The registry of operations: what each torch function does with relevance, and what kind of function it is.
+
+One entry serves every explanation: LRP takes the handler; DeepLIFT takes it too where the operation is linear, and the
+secant where it works entry by entry; gradients pass by both. Not here: the handlers (package `operations`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from genoplrp.relevance.tracing.tracer import Tracer
+
+Handler = Callable[["Tracer", Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
+
+HANDLERS: dict[str, Handler] = {}
+"""Name of a torch function, without its namespace and in-place underscore, -> what to do where it meets relevance."""
+
+NEUTRAL: set[str] = set()
+"""Names of those that are linear or homogeneous in one tensor: their ordinary gradient is the rule."""
+
+LINEAR: set[str] = set()
+"""Names of those that are linear (or add a constant): they do with a difference what they do with relevance."""
+
+ELEMENTWISE: set[str] = set()
+"""Names of functions of one tensor, entry by entry: the multiplier of a difference is the slope of the secant."""
+
+
+def handles(*names: str, linear: bool = False, elementwise: bool = False) -> Callable[[Handler], Handler]:
+    """Register a handler for torch functions by name, and say of what kind they are."""
+
+    def register(handler: Handler) -> Handler:
+        for name in names:
+            register_operation(name, handler, linear=linear, elementwise=elementwise)
+        return handler
+
+    return register
+
+
+def register_operation(
+    name: str, handler: Handler, *, linear: bool = False, elementwise: bool = False
+) -> None:
+    """Say what a torch function does with relevance where the engine does not know it.
+
+    Parameters
+    ----------
+    name
+        Bare name of the function, e.g. ``"cosine_similarity"``.
+    handler
+        ``handler(tracer, func, args, kwargs)`` returns the function's result built from torch operations whose
+        gradient is the rule: relevance is carried as ``R / a``, so whatever is linear and homogeneous can be called as
+        it is, and a factor that carries no relevance is detached.
+    linear
+        The function is linear in what carries relevance (a constant may be added): the handler serves DeepLIFT too.
+    elementwise
+        It is a function of one tensor, entry by entry: DeepLIFT takes the slope of its secant. Of an operation that is
+        neither, DeepLIFT says that it has no rule.
+
+    Examples
+    --------
+    >>> def handler(tracer, func, args, kwargs):
+    ...     return func(*args, **kwargs)
+    >>> register_operation("my_linear_map", handler, linear=True)
+    """
+    HANDLERS[name] = handler
+    for kind, is_of_it in ((LINEAR, linear), (ELEMENTWISE, elementwise)):
+        if is_of_it:
+            kind.add(name)

@@ -1,0 +1,210 @@
+"""What each base is worth: the change of a task's score with every single substitution, by a perfect observer.
+
+It is in-silico mutagenesis without a network. Of a rule the score is the log-odds that it holds given the sequence
+alone (the posterior of :mod:`genoplrp.synthetic.oracle`); of a label made of affinities it is the label itself,
+computed anew with the changed letter; of other tasks the label that is expected given the sequence.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt8
+
+from genoplrp.errors import InputError
+from genoplrp.sequence import encode_codes
+from genoplrp.synthetic.effects import planted_of, spec_of
+from genoplrp.synthetic.odds import background_changes, log_ratios, motif_logs
+from genoplrp.synthetic.oracle import ClassModel, labels_of_classes
+from genoplrp.synthetic.planted import score_tasks
+
+if TYPE_CHECKING:
+    from genoplrp.synthetic.dataset import Dataset
+    from genoplrp.synthetic.spec import Spec
+    from genoplrp.synthetic.tasks import Task
+
+_CHUNK = 64
+#: Changed sequences that are scored at a time.
+_COPIES = 1 << 15
+#: A likelihood falls at most so far: what is left is a difference, known to rounding.
+_ROUNDING = 1e-15
+
+
+def substitution_effects(
+    data: Dataset, task: int | str = 0, *, progress: bool = False
+) -> Float[np.ndarray, "n 4 length"]:
+    """Return the true effect of every single substitution on a task's score.
+
+    Parameters
+    ----------
+    data : Dataset
+        A generated data set.
+    task : int or str, default 0
+        Number or name of the task.
+    progress : bool, default False
+        Show a progress bar on stderr.
+
+    Returns
+    -------
+    array, (N, 4, L), float32
+        Score with base A, C, G or T at a position less the score of the sequence as it is; 0 for the base that stands
+        there, at unknown bases and beyond the end. Of a rule in nats (log-odds that the rule holds), else in the
+        label's own unit. No label noise is in it.
+
+    Raises
+    ------
+    InputError
+        If the data set has no specification or no classes, or a rule's label is the same in all classes, so that
+        nothing can change it.
+
+    Notes
+    -----
+    The likelihood of a class is a sum over arrangements of sites, and linear in the odds of each site: one pass forward
+    and one back give the share of each instance at each place, and with it the likelihood of all 3 L substitutions.
+    With a background that remembers bases (a Markov chain), two sites within its memory of each other are treated to
+    first order.
+
+    Examples
+    --------
+    >>> from genoplrp.synthetic import simulate
+    >>> data = simulate("not", n=8, seed=1)
+    >>> substitution_effects(data).shape
+    (8, 4, 200)
+    """
+    spec = spec_of(data)
+    one = spec.tasks[data.task_index(task)]
+    if one.activity or one.kind == "real":
+        return _by_affinity(data, spec, data.task_index(task))
+    if data.classes is None:
+        raise InputError("The posterior needs a generated data set with its classes; this one has none.")
+    return _by_posterior(data, spec, one, labels_of_classes(spec)[:, data.task_index(task)], progress)
+
+
+def base_effects(
+    data: Dataset, task: int | str = 0, *, progress: bool = False
+) -> Float[np.ndarray, "n length"]:
+    """Return what each base adds to a task's score: the mean loss over its three substitutions.
+
+    Parameters
+    ----------
+    data, task, progress
+        As in `substitution_effects`.
+
+    Returns
+    -------
+    array, (N, L), float32
+        Above 0 where the base speaks for a higher score, below 0 where it speaks against it.
+
+    Raises
+    ------
+    InputError
+        As in `substitution_effects`.
+
+    Examples
+    --------
+    >>> from genoplrp.synthetic import simulate
+    >>> data = simulate("not", n=8, seed=1)
+    >>> effects, signed = base_effects(data), data.signed_mask()
+    >>> bool(effects[signed > 0].mean() > 0 > effects[signed < 0].mean())
+    True
+    """
+    return np.asarray(-substitution_effects(data, task, progress=progress).sum(axis=1) / 3)
+
+
+def _by_posterior(
+    data: Dataset, spec: Spec, task: Task, label: Float[np.ndarray, " classes"], progress: bool
+) -> np.ndarray:
+    from tqdm.auto import tqdm
+
+    if task.rule and np.ptp(label) == 0:
+        raise InputError(
+            f"task {task.name!r} has the label {label[0]:g} in all classes; no substitution can change it."
+        )
+    prior = np.array([one.fraction for one in spec.classes])
+
+    def score(likelihood: np.ndarray) -> np.ndarray:
+        yes = likelihood @ (prior * label)
+        return np.asarray(
+            np.log(yes / (likelihood @ (prior * (1 - label)))) if task.rule else yes / (likelihood @ prior)
+        )
+
+    codes = encode_codes([sequence.ljust(data.length, "N") for sequence in data.sequences])
+    models = [ClassModel(spec, one) for one in spec.classes]
+    effects = np.zeros((len(data), 4, data.length), dtype=np.float32)
+    with tqdm(total=len(codes), unit="seq", desc="substitutions", disable=not progress) as bar:
+        for first in range(0, len(codes), _CHUNK):
+            rows = slice(first, first + _CHUNK)
+            changed, now = _likelihoods(spec, models, codes[rows], data.lengths[rows])
+            found = score(changed) - score(now)[:, None, None]
+            effects[rows] = np.where(_is_other(codes[rows]), found, 0).transpose(0, 2, 1)
+            bar.update(len(codes[rows]))
+    return effects
+
+
+def _likelihoods(
+    spec: Spec, models: list[ClassModel], codes: UInt8[np.ndarray, "n length"], lengths: Int[np.ndarray, " n"]
+) -> tuple[Float[np.ndarray, "n length 4 classes"], Float[np.ndarray, "n classes"]]:
+    """Likelihood of each class after each substitution, and before, relative to background alone."""
+    ratios, logs = log_ratios(spec, codes, lengths), motif_logs(spec)
+    background = background_changes(spec, codes)
+    now = np.zeros((len(codes), len(models)))
+    changed = np.zeros((*codes.shape, 4, len(models)))
+    for column, model in enumerate(models):
+        now[:, column], parts = model.instance_odds(ratios, lengths)
+        gain = changed[..., column]
+        for key, part in parts.items():
+            _add_gains(gain, part, logs[key], background, np.minimum(codes, 3))
+        whole = now[:, column, None, None]
+        changed[..., column] = np.maximum(whole + gain, _ROUNDING * whole)
+    return changed, now
+
+
+def _add_gains(
+    gain: np.ndarray, part: np.ndarray, table: np.ndarray, background: np.ndarray, known: np.ndarray
+) -> None:
+    """Add what the likelihood gains by instances of a matrix whose odds change, at each place and with each base."""
+    length, (width, reach) = known.shape[1], (table.shape[1], background.shape[-1])
+    for k in range(1 - reach, width):
+        starts = slice(max(0, -k), min(length, length - k))
+        places = slice(starts.start + k, starts.stop + k)
+        change = -background[:, places, :, max(0, -k) : width - k].sum(axis=-1)
+        if k >= 0:
+            change += table[:, k] - table[known[:, places], k][..., None]
+        gain[:, places] += part[:, starts, None] * np.expm1(change)
+
+
+def _by_affinity(data: Dataset, spec: Spec, column: int) -> np.ndarray:
+    """Score anew with the affinity that each instance has after each substitution in it."""
+    codes = encode_codes([sequence.ljust(data.length, "N") for sequence in data.sequences])
+    planted, places = planted_of(data)
+    matters = data.instances.index.isin(data.instances_of(data.tasks[column]).index)[places]
+    now = score_tasks(spec, planted)[:, column]
+    effects = np.zeros((len(data), 4, data.length), dtype=np.float32)
+    for number, use in enumerate(spec.motifs.values()):
+        for minus in (False, True):
+            odds = use.motif.log_odds()
+            odds = odds[::-1, ::-1] if minus else odds
+            chosen = np.flatnonzero(matters & (planted.motif == number) & (planted.minus == minus))
+            grid = np.meshgrid(chosen, np.arange(odds.shape[1]), np.arange(4), indexing="ij")
+            one, at, base = (axis.reshape(-1) for axis in grid)
+            row, place = planted.row[one], planted.start[one] + at
+            letters = codes[
+                planted.row[chosen][:, None], planted.start[chosen][:, None] + np.arange(len(odds[0]))
+            ]
+            score = odds[letters, np.arange(odds.shape[1])].sum(axis=1).repeat(odds.shape[1] * 4)
+            score += odds[base, at] - odds[codes[row, place], at]
+            affinity = np.maximum(score / use.motif.best_score, 0)
+            for first in range(0, len(one), _COPIES):
+                part = slice(first, first + _COPIES)
+                copies, source = planted.repeated(row[part])
+                here = source == one[part][copies.row]
+                changed = np.where(here, affinity[part][copies.row], copies.affinity)
+                found = score_tasks(spec, copies._replace(affinity=changed))[:, column]
+                effects[row[part], base[part], place[part]] = found - now[row[part]]
+    return np.where(_is_other(codes).transpose(0, 2, 1), effects, 0)
+
+
+def _is_other(codes: UInt8[np.ndarray, "n length"]) -> Bool[np.ndarray, "n length 4"]:
+    """Whether a base is a substitution: another one than stands there, where one stands."""
+    return np.asarray((codes[..., None] != np.arange(4)) & (codes[..., None] < 4))
