@@ -70,6 +70,8 @@ def _first(y: Tensor) -> Tensor:
 def network(dataset: str, architecture: str, folder: Path) -> tuple[gp.Dataset, nn.Module]:
     """Simulate the data and train the network, or load them."""
     at, path = folder / "data" / dataset, folder / "networks" / f"{dataset}-{architecture}-0"
+    for parent in (at.parent, path.parent):
+        parent.mkdir(parents=True, exist_ok=True)
     if not at.exists():
         gp.simulate(gp.load_spec(dataset), n=20_000, seed=0).save(at)
     data = gp.Dataset.load(at)
@@ -241,11 +243,13 @@ def draw(table: pd.DataFrame, path: Path) -> None:
     plt.close(figure)
 
 
-def run(out: Path, n: int = 60) -> None:
-    """Train what is missing, measure, write, draw."""
+def run(out: Path, n: int = 60, only: str = "") -> None:
+    """Train what is missing, measure, write, draw; only networks whose name holds a word, if one is given."""
     out.mkdir(parents=True, exist_ok=True)
     tables = []
     for dataset, architecture in NETWORKS:
+        if only not in f"{dataset}, {architecture}":
+            continue
         data, model = network(dataset, architecture, out)
         table = deletion(data, model, n)
         table.insert(0, "network", f"{dataset}, {architecture}")
@@ -264,11 +268,12 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for everything")
     parser.add_argument("--n", type=int, default=60, help="sequences of each network")
+    parser.add_argument("--only", default="", help="only networks whose name holds this word")
     parser.add_argument("--splice", type=int, default=0, metavar="N", help="only SpliceAI, N sites of a kind")
     given = parser.parse_args()
     torch.set_num_threads(1)
     if not given.splice:
-        run(given.out, given.n)
+        run(given.out, given.n, given.only)
         return
     given.out.mkdir(parents=True, exist_ok=True)
     splice_classes(given.splice).round(4).to_csv(given.out / "splice_class.csv", index=False)
