@@ -24,9 +24,10 @@ if TYPE_CHECKING:
         lrp,
         plrp,
     )
-    from genoplrp.scan import load_keras
+    from genoplrp.scan import load_keras, open_store
     from genoplrp.sequence import one_hot_decode, one_hot_encode, read_fasta, reverse_complement
     from genoplrp.sites.flow import flow
+    from genoplrp.sites.interactions import interactions
     from genoplrp.synthetic import Dataset, load_spec, simulate
     from genoplrp.training import TrainedModel, load_model, train
 
@@ -42,12 +43,14 @@ _HOME = {
     "contrast": "relevance",
     "explore": "pipeline.explore",
     "flow": "sites.flow",
+    "interactions": "sites.interactions",
     "load_keras": "scan",
     "load_model": "training",
     "load_spec": "synthetic",
     "lrp": "relevance",
     "one_hot_decode": "sequence",
     "one_hot_encode": "sequence",
+    "open_store": "scan",
     "plot_logo": "plotting",
     "plot_logos": "plotting",
     "plot_motif": "plotting",
@@ -72,12 +75,14 @@ __all__ = [
     "contrast",
     "explore",
     "flow",
+    "interactions",
     "load_keras",
     "load_model",
     "load_spec",
     "lrp",
     "one_hot_decode",
     "one_hot_encode",
+    "open_store",
     "plot_logo",
     "plot_logos",
     "plot_motif",

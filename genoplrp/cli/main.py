@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from genoplrp.cli.notes import notes_shown
 from genoplrp.errors import GenoplrpError, InputError
 from genoplrp.version import __version__
 
@@ -68,7 +69,8 @@ def main(args: list[str] | None = None) -> Any:
     # --debug may stand anywhere on the line, also behind the command's name.
     arguments = (["--debug"] if debug else []) + [a for a in arguments if a != "--debug"]
     try:
-        code = cli.main(args=arguments, prog_name="genoplrp", standalone_mode=False)
+        with notes_shown():
+            code = cli.main(args=arguments, prog_name="genoplrp", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         sys.exit(2)

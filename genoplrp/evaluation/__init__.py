@@ -41,6 +41,15 @@ from genoplrp.evaluation.robustness import (
 from genoplrp.evaluation.runner import benchmark
 from genoplrp.evaluation.sanity import randomise_cascading, score_sanity, train_on_random_labels
 from genoplrp.evaluation.scoring import score, score_dataset, summarise
+from genoplrp.evaluation.signed import (
+    Correlation,
+    base_correlation,
+    correlate,
+    score_signed,
+    signed_average_precision,
+    signed_mass_accuracy,
+    site_correlation,
+)
 from genoplrp.evaluation.sparsity import effective_bases, entropy, gini, hoyer, zero_fraction
 from genoplrp.evaluation.statistics import (
     Interval,
@@ -55,6 +64,7 @@ __all__ = [
     "FILLS",
     "METRICS",
     "Change",
+    "Correlation",
     "Curves",
     "Interval",
     "Job",
@@ -66,9 +76,11 @@ __all__ = [
     "average_over_knockouts",
     "average_over_path",
     "average_precision",
+    "base_correlation",
     "benchmark",
     "bootstrap_mean",
     "compare_methods",
+    "correlate",
     "default_methods",
     "deletion_insertion",
     "draw_fill",
@@ -101,11 +113,15 @@ __all__ = [
     "score_robustness",
     "score_roles",
     "score_sanity",
+    "score_signed",
     "sensitivity",
     "sensitivity_n",
     "sharpen_at_gini",
     "shift",
     "signal_contrast",
+    "signed_average_precision",
+    "signed_mass_accuracy",
+    "site_correlation",
     "substitutions",
     "sufficiency_necessity",
     "summarise",

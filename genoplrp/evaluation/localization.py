@@ -244,7 +244,7 @@ def _average_precision(maps: Maps, masks: Masks) -> Scores:
     order = np.argsort(-maps, axis=1, kind="stable")
     ranked = np.take_along_axis(maps, order, axis=1)
     found = np.cumsum(np.take_along_axis(masks, order, axis=1), axis=1)
-    first, last = _tie_bounds(ranked)
+    first, last = tie_bounds(ranked)
     found_before = np.take_along_axis(found, np.maximum(first - 1, 0), axis=1) * (first > 0)
     hits = np.take_along_axis(found, last, axis=1) - found_before
     size = last - first + 1
@@ -258,7 +258,7 @@ def _average_precision(maps: Maps, masks: Masks) -> Scores:
 
 def _auroc(maps: Maps, masks: Masks) -> Scores:
     order = np.argsort(maps, axis=1, kind="stable")
-    first, last = _tie_bounds(np.take_along_axis(maps, order, axis=1))
+    first, last = tie_bounds(np.take_along_axis(maps, order, axis=1))
     midrank = (first + last) / 2 + 1
     inside = masks.sum(axis=1)
     outside = masks.shape[1] - inside
@@ -286,7 +286,7 @@ def expected_hits(maps: Maps, masks: Masks, k: Int[np.ndarray, " n"]) -> Scores:
     return np.where(k > 0, (above & masks).sum(axis=1) + seats * share, 0.0)
 
 
-def _tie_bounds(
+def tie_bounds(
     ranked: Float[np.ndarray, "n length"],
 ) -> tuple[Int[np.ndarray, "n length"], Int[np.ndarray, "n length"]]:
     """First and last index of the group of equal values that each entry of a sorted row belongs to."""

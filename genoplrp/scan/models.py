@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, fx, nn
 
-from genoplrp.errors import CheckpointError, InputError
+from genoplrp.errors import InputError, UnsupportedModelError
 from genoplrp.relevance.axes import Adapted, adapt_model, is_keras_model, sequence_length
+from genoplrp.relevance.tracing.guards import check_model
 from genoplrp.scan.archives import open_archive
 from genoplrp.scan.keras_files import is_keras, load_keras
-from genoplrp.scan.user_code import WAYS, from_file, imported
+from genoplrp.scan.user_code import WAYS, from_file, importable, imported, module_name, names_in
+from genoplrp.scan.weights import fill, holds_weights_only, is_torchscript, unpickled
 
 
 class LoadedModel(NamedTuple):
@@ -62,11 +65,12 @@ def load_any_model(
         ``module:callable`` or ``file.py:callable`` that returns a `torch.nn.Module` (that code runs); or, with
         `trust_pickle`, a file with a pickled module.
     state_dict : path, optional
-        Weights for ``...:callable``: safetensors, a state dict of ``torch.save`` (read with ``weights_only``), or a
-        ``torch.export`` archive (.pt2), whose weights are taken.
+        Weights for ``...:callable``: safetensors, a file of ``torch.save`` (read with ``weights_only``; a state dict
+        may lie deeper in it, and its names may carry the prefix of a wrapper), or a ``torch.export`` archive (.pt2),
+        whose weights are taken.
     trust_pickle : bool
-        Allow unpickling a module, or running the code of a Keras file's Lambda layers. Either can run anything: only
-        for files of people you trust.
+        Allow unpickling a module (as `source` or `state_dict`), or running the code of a Keras file's Lambda layers.
+        Either can run anything: only for files of people you trust.
     keras_objects : path, optional
         Custom layers of a Keras file: a Python file or module, see `load_keras`.
     layout : str, optional
@@ -107,7 +111,7 @@ def load_any_model(
     else:
         raise InputError(f"there is no model {text!r}: {WAYS}")
     if state_dict is not None:
-        _fill(model, Path(state_dict))
+        fill(model, Path(state_dict), trust_pickle=trust_pickle, code=_code(text))
     model.eval()
     return LoadedModel(adapt_model(model, layout), text, fingerprint(model))
 
@@ -143,14 +147,14 @@ def fingerprint(model: nn.Module) -> str:
 def describe_output(
     model: nn.Module, length: int, target: int | Callable[[Any], Tensor] | None = None
 ) -> str:
-    """What a forward pass of one uniform-random sequence returns, in words; a target is tried on it.
+    """What a forward pass of two uniform-random sequences returns, in words; a target is tried on them.
 
     Raises
     ------
     InputError
         If the model does not take one-hot sequences of this length, or has not what the target names.
     """
-    codes = torch.randint(4, (1, length), generator=torch.Generator().manual_seed(0))
+    codes = torch.randint(4, (2, length), generator=torch.Generator().manual_seed(0))
     like = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(0))
     X = torch.eye(4, dtype=like.dtype, device=like.device)[codes.to(like.device)].mT.contiguous()
     try:
@@ -217,65 +221,55 @@ def _made(text: str) -> nn.Module:
             raise InputError(
                 f"{text!r}: {place} has no {name!r}; it has {', '.join(public[:10]) or 'nothing'}"
             )
-    made = target if isinstance(target, nn.Module) else target() if callable(target) else target
+    made = target
+    if callable(target) and not isinstance(target, nn.Module):
+        try:
+            with importable(Path(place).parent if place.endswith(".py") else Path.cwd()):
+                made = target()
+        except Exception as error:  # whatever the user's own code raises
+            remedy = ""
+            if isinstance(error, TypeError) and "argument" in str(error):
+                remedy = f": write a function without arguments that returns {name}(...), and name that"
+            raise InputError(
+                f"{text!r} failed when it was called, {type(error).__name__}: {error}{remedy}"
+            ) from error
     if not isinstance(made, nn.Module):
         raise InputError(f"{text!r} gives a {type(made).__name__}: it must return a torch.nn.Module")
     return made
 
 
+def _code(text: str) -> ModuleType | None:
+    """The module that ``module:callable`` or ``file.py:callable`` ran."""
+    place = text.rpartition(":")[0]
+    return sys.modules.get(module_name(Path(place)) if place.endswith(".py") else place)
+
+
 def _pickled(path: Path, trust: bool) -> nn.Module:
+    if path.suffix == ".py":
+        there = names_in(path)
+        raise InputError(
+            f"{path} is code: name the class or function in it that gives the network, {path}:{(there or ['Net'])[-1]} "
+            f"(it has {', '.join(there[:10]) or 'none'}), with its weights as --state-dict"
+        )
+    if is_torchscript(path):
+        raise UnsupportedModelError(
+            f"{path} is a TorchScript archive, whose operations are hidden: name the nn.Module that it was made from, "
+            f"net.py:Net, with its weights as --state-dict, or save it with torch.export"
+        )
+    if holds_weights_only(path):
+        raise InputError(
+            f"{path} holds weights, not the network: name its class too, net.py:Net --state-dict {path}"
+        )
     if not trust:
         raise InputError(
             f"{path} is a file: if it holds a pickled module, loading it can run anything it likes. Pass "
             f"--trust-pickle only if you trust whoever made it; better: {WAYS} {path}"
         )
-    warnings.warn(f"unpickling {path}: code inside it runs now", stacklevel=3)
-    try:
-        made = torch.load(path, map_location="cpu", weights_only=False)
-    except Exception as error:
-        raise InputError(f"{path} cannot be unpickled: {type(error).__name__}: {error}") from error
+    made = unpickled(path)
     if isinstance(made, nn.Module):
-        return made
+        return check_model(made)[0]
     what = "a state dict" if isinstance(made, dict) else f"a {type(made).__name__}"
     raise InputError(f"{path} holds {what}, not a module: {WAYS} {path}")
-
-
-def _fill(model: nn.Module, path: Path) -> None:
-    state = _weights(path)
-    own = model.state_dict()
-    missing, extra = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
-    if missing or extra:
-        raise CheckpointError(
-            f"{path} does not fit the model: missing {_some(missing)}; not expected {_some(extra)}"
-        )
-    for name, value in own.items():
-        if value.shape != state[name].shape:
-            raise CheckpointError(
-                f"{path}: {name} has shape {tuple(state[name].shape)}, the model needs {tuple(value.shape)}"
-            )
-    model.load_state_dict(state)
-
-
-def _weights(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise InputError(f"there is no file {path} with weights; check --state-dict")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        if path.suffix == ".pt2":
-            return dict(torch.export.load(path).state_dict)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise CheckpointError(f"{path} cannot be read as weights: {first}") from error
-    for key in ("state_dict", "model_state_dict", "model"):
-        if isinstance(state, dict) and isinstance(state.get(key), dict):
-            state = state[key]
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise CheckpointError(f"{path} holds no state dict (names and tensors)")
-    return state
 
 
 def _in_words(y: Any) -> str:
@@ -286,9 +280,3 @@ def _in_words(y: Any) -> str:
     if isinstance(y, tuple | list):
         return f"{len(y)} outputs: " + ", ".join(_in_words(value) for value in y)
     return f"a {type(y).__name__}"
-
-
-def _some(names: list[str]) -> str:
-    if not names:
-        return "none"
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

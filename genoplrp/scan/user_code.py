@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
@@ -15,6 +18,21 @@ WAYS = (
     "module:callable or file.py:callable that returns the nn.Module, with its weights as --state-dict"
 )
 """How a model can be named, as errors say it."""
+
+
+def names_in(path: Path) -> list[str]:
+    """Names of the functions and classes of a Python file, read without running it."""
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except (SyntaxError, UnicodeDecodeError, ValueError):
+        return []
+    kinds = (ast.FunctionDef, ast.ClassDef)
+    return [node.name for node in tree.body if isinstance(node, kinds) and not node.name.startswith("_")]
+
+
+def module_name(path: Path) -> str:
+    """The name under which a file is run as a module."""
+    return f"genoplrp_model_{path.stem}"
 
 
 def module_of(name: str) -> ModuleType:
@@ -28,6 +46,22 @@ def module_of(name: str) -> ModuleType:
     return from_file(Path(name)) if name.endswith(".py") else imported(name, name)
 
 
+@contextmanager
+def importable(folder: Path) -> Iterator[None]:
+    """Let modules of a folder be imported inside, as a script's neighbours are."""
+    place = str(folder.absolute())
+    if place in sys.path:
+        yield
+        return
+    sys.path.insert(0, place)
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        if place in sys.path:
+            sys.path.remove(place)
+
+
 def from_file(path: Path) -> ModuleType:
     """Run a Python file as a module.
 
@@ -38,13 +72,14 @@ def from_file(path: Path) -> ModuleType:
     """
     if not path.is_file():
         raise InputError(f"there is no file {path}; check the path in front of the colon")
-    spec = importlib.util.spec_from_file_location(f"genoplrp_model_{path.stem}", path)
+    spec = importlib.util.spec_from_file_location(module_name(path), path)
     if spec is None or spec.loader is None:
         raise InputError(f"{path} cannot be loaded as Python")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses and pickling look their module up
     try:
-        spec.loader.exec_module(module)
+        with importable(path.parent):
+            spec.loader.exec_module(module)
     except Exception as error:
         raise InputError(f"{path} failed while it was loaded: {type(error).__name__}: {error}") from error
     return module
@@ -59,6 +94,7 @@ def imported(name: str, text: str) -> ModuleType:
         If it cannot be imported.
     """
     try:
-        return importlib.import_module(name)
+        with importable(Path.cwd()):
+            return importlib.import_module(name)
     except ImportError as error:
         raise InputError(f"{text!r}: the module {name!r} cannot be imported ({error}); {WAYS}") from error
