@@ -178,6 +178,7 @@ def facts(data: Dataset) -> dict[str, Any]:
         oracle[part] = headline(best_scores(chosen, progress=True), chosen)
     return {
         "data_sha256": data.checksum(),
+        "version": data.spec.version if data.spec is not None else 1,
         "n": len(data),
         "mean": data.labels.mean(axis=0, dtype=np.float64).round(4).tolist(),
         "sd": data.labels.std(axis=0, dtype=np.float64).round(4).tolist(),
