@@ -11,7 +11,7 @@ import pandas as pd
 from torch import nn
 
 from genoplrp.errors import InputError
-from genoplrp.relevance import Pruning, adapt_model
+from genoplrp.relevance import Pruning, Rules, adapt_model
 from genoplrp.relevance.targets import output_target
 from genoplrp.scan.blocks import Task
 from genoplrp.scan.models import LoadedModel, describe_output, fingerprint, load_any_model
@@ -48,7 +48,7 @@ def scan_genome(
     keras_objects: str | Path | None = None,
     layout: str | None = None,
     target: int | str = 0,
-    rules: Any = None,
+    rules: Rules | None = None,
     pruning: Pruning | None = None,
     consensus: bool = False,
     max_shift: int = 3,
