@@ -5,8 +5,8 @@ Trains and scores the full plan of ``genoplrp benchmark`` (folder ``full``), swe
 page), ``summary.csv``, ``comparisons.csv``, ``agreement.csv``, ``sanity.csv``, ``timing.csv``, ``models.csv``,
 ``sweep.csv``, ``random_labels.csv``, ``layers.csv`` (sparsity inside the networks), ``splice.csv`` (relevance on the
 consensus of real splice junctions) and the figures. Interrupted, it goes on where it was; the same seeds give the same
-tables, but for timing.csv. ``--further`` makes the rest of the page, too: real sites, deletion and class, the choices of
-p, images, and the figure that opens it (`benchmarks.real`, `judges`, `following`, `images`, `overview`).
+tables, but for timing.csv. ``--further`` makes the rest of the page, too: real sites, deletion and class, choices of p,
+images, and the figure that opens it (`benchmarks.real`, `judges`, `following`, `images`, `overview`).
 """
 
 from __future__ import annotations
@@ -294,7 +294,7 @@ def splice_table(seeds: int) -> pd.DataFrame:
 
 
 def make_further(out: Path) -> None:
-    """Run the commands that make the rest of the page, each into a folder of its own; what is there is not made again."""
+    """Run the commands that make the rest of the page, each into a folder of its own; trained networks are kept."""
     folders = {name: str(out / name) for name in ("judges", "real", "following", "images")}
     networks = ["--networks", folders["judges"], "--real", folders["real"]]
     for name, folder in folders.items():
