@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from genoplrp.synthetic.dataset import Dataset
+    from genoplrp.synthetic.truth_tables import Truth
 
 BED_COLUMNS = ("chrom", "start", "end", "name", "score", "strand", "role", "site", "tasks")
 
@@ -30,6 +31,8 @@ class Piece(NamedTuple):
         The two tables, where Parquet is asked for.
     profiles : array, (n, P, L), or None
         Reads at each base, where there are profile tasks.
+    truth : Truth or None
+        What sites and bases are worth, where it is asked for.
     """
 
     n: int
@@ -38,15 +41,18 @@ class Piece(NamedTuple):
     instances: str
     frames: tuple[pd.DataFrame, pd.DataFrame] | None = None
     profiles: np.ndarray | None = None
+    truth: Truth | None = None
 
 
-def piece_of(data: Dataset, *, frames: bool = False) -> Piece:
+def piece_of(data: Dataset, *, frames: bool = False, truth: bool = False) -> Piece:
     """Turn a data set (or a part of a larger one) into rows of text."""
+    from genoplrp.synthetic.truth_tables import truth_of
+
     fasta = "".join(f">{name}\n{letters}\n" for name, letters in zip(data.names, data.sequences, strict=True))
     both = (labels_frame(data), bed_frame(data.names, data.instances)) if frames else None
-    return Piece(
-        len(data), fasta, labels_text(data), bed_text(data.names, data.instances), both, data.profiles
-    )
+    exact = truth_of(data) if truth else None
+    instances = bed_text(data.names, data.instances)
+    return Piece(len(data), fasta, labels_text(data), instances, both, data.profiles, exact)
 
 
 def labels_header(tasks: list[str], noisy: list[bool]) -> str:
