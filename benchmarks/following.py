@@ -216,11 +216,14 @@ def main() -> None:
     parser.add_argument("--networks", type=Path, required=True, help="folder of benchmarks.judges")
     parser.add_argument("--real", type=Path, required=True, help="folder of benchmarks.real")
     parser.add_argument("--n", type=int, default=100, help="planted sequences of each network")
+    parser.add_argument("--without", default="", help="leave out cells whose name holds this word")
     given = parser.parse_args()
     torch.set_num_threads(1)
     given.out.mkdir(parents=True, exist_ok=True)
     tables = []
     for name in (*CHOSEN_ON, *CONFIRMED_ON):
+        if given.without and given.without in name:
+            continue
         table = planted_cell(name, given.networks, given.n) if ", " in name else real_cell(name, given.real)
         table.insert(0, "cell", name)
         table.insert(0, "part", "chosen on" if name in CHOSEN_ON else "confirmed on")

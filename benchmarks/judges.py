@@ -70,6 +70,8 @@ def _first(y: Tensor) -> Tensor:
 def network(dataset: str, architecture: str, folder: Path) -> tuple[gp.Dataset, nn.Module]:
     """Simulate the data and train the network, or load them."""
     at, path = folder / "data" / dataset, folder / "networks" / f"{dataset}-{architecture}-0"
+    for parent in (at.parent, path.parent):
+        parent.mkdir(parents=True, exist_ok=True)
     if not at.exists():
         gp.simulate(gp.load_spec(dataset), n=20_000, seed=0).save(at)
     data = gp.Dataset.load(at)
@@ -202,50 +204,34 @@ def _against(cell: real.RealCell, target: Callable[[Tensor], Tensor]) -> real.Re
 
 
 def draw(table: pd.DataFrame, path: Path) -> None:
-    """Draw the drop by all, within sites and outside, a panel for each network."""
+    """Draw the drop against the share of sites that the ten foremost bases hit, a panel for each network."""
     import matplotlib.pyplot as plt
 
     names = list(dict.fromkeys(table["network"]))
-    figure, axes = plt.subplots(
-        1, len(names), figsize=(4 * len(names), 3.6), sharey=True, constrained_layout=True
-    )
+    figure, axes = plt.subplots(1, len(names), figsize=(4.2 * len(names) + 2.2, 3.8), constrained_layout=True)
     for ax, name in zip(np.atleast_1d(axes), names, strict=True):
-        part = table[table["network"] == name].set_index("method")
-        for column, colour, marker in (
-            ("deletion", "#222222", "o"), ("within sites", "#d55e00", "s"), ("outside", "#0072b2", "v"),
-        ):  # fmt: skip
-            ax.plot(
-                part[column],
-                range(len(part)),
-                marker,
-                color=colour,
-                label=f"ten foremost, {column}".replace(", deletion", ""),
-            )
-        ax.set(
-            title=name,
-            yticks=range(len(part)),
-            yticklabels=part.index,
-            xlabel="drop of the logit",
-            xlim=(0, None),
-        )
-        ax.grid(axis="y", alpha=0.3)
+        part = table[table["network"] == name]
+        r = part["sites hit"].corr(part["deletion"])
+        for row, marker in zip(part.to_dict("records"), "osD^v<>PXhp", strict=False):
+            method = str(row["method"])
+            colour = "#d55e00" if method.startswith(("lrp", "plrp", "consensus")) else "#0072b2"
+            ax.plot(row["sites hit"], row["deletion"], marker, color=colour, label=method, ms=8)
+        ax.set(title=f"{name} (r = {r:.2f})", xlabel="share of sites that lose two bases or more")
         ax.spines[["top", "right"]].set_visible(False)
-    np.atleast_1d(axes)[0].invert_yaxis()
-    figure.legend(
-        *np.atleast_1d(axes)[0].get_legend_handles_labels(),
-        loc="outside lower center",
-        ncols=3,
-        frameon=False,
-    )
+    np.atleast_1d(axes)[0].set_ylabel("drop of the logit, ten foremost bases drawn anew")
+    handles, labels = np.atleast_1d(axes)[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right", frameon=False)
     figure.savefig(path, dpi=110)
     plt.close(figure)
 
 
-def run(out: Path, n: int = 60) -> None:
-    """Train what is missing, measure, write, draw."""
+def run(out: Path, n: int = 60, only: str = "") -> None:
+    """Train what is missing, measure, write, draw; only networks whose name holds a word, if one is given."""
     out.mkdir(parents=True, exist_ok=True)
     tables = []
     for dataset, architecture in NETWORKS:
+        if only not in f"{dataset}, {architecture}":
+            continue
         data, model = network(dataset, architecture, out)
         table = deletion(data, model, n)
         table.insert(0, "network", f"{dataset}, {architecture}")
@@ -264,11 +250,12 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for everything")
     parser.add_argument("--n", type=int, default=60, help="sequences of each network")
+    parser.add_argument("--only", default="", help="only networks whose name holds this word")
     parser.add_argument("--splice", type=int, default=0, metavar="N", help="only SpliceAI, N sites of a kind")
     given = parser.parse_args()
     torch.set_num_threads(1)
     if not given.splice:
-        run(given.out, given.n)
+        run(given.out, given.n, given.only)
         return
     given.out.mkdir(parents=True, exist_ok=True)
     splice_classes(given.splice).round(4).to_csv(given.out / "splice_class.csv", index=False)

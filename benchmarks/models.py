@@ -37,7 +37,7 @@ MARKS = "<!-- benchmarks.models: begin -->", "<!-- benchmarks.models: end -->"
 COMPARED_MARKS = "<!-- benchmarks.models, compared: begin -->", "<!-- benchmarks.models, compared: end -->"
 N_SEQUENCES = 20_000
 BOOTSTRAP = 1000
-METRIC = {"binary": "auroc", "real": "pearson", "count": "pearson"}
+METRIC = {"binary": "auroc", "real": "pearson", "count": "pearson", "profile": "pearson"}
 COLUMNS = (
     "preset",
     "task",
@@ -69,6 +69,10 @@ POOLED = {"parameters": {"filters": 128, "dense": 128}, "reverse_complement": Tr
 RECIPES: dict[str, Recipe] = {
     "koo": Recipe("koo"),
     "koo, both strands": Recipe("koo", {"reverse_complement": True}),
+    "koo, both strands, 8 epochs": Recipe("koo", {"reverse_complement": True, "epochs": 8}),
+    "bpnet_profile, 32 filters, both strands, 8 epochs": Recipe(
+        "bpnet_profile", {"parameters": {"filters": 32}, "reverse_complement": True, "epochs": 8}
+    ),
     "koo, 128 filters, both strands": Recipe(
         "koo", {"parameters": {"filters": (128, 64)}, "reverse_complement": True}
     ),
@@ -160,7 +164,9 @@ def turns(
         for preset in wanted:
             of_preset = presets.get(preset, {})
             enough = not given.every and reached(of_preset, given.margin)
-            if not enough and name not in of_preset.get("models", {}):
+            profiles = any(task.kind == "profile" for task in load_spec(preset).tasks)
+            fits = profiles == (RECIPES[name].architecture == "bpnet_profile")
+            if fits and not enough and name not in of_preset.get("models", {}):
                 yield preset, name
 
 
@@ -172,6 +178,7 @@ def facts(data: Dataset) -> dict[str, Any]:
         oracle[part] = headline(best_scores(chosen, progress=True), chosen)
     return {
         "data_sha256": data.checksum(),
+        "version": data.spec.version if data.spec is not None else 1,
         "n": len(data),
         "mean": data.labels.mean(axis=0, dtype=np.float64).round(4).tolist(),
         "sd": data.labels.std(axis=0, dtype=np.float64).round(4).tolist(),
@@ -217,8 +224,9 @@ def fitted(
 
 
 def headline(prediction: np.ndarray, data: Dataset) -> dict[str, list[float]]:
-    """Task -> AUROC (Pearson's r, where real-valued), low and high end of its interval."""
-    kinds = ["regression" if kind == "real" else kind for kind in data.kinds]
+    """Task -> AUROC (Pearson's r, where real-valued; of profiles, of their sums), low and high end of its interval."""
+    kinds = [{"real": "regression", "profile": "count"}.get(kind, kind) for kind in data.kinds]
+    prediction = prediction.sum(axis=2) if prediction.ndim == 3 else prediction
     figures = evaluate(prediction, data.labels, kinds, data.tasks, bootstrap=BOOTSTRAP)["tasks"]
     found = {}
     for task, kind in zip(data.tasks, data.kinds, strict=True):

@@ -25,12 +25,12 @@ import pandas as pd
 import torch
 from torch import nn
 
+from benchmarks.real_tables import as_markdown, compare, draw
 from genoplrp.datasets import load_splice_junctions
 from genoplrp.evaluation import output_function
 from genoplrp.evaluation.job import Job
 from genoplrp.evaluation.localization import average_precision, relevance_mass_accuracy
 from genoplrp.evaluation.methods import explain_with, register_method
-from genoplrp.evaluation.statistics import mean_interval
 from genoplrp.relevance import Explainer, measure_invariance
 from genoplrp.sequence import one_hot_encode, read_fasta
 from genoplrp.synthetic import Dataset
@@ -329,12 +329,12 @@ def _autolrp(job: Job) -> Any:
     return torch.cat(parts)
 
 
-def cells(networks: Path) -> dict[str, Callable[[], RealCell]]:
-    """Return how to make each cell, by name."""
+def cells(networks: Path, sites: int = 8) -> dict[str, Callable[[], RealCell]]:
+    """Return how to make each cell, by name; ``sites`` of a kind for SpliceAI, whose windows are long."""
     made: dict[str, Callable[[], RealCell]] = {}
     for kind in ("donor", "acceptor"):
-        made[f"spliceai1-{kind}"] = lambda kind=kind: spliceai(kind, 1, n=8)
-        made[f"spliceai2-{kind}"] = lambda kind=kind: spliceai(kind, 2, first=8, n=8)
+        made[f"spliceai1-{kind}"] = lambda kind=kind: spliceai(kind, 1, n=sites)
+        made[f"spliceai2-{kind}"] = lambda kind=kind: spliceai(kind, 2, first=8, n=sites)
         made[f"mmsplice-{kind}"] = lambda kind=kind: mmsplice(kind)
         for architecture, seed in (("koo", 0), ("residualbind", 1)):
             made[f"junctions-{architecture}-{seed}-{kind}"] = lambda kind=kind, a=architecture, s=seed: (
@@ -343,58 +343,6 @@ def cells(networks: Path) -> dict[str, Callable[[], RealCell]]:
     for architecture in ("koo", "bpnet"):
         made[f"starts-{architecture}-0"] = lambda a=architecture: starts(a, 0, networks, n=100)
     return made
-
-
-def compare(scores: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """Return each method's means, and the paired differences of the consensus from it with their intervals."""
-    rows = []
-    for name, table in scores.items():
-        for metric in table.columns.drop("ms"):
-            row = {"method": name, "metric": metric, "mean": table[metric].mean(), "n": len(table)}
-            if name != "consensus" and "consensus" in scores:
-                found = mean_interval([(scores["consensus"][metric] - table[metric]).to_numpy()])
-                row |= {"difference": found[0], "low": found[1], "high": found[2]}
-            rows.append(row)
-        rows.append({"method": name, "metric": "ms", "mean": table["ms"].mean(), "n": len(table)})
-    return pd.DataFrame(rows)
-
-
-def draw(table: pd.DataFrame, path: Path) -> None:
-    """Draw RMA, AP and the correlation with mutagenesis of some methods, a row for each cell."""
-    import matplotlib.pyplot as plt
-
-    shown = {
-        "consensus": ("consensus", "#d55e00", "o"),
-        "plrp-lambda-0.25@gamma": ("PLRP, one pass", "#e69f00", "s"),
-        "lrp@gamma": ("LRP, one pass", "#f0c987", "s"),
-        "integrated-gradients": ("integrated gradients", "#0072b2", "v"),
-        "deeplift-shap": ("DeepLIFT/SHAP", "#56b4e9", "^"),
-        "ism": ("in-silico mutagenesis", "#444444", "D"),
-    }
-    metrics = {
-        "rma": "share of relevance on the site",
-        "ap": "ranking of its bases (AP)",
-        "pearson": "agreement with mutagenesis",
-    }
-    names = list(dict.fromkeys(table["cell"]))
-    figure, axes = plt.subplots(
-        1, 3, figsize=(11, 0.34 * len(names) + 1.3), sharey=True, constrained_layout=True
-    )
-    for ax, (metric, title) in zip(axes, metrics.items(), strict=True):
-        part = table[table["metric"] == metric]
-        for method, (label, colour, marker) in shown.items():
-            if metric == "pearson" and method == "ism":
-                continue
-            own = part[part["method"] == method].set_index("cell")["mean"].reindex(names)
-            ax.plot(own, range(len(names)), marker, color=colour, label=label, ms=6, alpha=0.9)
-        ax.set(title=title, yticks=range(len(names)), yticklabels=names, xlim=(None, 1.02))
-        ax.grid(axis="y", alpha=0.3)
-        ax.spines[["top", "right"]].set_visible(False)
-    axes[0].invert_yaxis()
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=6, frameon=False, fontsize=8)
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
 
 
 def main() -> None:
@@ -407,11 +355,12 @@ def main() -> None:
         "--cells", default="", help="only those whose name holds one of these, comma-separated"
     )
     parser.add_argument("--methods", default=",".join(METHODS), help="comma-separated")
+    parser.add_argument("--sites", type=int, default=8, help="sites of a kind that SpliceAI is explained on")
     given = parser.parse_args()
     out: Path = given.out
     (out / "cells").mkdir(parents=True, exist_ok=True)
     register_method("autolrp", _autolrp)
-    made = cells(out / "networks")
+    made = cells(out / "networks", given.sites)
     wanted = [name for name in made if any(word in name for word in given.cells.split(","))]
     for cell_name in wanted:
         cell = made[cell_name]()
@@ -437,7 +386,9 @@ def main() -> None:
         "cell": done,
         "invariance": [(out / "cells" / f"{name}.txt").read_text().strip() for name in done],
     }
-    pd.DataFrame(found).to_csv(out / "invariance.csv", index=False)
+    invariance = pd.DataFrame(found)
+    invariance.to_csv(out / "invariance.csv", index=False)
+    (out / "real.md").write_text(as_markdown(table, invariance))
     draw(table, out / "real.png")
 
 

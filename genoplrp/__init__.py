@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from genoplrp.scan import load_keras
     from genoplrp.sequence import one_hot_decode, one_hot_encode, read_fasta, reverse_complement
     from genoplrp.sites.flow import flow
+    from genoplrp.sites.interactions import interactions
     from genoplrp.synthetic import Dataset, load_spec, simulate
     from genoplrp.training import TrainedModel, load_model, train
 
@@ -42,6 +43,7 @@ _HOME = {
     "contrast": "relevance",
     "explore": "pipeline.explore",
     "flow": "sites.flow",
+    "interactions": "sites.interactions",
     "load_keras": "scan",
     "load_model": "training",
     "load_spec": "synthetic",
@@ -72,6 +74,7 @@ __all__ = [
     "contrast",
     "explore",
     "flow",
+    "interactions",
     "load_keras",
     "load_model",
     "load_spec",

@@ -54,6 +54,7 @@ _OPTIONS = [
         "--hypothetical", is_flag=True, help="Keep relevance per unit of input for all four bases too."
     ),
     click.option("--dtype", type=click.Choice(["float32", "float16"]), default="float32", show_default=True),
+    click.option("--devices", help="Several devices that share the windows, e.g. 0,1: instead of --device."),
     click.option("--shard", help="i/n: only this part of the windows; see genoplrp merge."),
     click.option(
         "--engine",
@@ -97,7 +98,7 @@ def explain_genome(
     made = scan_genome(
         model,
         out=out,
-        **options | {"shard": parse_shard(options["shard"])},
+        **options | {"shard": parse_shard(options["shard"]), "devices": parse_devices(options["devices"])},
         target=target,
         rules=rules,
         pruning=pruning,
@@ -109,6 +110,19 @@ def explain_genome(
         log=click.echo,
     )
     click.echo(f"Wrote {made}/ (regions.tsv, dropped.tsv, manifest.json, Zarr arrays)", err=True)
+
+
+def parse_devices(text: str | None) -> list[str] | None:
+    """Turn ``"0,1"`` into ``["cuda:0", "cuda:1"]``.
+
+    Raises
+    ------
+    InputError
+        If it names no device.
+    """
+    from genoplrp.scan.devices import device_names
+
+    return None if text is None else device_names(text)
 
 
 def parse_shard(text: str | None) -> tuple[int, int] | None:

@@ -38,10 +38,11 @@ def command(relevance: Path, dataset: Path, out: Path | None, task: str | None, 
     Prints the mean of every score over the sequences with its standard error. gini: sparsity of the absolute
     relevance. rma: share of the positive relevance in the motifs (rma_absolute: of all of it). rra: share of
     the top-ranked positions in the motifs. A map that says nothing scores `prevalence` in rma and rra, and
-    0.5 in auroc.
+    0.5 in auroc; sequences without a motif have neither.
     """
     from genoplrp.errors import OutputExistsError
     from genoplrp.evaluation import score_dataset, summarise
+    from genoplrp.evaluation.scoring import what_is_missing
     from genoplrp.formats.attribution import AttributionFile
     from genoplrp.formats.table import write_csv
     from genoplrp.synthetic import Dataset
@@ -55,6 +56,8 @@ def command(relevance: Path, dataset: Path, out: Path | None, task: str | None, 
     method = explained.meta.get("method", "relevance")
     click.echo(f"{method}: {len(table)} sequences of {dataset}")
     click.echo(summary.to_string(float_format=lambda value: f"{value:.3f}"))
+    for line in what_is_missing(table):
+        click.echo(line, err=True)
     if out is not None:
         write_csv(table, out, overwrite=force)
         click.echo(f"Wrote {out}", err=True)

@@ -66,7 +66,8 @@ def command(
 ) -> None:
     """Generate benchmark sequences with planted motifs.
 
-    PRESET is the name of a built-in specification, SPEC a TOML file (or the folder of a data set, to make it again).
+    PRESET is the name of a built-in specification (tal_gata@1: its first version), SPEC a TOML file (or the folder of a
+    data set, to make it again).
     Memory stays flat however many sequences are asked for.
     """
     if list_them:

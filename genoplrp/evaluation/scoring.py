@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from genoplrp.errors import InputError
-from genoplrp.evaluation.blocks import blocks, check_lengths
+from genoplrp.evaluation.blocks import blocks, check_lengths, pad
 from genoplrp.evaluation.maps import check_finite, check_masks, read_maps
 from genoplrp.evaluation.metrics import METRICS
 
@@ -15,11 +15,18 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+_SEQUENCES_AT_A_TIME = 4096
+
+
 class PlantedTruth(Protocol):
     """What is needed of a data set to score against it: `genoplrp.synthetic.Dataset` has it."""
 
     names: Any
     tasks: list[str]
+
+    def subset(self, which: Any) -> PlantedTruth:
+        """Make a data set of some of the sequences, given by their rows."""
+        ...
 
     @property
     def lengths(self) -> np.ndarray:
@@ -135,7 +142,8 @@ def score_dataset(
     Raises
     ------
     InputError
-        If the rows, targets or lengths do not belong to the data set.
+        If the rows, targets, lengths or the checksum that a relevance file keeps do not belong to the data set, or a
+        sequence is explained twice for the same task.
 
     References
     ----------
@@ -147,27 +155,28 @@ def score_dataset(
     >>> from genoplrp.formats import AttributionFile                            # doctest: +SKIP
     >>> score_dataset(AttributionFile.load("relevance.npz"), gp.Dataset.load("data"))  # doctest: +SKIP
     """
-    n_rows = len(truth.names)
-    beyond = explained.sequence[explained.sequence >= n_rows]
-    if len(beyond):
-        raise InputError(
-            f"the relevance is of sequence {beyond[0]}, but the data set has {n_rows} sequences; "
-            "pass the data set that was explained"
-        )
-    tasks = _task_rows(explained.target, truth.tasks, task)
+    import pandas as pd
+
     n, length = explained.per_nucleotide.shape
-    masks = np.zeros((n, length), dtype=bool)
-    for index in np.unique(tasks):
-        mask = truth.mask(int(index))
-        if mask.shape[1] != length:
-            raise InputError(
-                f"the relevance is {length} bp long, the data set's sequences {mask.shape[1]} bp; "
-                "pass the data set that was explained"
-            )
-        rows = tasks == index
-        masks[rows] = mask[explained.sequence[rows]]
-    lengths = np.asarray(truth.lengths)[explained.sequence]
-    table = score(explained.per_nucleotide, masks, lengths=lengths).reset_index(drop=True)
+    longest = int(truth.lengths.max(initial=0))
+    tasks = _task_rows(explained.target, truth.tasks, task)
+    _check_same_data(explained, truth, longest, tasks)
+    tables = []
+    # A mask of the whole data set would take more than the scores do.
+    for first in range(0, n, _SEQUENCES_AT_A_TIME):
+        chunk = slice(first, min(first + _SEQUENCES_AT_A_TIME, n))
+        rows, place = np.unique(explained.sequence[chunk], return_inverse=True)
+        part = truth.subset(rows)
+        masks = np.zeros((len(place), length), dtype=bool)
+        for index in np.unique(tasks[chunk]):
+            chosen = tasks[chunk] == index
+            masks[chosen] = pad(part.mask(int(index)), length)[place[chosen]]
+        tables.append(score(explained.per_nucleotide[chunk], masks, lengths=part.lengths[place]))
+    table = (
+        pd.concat(tables, ignore_index=True)
+        if tables
+        else score(explained.per_nucleotide, np.zeros((0, length)))
+    )
     table.insert(0, "name", [truth.names[i] for i in explained.sequence])
     table.insert(1, "sequence", explained.sequence)
     table.insert(2, "task", [truth.tasks[i] for i in tasks])
@@ -201,6 +210,69 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
     numbers = table.select_dtypes("number")
     summary = pd.DataFrame({"mean": numbers.mean(), "standard_error": numbers.sem(), "n": numbers.count()})
     return summary.rename_axis("metric")
+
+
+def what_is_missing(table: pd.DataFrame) -> list[str]:
+    """Say what a table of scores cannot tell, in one line each.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        What `score` or `score_dataset` returns.
+
+    Returns
+    -------
+    list of str
+        Empty if every sequence has every score and their mean has a standard error.
+
+    Examples
+    --------
+    >>> what_is_missing(score(np.ones((1, 3)), np.zeros((1, 3))))[0]
+    'none of the sequences has a motif that matters for its task: there is nothing to localize'
+    """
+    n, found = len(table), int(table["prevalence"].notna().sum())
+    lines = []
+    if n and not found:
+        lines.append(
+            "none of the sequences has a motif that matters for its task: there is nothing to localize"
+        )
+    elif found < n:
+        lines.append(
+            f"{n - found} of {n} sequences have no motif that matters for their task: localization and prevalence are "
+            f"of the other {found}"
+        )
+    if 1 in (n, found):
+        lines.append("a single sequence has no standard error: it says nothing of others")
+    return lines
+
+
+def _check_same_data(explained: Explained, truth: PlantedTruth, longest: int, tasks: np.ndarray) -> None:
+    """Refuse relevance that cannot be of this data set, or that counts a sequence twice."""
+    n_rows, length = len(truth.names), explained.per_nucleotide.shape[1]
+    beyond = explained.sequence[explained.sequence >= n_rows]
+    if len(beyond):
+        raise InputError(
+            f"the relevance is of sequence {beyond[0]}, but the data set has {n_rows} sequences; "
+            "pass the data set that was explained"
+        )
+    if length != longest:
+        raise InputError(
+            f"the relevance is {length} bp long, the data set's sequences {longest} bp; "
+            "pass the data set that was explained"
+        )
+    # What is no relevance file or no generated data set has nothing to compare.
+    known = getattr(explained, "meta", {}).get("data_checksum")
+    if known is not None and hasattr(truth, "checksum") and known != truth.checksum():
+        raise InputError(
+            "the relevance is of another data set (sequences, labels or split differ); pass the data set that was "
+            "explained"
+        )
+    pairs, times = np.unique(np.stack([explained.sequence, tasks]), axis=1, return_counts=True)
+    if (times > 1).any():
+        raise InputError(
+            f"sequence {pairs[0, times > 1][0]} is explained {times.max()} times for the same task, and would count as "
+            "often; score each file by itself"
+        )
 
 
 def _task_rows(target: np.ndarray, tasks: list[str], task: int | str | None) -> np.ndarray:

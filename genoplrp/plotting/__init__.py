@@ -3,6 +3,7 @@
 from genoplrp.plotting.curves import plot_deletion, plot_sweep
 from genoplrp.plotting.filters import plot_filters
 from genoplrp.plotting.flow import plot_flow
+from genoplrp.plotting.interactions import plot_distance, plot_interactions
 from genoplrp.plotting.ledger import plot_ledger
 from genoplrp.plotting.logo import plot_logo
 from genoplrp.plotting.motif import information_content, plot_motif
@@ -19,9 +20,11 @@ __all__ = [
     "mean_logo",
     "plot_comparison",
     "plot_deletion",
+    "plot_distance",
     "plot_filters",
     "plot_flow",
     "plot_heatmap",
+    "plot_interactions",
     "plot_ledger",
     "plot_logo",
     "plot_logos",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
@@ -26,11 +26,12 @@ def plot_profile(
     center: int | None = None,
     highlight: Highlight | None = None,
     absolute: bool = True,
+    lengths: Any = None,
     label: str | None = None,
     title: str | None = None,
     figsize: tuple[float, float] = (7.0, 2.8),
 ) -> Axes:
-    """Draw the mean |relevance| over aligned sequences, with its 95 % band.
+    """Draw the mean |relevance| over aligned sequences, with its 95 % band (Student's t).
 
     Parameters
     ----------
@@ -45,6 +46,9 @@ def plot_profile(
         Stretches to mark, in the coordinates of the axis.
     absolute : bool
         Average |relevance|; otherwise the signed relevance.
+    lengths : array of shape (N,), or a mapping from name to such, optional
+        Real positions of each sequence, from the left, where they are padded to L: a position's mean is over the
+        sequences that have it. By default all L. A position that one sequence alone has is drawn without a band.
     label : str, optional
         Name of a single line.
     title : str, optional
@@ -59,7 +63,7 @@ def plot_profile(
     Raises
     ------
     InputError
-        If the shape is another, NaN occurs, or the lines differ in length.
+        If the shape is another, NaN occurs, the lines differ in length, or the lengths do not fit them.
 
     Examples
     --------
@@ -71,10 +75,14 @@ def plot_profile(
     """
     lines = dict(relevance) if isinstance(relevance, Mapping) else {label or "": relevance}
     profiles = {name: as_profile(values, name or "relevance") for name, values in lines.items()}
-    lengths = {profile.shape[1] for profile in profiles.values()}
-    if len(lengths) != 1:
-        raise InputError(f"aligned sequences have one length; got {sorted(lengths)}")
-    length = lengths.pop()
+    widths = {profile.shape[1] for profile in profiles.values()}
+    if len(widths) != 1:
+        raise InputError(f"aligned sequences have one length; got {sorted(widths)}")
+    length = widths.pop()
+    real = {
+        name: _real(lengths.get(name) if isinstance(lengths, Mapping) else lengths, profile.shape)
+        for name, profile in profiles.items()
+    }
     if center is not None and not 0 <= center < length:
         raise InputError(f"center must be a position of the sequences, 0 to {length - 1}; got {center}")
     first = -(center or 0)
@@ -85,7 +93,7 @@ def plot_profile(
         _, ax = plt.subplots(figsize=figsize, layout="constrained")
     x = np.arange(first, first + length)
     for color, (name, profile) in zip(SERIES_COLORS * len(profiles), profiles.items(), strict=False):
-        mean, half = _mean_and_half_width(np.abs(profile) if absolute else profile)
+        mean, half = _mean_and_half_width(np.abs(profile) if absolute else profile, real[name])
         # One step a base: a line between bases would invent values there.
         ax.fill_between(x, mean - half, mean + half, step="mid", color=color, alpha=0.2, linewidth=0)
         ax.step(x, mean, where="mid", color=color, linewidth=1.4, label=name or None)
@@ -110,7 +118,7 @@ def plot_profile(
 
 
 def mean_logo(
-    relevance: Float[np.ndarray, "n 4 length"] | torch.Tensor,
+    relevance: Float[np.ndarray, "n 4 length"] | torch.Tensor, *, lengths: Any = None
 ) -> Float[np.ndarray, "4 length"]:
     """Mean relevance of each base at each position over aligned sequences, to be drawn by `plot_logo`.
 
@@ -118,15 +126,19 @@ def mean_logo(
     ----------
     relevance : array or tensor, shape (N, 4, L)
         Relevance of N aligned sequences.
+    lengths : array, shape (N,), optional
+        Real positions of each sequence, from the left: a position's mean is over the sequences that have it. By
+        default all L.
 
     Returns
     -------
     array, shape (4, L)
+        0 where no sequence has the position.
 
     Raises
     ------
     InputError
-        If the shape is another.
+        If the shape is another, or the lengths do not fit.
 
     Examples
     --------
@@ -137,12 +149,33 @@ def mean_logo(
     array = as_array(relevance, "relevance")
     if array.ndim != 3 or array.shape[1] != 4 or 0 in array.shape:
         raise InputError(f"relevance must have shape (N, 4, L) with N and L at least 1; got {array.shape}")
-    mean: np.ndarray = array.mean(axis=0)
+    real = _real(lengths, (array.shape[0], array.shape[2]))
+    mean: np.ndarray = np.where(real[:, None], array, 0.0).sum(axis=0) / np.maximum(real.sum(axis=0), 1)
     return mean
 
 
-def _mean_and_half_width(values: Float[np.ndarray, "n length"]) -> tuple[np.ndarray, np.ndarray]:
-    mean = values.mean(axis=0)
-    if len(values) == 1:
-        return mean, np.zeros_like(mean)
-    return mean, 1.96 * values.std(axis=0, ddof=1) / np.sqrt(len(values))
+def _real(lengths: Any, shape: tuple[int, ...]) -> Bool[np.ndarray, "n length"]:
+    """Which positions are no padding."""
+    if lengths is None:
+        return np.ones(shape, dtype=bool)
+    sizes = as_array(lengths, "lengths")
+    if sizes.shape != shape[:1] or (sizes < 1).any() or (sizes > shape[1]).any():
+        raise InputError(
+            f"lengths must be {shape[0]} numbers from 1 to {shape[1]}, one for each sequence; got shape {sizes.shape}"
+        )
+    return np.arange(shape[1]) < sizes[:, None]
+
+
+def _mean_and_half_width(
+    values: Float[np.ndarray, "n length"], real: Bool[np.ndarray, "n length"]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean over the sequences that have a position, and half its 95 % interval; NaN where there are none, or one."""
+    from scipy.stats import t
+
+    n = real.sum(axis=0).astype(np.float64)
+    n[n == 0] = np.nan
+    mean = np.where(real, values, 0.0).sum(axis=0) / n
+    squares = np.where(real, np.square(values - mean), 0.0).sum(axis=0)
+    freedom = np.where(n > 1, n - 1, np.nan)
+    half: np.ndarray = t.ppf(0.975, freedom) * np.sqrt(squares / freedom / n)
+    return mean, half

@@ -135,6 +135,12 @@ class Explainer:
         # What earlier batches were told by a GPU (see `deferred`).
         self._answers: Answers = {}
 
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        tensors = [*self._runner.parameters(), *self._runner.buffers()]
+        return tensors[0].device if tensors else torch.device("cpu")
+
     @classmethod
     def like(cls, explainer: Explainer) -> Self:
         """Return an explainer of this class with the model and the settings of another."""

@@ -66,7 +66,7 @@ class Task:
 
     def explain(self, explainer: Explainer, codes: UInt8[np.ndarray, "n length"]) -> Explanation:
         """Explain some windows with an explainer that `explainer` made."""
-        X = torch.from_numpy(codes_to_one_hot(codes))
+        X = _one_hot(codes, explainer)
         if self.consensus is None:
             return explainer(X, self.target)
         max_shift, both_strands = self.consensus
@@ -79,7 +79,7 @@ class Task:
             self.target,
             pruning=self.pruning,
             batch_size=self.batch_size,
-            device=self.device,
+            device=explainer.device,
             **views,
         )
 
@@ -166,6 +166,15 @@ def explained_units(
         return units, "output"
     y = explainer.output(X, task.target)
     return units, "probability" if bool(((y >= 0) & (y <= 1)).all()) else "output"
+
+
+def _one_hot(codes: np.ndarray, explainer: Explainer) -> torch.Tensor:
+    """Return base numbers as one-hot; for a GPU made there, of a byte a base."""
+    device = explainer.device
+    if device.type == "cpu":
+        return torch.from_numpy(codes_to_one_hot(codes))
+    bases = torch.arange(4, dtype=torch.uint8, device=device)[:, None]
+    return (torch.from_numpy(codes).to(device, non_blocking=True)[:, None] == bases).float()
 
 
 def _batch(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,7 @@ def scan_genome(
     batch_size: int | None = None,
     shard: tuple[int, int] | None = None,
     device: str | None = None,
+    devices: Sequence[str] | None = None,
     engine: str = "local",
     workers: int | None = None,
     address: str | None = None,
@@ -91,7 +92,7 @@ def scan_genome(
         As in `load_any_model`.
     target, rules, pruning, consensus, max_shift, both_strands
         As in `scan`.
-    values, hypothetical, dtype, batch_size, shard, device
+    values, hypothetical, dtype, batch_size, shard, device, devices
         As in `scan`.
     engine, workers, address, overwrite, progress
         As in `scan`.
@@ -156,6 +157,7 @@ def scan_genome(
         batch_size=batch_size,
         shard=shard,
         device=device,
+        devices=devices,
         inputs=_inputs(
             genome, bed, vcf, {"feature": feature, "tile": tile, "edge": edge, "max_unknown": max_unknown}
         ),
@@ -178,7 +180,7 @@ def scan_genome(
             rules,
             pruning,
             batch_size=batch_size or automatic_batch(length),
-            device=device,
+            device=devices[0] if devices else device,
             values=values,
             hypothetical=hypothetical,
             dtype=dtype,

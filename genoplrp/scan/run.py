@@ -6,7 +6,7 @@ import contextlib
 import errno
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -22,8 +22,9 @@ from genoplrp.relevance import Explainer, Pruning
 from genoplrp.relevance.methods.invariance import measure_invariance
 from genoplrp.relevance.naming import CONSENSUS_RULES, describe
 from genoplrp.relevance.targets import output_target
-from genoplrp.scan.blocks import Task, explain_block, explained_units
+from genoplrp.scan.blocks import Task, explained_units
 from genoplrp.scan.cluster import Block, explain_on_ray
+from genoplrp.scan.devices import Usage, explain_here
 from genoplrp.scan.models import LoadedModel, fingerprint
 from genoplrp.scan.store import (
     DROPPED,
@@ -110,6 +111,7 @@ def scan(
     batch_size: int | None = None,
     shard: tuple[int, int] | None = None,
     device: str | None = None,
+    devices: Sequence[str] | None = None,
     inputs: dict[str, Any] | None = None,
     engine: str = "local",
     workers: int | None = None,
@@ -154,6 +156,8 @@ def scan(
         (i, n), i from 1 to n: only every n-th block, for work on n machines; see `merge`.
     device : str, optional
         Where to compute; by default where the model is.
+    devices : sequence of str, optional
+        Instead: several devices of this machine, e.g. ``["cuda:0", "cuda:1"]``, that share the blocks.
     inputs : dict, optional
         For the manifest: what the windows were made from (paths are not needed, checksums are).
     engine : {"local", "ray"}
@@ -188,13 +192,14 @@ def scan(
         rules or (CONSENSUS_RULES if consensus else "gamma"),
         pruning,
         batch_size,
-        device,
+        _kind(device, devices),
     )
     if consensus:
         manifest["method"] = f"consensus, {manifest['method']}"
     manifest |= {"values": values, "hypothetical": bool(hypothetical), "dtype": dtype, "inputs": inputs or {}}
     _check(manifest, source, shard)
     _check_engine(engine, workers, address)
+    places = _places(device, devices, engine)
     out = Path(out)
     if shard is not None:
         manifest["shard"] = list(shard)
@@ -207,13 +212,13 @@ def scan(
         rules,
         pruning,
         batch_size=manifest["batch_size"],
-        device=device,
+        device=places[0],
         values=values,
         hypothetical=bool(hypothetical),
         dtype=dtype,
     )
-    # What cannot be explained is refused before anything is written.
-    explainer = task.explainer()
+    # What cannot be explained is refused before anything is written; a cluster's devices need not be here.
+    explainer = (replace(task, device="cpu") if engine == "ray" else task).explainer()
     if consensus:
         views = _views(source, explainer, wanted, max_shift, both_strands)
         manifest["consensus"] = {"max_shift": views[0], "both_strands": views[1]}
@@ -221,13 +226,14 @@ def scan(
     units, returned = explained_units(task, explainer, source.codes(0, 2), source.table["name"].tolist()[:2])
     manifest |= {"units": units, "returned": returned}
     task = replace(task, units=units)
+    explainers = [explainer, *(replace(task, device=place).explainer() for place in places[1:])]
     if _already_there(out, manifest, overwrite):
         return out
     _check_partial(folder, manifest, overwrite)
     with _disk_errors(folder):
         writer = ScanWriter(folder, manifest, source.table, source.dropped)
         try:
-            _fill(writer, task, explainer, source, manifest, Engine(engine, workers, address, progress))
+            _fill(writer, task, explainers, source, manifest, Engine(engine, workers, address, progress))
         except BaseException:
             if not writer.done():  # nothing that could be gone on with
                 _remove_store(folder)
@@ -285,7 +291,7 @@ class Sequences:
 def _fill(
     writer: ScanWriter,
     task: Task,
-    explainer: Explainer,
+    explainers: Sequence[Explainer],
     source: Source,
     manifest: dict[str, Any],
     engine: Engine,
@@ -321,11 +327,11 @@ def _fill(
                     writer.write(number, arrays)
                     bar.update(sizes[number])
             return
-        for number in todo:
-            block = read(number)
-            writer.write(
-                number, explain_block(task, explainer, block.codes, block.first, block.names, bar.update)
-            )
+        usage = Usage(len(explainers))
+        with contextlib.closing(explain_here(task, explainers, todo, read, bar.update, usage)) as results:  # type: ignore[type-var]
+            for number, arrays in results:
+                writer.write(number, arrays)
+                bar.set_postfix_str(f"computing {usage.share:.0%} of the time")
 
 
 def _manifest(
@@ -388,6 +394,30 @@ def _check_engine(engine: str, workers: int | None, address: str | None) -> None
         raise InputError(f"engine={engine!r}: choose one of {', '.join(ENGINES)}")
     if engine == "local" and not (workers is None and address is None):
         raise InputError("workers and address are for the Ray engine: choose it, or leave them out")
+
+
+def _kind(device: str | None, devices: Sequence[str] | None) -> str | None:
+    """Return the device for the manifest: of several of one kind, on which the bytes are the same, the kind."""
+    return device if not devices else "+".join(sorted({name.split(":")[0] for name in devices}))
+
+
+def _places(device: str | None, devices: Sequence[str] | None, engine: str) -> list[str | None]:
+    if devices is None:
+        return [device]
+    if device is not None or engine != "local" or not devices:
+        raise InputError(
+            "devices share the blocks of one machine: leave out the single device and the Ray engine, and name one at "
+            "least"
+        )
+    for name in devices:
+        try:
+            wanted = torch.device(name)
+        except RuntimeError:
+            raise InputError(f"device {name!r} is none that PyTorch knows: cpu, cuda:0, ...") from None
+        there = torch.cuda.device_count()
+        if wanted.type == "cuda" and (wanted.index or 0) >= there:
+            raise InputError(f"device {name}: this machine has {there or 'no'} CUDA devices for PyTorch")
+    return list(devices)
 
 
 def _already_there(out: Path, manifest: dict[str, Any], overwrite: bool) -> bool:

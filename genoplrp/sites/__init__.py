@@ -21,9 +21,11 @@ from genoplrp.sites.export import copy_of_run, is_motifs_run, write_motifs_meme,
 from genoplrp.sites.filters import FilterView, filter_view
 from genoplrp.sites.flow import Flow, flow
 from genoplrp.sites.given import check_sites, strongest_sites
+from genoplrp.sites.interactions import interactions
 from genoplrp.sites.matching import explained_bits, jaspar_vertebrates, match_motifs, motif_table
 from genoplrp.sites.merging import merge_alike, overlay, with_flanks
 from genoplrp.sites.motifs import FoundMotif, cluster_sites
+from genoplrp.sites.pairs import Interactions
 from genoplrp.sites.placing import locate_sites, located_once
 
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "FilterView",
     "Flow",
     "FoundMotif",
+    "Interactions",
     "call_sites",
     "called_sites",
     "candidate_sites",
@@ -46,6 +49,7 @@ __all__ = [
     "find_sites",
     "flow",
     "found_motifs",
+    "interactions",
     "is_motifs_run",
     "jaspar_vertebrates",
     "locate_sites",

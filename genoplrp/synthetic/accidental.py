@@ -44,7 +44,8 @@ def accidental_hits(
     -------
     pandas.DataFrame
         ``sequence``, ``start``, ``end`` (0-based, half-open), ``motif``, ``strand``, ``score`` (bits), by sequence and
-        start. A hit of which at least half lies on planted instances that are no decoys is not accidental.
+        start. A hit of which at least half lies on planted instances that are no decoys is not accidental; where the
+        specification's ``min_score`` is looked for, on those of its own motif.
 
     Raises
     ------
@@ -62,14 +63,19 @@ def accidental_hits(
     scan = data.spec.scan if data.spec is not None else None
     table = data.instances
     wanted = _wanted(data, motifs)
+    given = p_value is not None
     p_value = p_value or (scan.p_value if scan is not None else 1e-4)
     codes = encode_codes([sequence.ljust(data.length, "N") for sequence in data.sequences])
+    least = scan.min_score if scan is not None and not given else None
+    thresholds = hit_thresholds(wanted, p_value, least)
     core = table[(table["role"] != "decoy").to_numpy(dtype=bool)]
-    cover = _cover(
-        codes.shape, *(core[name].to_numpy(dtype=np.int64) for name in ("sequence", "start", "end"))
-    )
-    thresholds = [score_threshold(motif, p_value) for motif in wanted]
-    hits = _free_hits(codes, data.lengths, wanted, thresholds, cover)
+    places = [core[name].to_numpy(dtype=np.int64) for name in ("sequence", "start", "end")]
+    if least is None:
+        covers = [_cover(codes.shape, *places)] * len(wanted)
+    else:
+        own = [(core["motif"] == motif.name).to_numpy(dtype=bool) for motif in wanted]
+        covers = [_cover(codes.shape, *(column[chosen] for column in places)) for chosen in own]
+    hits = _free_hits(codes, data.lengths, wanted, thresholds, covers)
     width = np.array([motif.width for motif in wanted], dtype=np.int64)[hits.motif]
     found = pd.DataFrame(
         {
@@ -82,6 +88,12 @@ def accidental_hits(
         }
     )
     return found.sort_values(["sequence", "start", "motif"], kind="stable", ignore_index=True)
+
+
+def hit_thresholds(motifs: Sequence[Motif], p_value: float, min_score: float | None) -> list[float]:
+    """Score of each motif from which on it is a hit, in bits: one so unlikely, or of ``min_score``."""
+    likely = [score_threshold(motif, p_value) for motif in motifs]
+    return likely if min_score is None else [min(one, min_score) for one in likely]
 
 
 class AccidentalScan:
@@ -99,7 +111,9 @@ class AccidentalScan:
         self.spec = spec
         self.remove = spec.scan.action == "remove"
         self.motifs = [spec.motifs[name].motif for name in names]
-        self.thresholds = [score_threshold(motif, spec.scan.p_value) for motif in self.motifs]
+        self.number = [list(spec.motifs).index(name) for name in names]
+        self.own = spec.scan.min_score is not None
+        self.thresholds = hit_thresholds(self.motifs, spec.scan.p_value, spec.scan.min_score)
         self.widths = np.array([motif.width for motif in self.motifs])
 
     def run(
@@ -111,7 +125,8 @@ class AccidentalScan:
     ) -> dict[str, int]:
         """Count accidental hits, and remove them where that is asked for; changes ``codes``.
 
-        A hit is accidental unless at least half of it lies on planted instances that are no decoys. To remove one,
+        A hit is accidental unless at least half of it lies on planted instances that are no decoys (with a
+        ``min_score``: of its own motif, since one on another motif is as good as a planted one). To remove one,
         those of its bases that belong to no instance are replaced by freshly drawn background; a hit that lies on
         planted bases alone (a decoy that happens to contain a core motif) stays, and is reported as left.
 
@@ -120,8 +135,7 @@ class AccidentalScan:
         dict
             ``accidental``: hits found; ``accidental_left``: hits that remain, where they are removed.
         """
-        intact = planted.role != DECOY
-        core = _cover(codes.shape, planted.row[intact], planted.start[intact], planted.end[intact])
+        core = self._covers(codes.shape, planted)
         hits = self._accidental(codes, lengths, core)
         report = {"accidental": len(hits.row)}
         if not self.remove:
@@ -136,7 +150,7 @@ class AccidentalScan:
             affected = np.unique(hits.row)
             rows, hits = rows[affected], hits._replace(row=np.searchsorted(affected, hits.row))
             self._redraw(codes, rows, hits, taken, rng)
-            hits = self._accidental(codes[rows], lengths[rows], core[rows])
+            hits = self._accidental(codes[rows], lengths[rows], [cover[rows] for cover in core])
             stuck = self._stuck(hits, taken[rows])
             left += int(stuck.sum())
             # A sequence whose only hits are stuck is finished; others carry theirs along and are counted again.
@@ -145,7 +159,20 @@ class AccidentalScan:
             hits = Hits(*(column[going] for column in hits))
         return report | {"accidental_left": left + len(hits.row)}
 
-    def _accidental(self, codes: np.ndarray, lengths: np.ndarray, core: Bool[np.ndarray, "n length"]) -> Hits:
+    def _covers(self, shape: tuple[int, ...], planted: InstanceTable) -> list[Bool[np.ndarray, "n length"]]:
+        """For each motif, where its hits are not accidental."""
+
+        def cover(of: Bool[np.ndarray, " i"]) -> Bool[np.ndarray, "n length"]:
+            return _cover(shape, planted.row[of], planted.start[of], planted.end[of])
+
+        intact = planted.role != DECOY
+        if self.own:
+            return [cover(intact & (planted.motif == number)) for number in self.number]
+        return [cover(intact)] * len(self.number)
+
+    def _accidental(
+        self, codes: np.ndarray, lengths: np.ndarray, core: list[Bool[np.ndarray, "n length"]]
+    ) -> Hits:
         return _free_hits(codes, lengths, self.motifs, self.thresholds, core)
 
     def _redraw(
@@ -186,13 +213,19 @@ def _free_hits(
     lengths: Int[np.ndarray, " n"],
     motifs: Sequence[Motif],
     thresholds: Sequence[float],
-    core: Bool[np.ndarray, "n length"],
+    core: Sequence[Bool[np.ndarray, "n length"]],
 ) -> Hits:
-    """Hits of which less than half lies on what was planted."""
+    """Hits of which less than half lies on what is planted, given for each motif."""
     hits = find_hits(codes, motifs, thresholds, lengths)
-    before = np.concatenate([np.zeros((len(core), 1), dtype=np.int64), np.cumsum(core, axis=1)], axis=1)
-    width = np.array([motif.width for motif in motifs], dtype=np.int64)[hits.motif]
-    free = 2 * (before[hits.row, hits.start + width] - before[hits.row, hits.start]) < width
+    free = np.zeros(len(hits.row), dtype=bool)
+    before: np.ndarray | None = None
+    for number, motif in enumerate(motifs):
+        if before is None or core[number] is not core[number - 1]:
+            start = np.zeros((len(codes), 1), dtype=np.int64)
+            before = np.concatenate([start, np.cumsum(core[number], axis=1)], axis=1)
+        mine = hits.motif == number
+        row, begin = hits.row[mine], hits.start[mine]
+        free[mine] = 2 * (before[row, begin + motif.width] - before[row, begin]) < motif.width
     return Hits(*(column[free] for column in hits))
 
 

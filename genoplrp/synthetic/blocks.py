@@ -6,6 +6,7 @@ workers. So the same specification, number and seed give the same bytes for ever
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -109,6 +110,14 @@ class Plan:
         """Return the first sequence of a block, and the one after its last."""
         return block * self.block_size, min(self.n, (block + 1) * self.block_size)
 
+    def generator(self, block: int) -> np.random.Generator:
+        """Return the source of chance of a block: of the seed, the block, and what specification it is."""
+        key = [block]
+        if self.spec.stream == "name":
+            digest = hashlib.sha256(self.spec.title.encode()).digest()
+            key = [*np.frombuffer(digest[:16], dtype="<u4").tolist(), block]
+        return np.random.Generator(np.random.PCG64(np.random.SeedSequence(self.seed, spawn_key=key)))
+
     def cell_counts(self) -> Int[np.ndarray, "blocks cells"]:
         """Return how many sequences of each class and split stand in each block.
 
@@ -169,8 +178,7 @@ class BlockMaker:
             If motifs do not fit, or a minimum score is not reached.
         """
         spec = self.plan.spec
-        sequence = np.random.SeedSequence(self.plan.seed, spawn_key=(block,))
-        rng = np.random.Generator(np.random.PCG64(sequence))
+        rng = self.plan.generator(block)
         first, end = self.plan.bounds(block)
         classes, split = self._cells(block, rng)
         lengths = _lengths(spec, rng, end - first)

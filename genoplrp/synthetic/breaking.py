@@ -42,8 +42,8 @@ class SiteRule:
     >>> rule = SiteRule(Site(("A", "B"), orientation="++"), [["A"], ["B"]], motifs)
     >>> rule.allows(("A", "B"), (False, True)), rule.allows(("A", "B"), (True, False))
     (True, False)
-    >>> rule.orientations(("A", "B"), (False, False), (0, 1))  # B is a palindrome: turning it changes nothing
-    [1]
+    >>> rule.orientations(("A", "B"), (False, False), (0, 1))  # turning B, a palindrome, alone (2) changes nothing
+    [1, 3]
     """
 
     def __init__(self, site: Site, slots: Sequence[Sequence[str]], motifs: Mapping[str, Motif]) -> None:
@@ -70,6 +70,12 @@ class SiteRule:
             back = [(fills, not turned) for fills, turned in reversed(there)]
             self._allowed[key] = self._reads(there) or self._reads(back)
         return self._allowed[key]
+
+    def intact_strands(self) -> Iterator[_Strands]:
+        """Strands of the slots that the rule allows, on the site's own forward strand."""
+        for minus in product((False, True), repeat=len(self.slots)):
+            if self._oriented(minus):
+                yield minus
 
     def orientations(self, motifs: Sequence[str], minus: _Strands, order: Sequence[int]) -> list[int]:
         """Which motifs can be turned to break the rule, as bits (bit k: slot k); the first stays if it can.
@@ -104,7 +110,7 @@ class SiteRule:
     def unbreakable(self, broken: str) -> tuple[str, ...] | None:
         """Motifs (one a slot) with which the site cannot be broken in its "order" or "orientation", or None."""
         for motifs in self._situations():
-            for minus in self._intact_strands():
+            for minus in self.intact_strands():
                 if broken == "order":
                     ways: Sequence[object] = () if self.site.order == "any" else self.orders(motifs, minus)
                 else:
@@ -118,11 +124,6 @@ class SiteRule:
         """One choice of motifs for each that differs in what fills which slot."""
         kinds = [{self.fills[name]: name for name in reversed(members)}.values() for members in self.slots]
         yield from product(*kinds)
-
-    def _intact_strands(self) -> Iterator[_Strands]:
-        for minus in product((False, True), repeat=len(self.slots)):
-            if self._oriented(minus):
-                yield minus
 
     def _oriented(self, minus: Sequence[bool]) -> bool:
         """Whether the strands of the slots are as the rule has them, on the site's own forward strand."""

@@ -97,7 +97,7 @@ def pair_effects(data: Dataset, task: int | str = 0) -> pd.DataFrame:
     Examples
     --------
     >>> from genoplrp.synthetic import simulate
-    >>> table = pair_effects(simulate("and", n=4, seed=1))
+    >>> table = pair_effects(simulate("and", n=4, seed=0))
     >>> table[["effect_first", "effect_second", "joint", "interaction"]].iloc[0].tolist()
     [1.0, 1.0, 1.0, 1.0]
     """

@@ -27,7 +27,7 @@ NEGATIVE = (INHIBITOR, REPRESSOR)
 COUNTED = ("core", "inhibitor", "repressor")
 
 #: How the letters of an instance are made, by number.
-INTACT, MUTATED, SHUFFLED = range(3)
+INTACT, MUTATED, SHUFFLED, MUTATED_TO_ANY = range(4)
 
 _NOT_DRAWN = np.zeros(0, dtype=np.int64)
 
@@ -117,7 +117,7 @@ class Layout:
 
     def _single(self, plant: Plant, rng: np.random.Generator, row: np.ndarray, motif: np.ndarray) -> Units:
         n = len(row)
-        how = {"": INTACT, "mutated": MUTATED, "shuffled": SHUFFLED}[plant.broken]
+        how = _how(plant)
         return Units(
             row=row,
             width=self.width[motif],
@@ -175,13 +175,13 @@ class Layout:
         kept = np.ones((n, slots), dtype=bool)
         if plant.broken == "missing":
             kept[np.arange(n), np.floor(rng.random(n) * slots).astype(np.int64)] = False
-        how = {"mutated": MUTATED, "shuffled": SHUFFLED}.get(plant.broken, INTACT)
+        how = _how(plant)
         intact = not plant.broken
         # The mutated site has one motif spoilt; a shuffled one has all of them.
         hows = np.full((n, slots), how, dtype=np.int8)
-        if how == MUTATED:
+        if plant.broken == "mutated":
             hows[:] = INTACT
-            hows[np.arange(n), np.floor(rng.random(n) * slots).astype(np.int64)] = MUTATED
+            hows[np.arange(n), np.floor(rng.random(n) * slots).astype(np.int64)] = how
         role = _role(plant) if plant.broken != "missing" else ROLES.index(plant.role)
         chosen = kept.reshape(-1)
         total = int(chosen.sum())
@@ -253,6 +253,12 @@ def select_rows(units: Units, keep: Bool[np.ndarray, " n"], number: Int[np.ndarr
         place[units.unit[inside]],
         *(column[inside] for column in units[4:]),
     )
+
+
+def _how(plant: Plant) -> int:
+    if plant.broken == "mutated":
+        return MUTATED if plant.letters == "allowed" else MUTATED_TO_ANY
+    return SHUFFLED if plant.broken == "shuffled" else INTACT
 
 
 def _role(plant: Plant) -> int:

@@ -8,6 +8,7 @@ sequences, count as background; and hits that were removed from the background a
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import permutations, product
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,8 +17,9 @@ from jaxtyping import Float, Int, UInt8
 
 from genoplrp.errors import InputError
 from genoplrp.sequence import encode_codes
+from genoplrp.synthetic.breaking import SiteRule
 from genoplrp.synthetic.odds import log_ratios
-from genoplrp.synthetic.spec_check import gaps_of
+from genoplrp.synthetic.spec_check import gaps_of, site_rule
 
 if TYPE_CHECKING:
     from genoplrp.synthetic.dataset import Dataset
@@ -244,9 +246,7 @@ def _kinds_of(spec: Spec, plant: Plant, number: int) -> list[_Kind]:
     if plant.site:
         return [
             _Kind(number, weight, width, parts)
-            for weight, width, parts in _site_kinds(
-                spec, spec.sites[plant.site], plant.broken, motif_number, widths
-            )
+            for weight, width, parts in _site_kinds(spec, plant.site, plant.broken, motif_number, widths)
         ]
     groups = [spec.members(name) for name in plant.motifs]
     weights = plant.weights or tuple(float(len(group)) for group in groups)
@@ -262,19 +262,24 @@ def _kinds_of(spec: Spec, plant: Plant, number: int) -> list[_Kind]:
 
 
 def _site_kinds(
-    spec: Spec, site: Site, broken: str, motif_number: dict[str, int], widths: list[int]
+    spec: Spec, name: str, broken: str, motif_number: dict[str, int], widths: list[int]
 ) -> list[tuple[float, int, tuple[_Part, ...]]]:
     """All ways a site can look, by its motifs, orientations, orders, gaps and strand, with their probabilities."""
+    site = spec.sites[name]
     slots = len(site.motifs)
     gaps = _gap_rows(site, broken)
-    ways: list[tuple[int, tuple[_Part, ...]]] = []
-    for names in product(*(spec.members(slot) for slot in site.motifs)):
-        motifs = [motif_number[name] for name in names]
-        for signs, order in product(_signs(site, broken == "orientation"), _orders(site, broken == "order")):
-            ordered, turned_signs = [motifs[k] for k in order], [signs[k] for k in order]
-            ways.extend(_layout(ordered, turned_signs, gap, widths) for gap in gaps)
+    arrangements = [
+        (share, signs, order, [motif_number[one] for one in names])
+        for names in product(*(spec.members(slot) for slot in site.motifs))
+        for share, signs, order in _arrangements(site_rule(spec, name), names, broken)
+    ]
+    total = sum(share for share, *_ in arrangements) * len(gaps)
+    ways: list[tuple[float, int, tuple[_Part, ...]]] = []
+    for share, signs, order, motifs in arrangements:
+        ordered, turned_signs = [motifs[k] for k in order], [signs[k] for k in order]
+        ways.extend((share / total, *_layout(ordered, turned_signs, gap, widths)) for gap in gaps)
     found: list[tuple[float, int, tuple[_Part, ...]]] = []
-    for width, parts in ways:
+    for weight, width, parts in ways:
         for turned, p in ((False, 1 - site.minus), (True, site.minus)):
             if p == 0:
                 continue
@@ -282,9 +287,27 @@ def _site_kinds(
             if turned:
                 here = tuple(_Part(q.motif, not q.minus, width - q.offset - widths[q.motif]) for q in parts)
             lacking = [here[:k] + here[k + 1 :] for k in range(slots)] if broken == "missing" else [here]
-            share = p / len(ways) / len(lacking)
-            found.extend((share, width, kept) for kept in lacking)
+            found.extend((weight * p / len(lacking), width, kept) for kept in lacking)
     return found
+
+
+def _arrangements(
+    rule: SiteRule, names: tuple[str, ...], broken: str
+) -> Iterator[tuple[float, tuple[bool, ...], tuple[int, ...]]]:
+    """Strands of the slots and orders of a site with given motifs, with their relative probabilities."""
+    for signs in rule.intact_strands():
+        if broken == "order":
+            wrong = rule.orders(names, signs)
+            yield from ((1 / len(wrong), signs, order) for order in wrong)
+            continue
+        for order in _orders(rule.site):
+            if broken != "orientation":
+                yield 1.0, signs, order
+                continue
+            turns = rule.orientations(names, signs, order)
+            for turn in turns:
+                turned = tuple(sign ^ bool(turn >> slot & 1) for slot, sign in enumerate(signs))
+                yield 1 / len(turns), turned, order
 
 
 def _layout(
@@ -308,27 +331,8 @@ def _gap_rows(site: Site, broken: str) -> list[tuple[int, ...]]:
     ]
 
 
-def _signs(site: Site, broken: bool) -> list[tuple[bool, ...]]:
-    slots = len(site.motifs)
-    every = list(product((False, True), repeat=slots))
-    if site.orientation == "any":
-        return every
-    if site.orientation in ("same", "opposite"):
-        rule = [
-            tuple([first] + [first ^ (site.orientation == "opposite")] * (slots - 1))
-            for first in (False, True)
-        ]
-    else:
-        rule = [tuple(sign == "-" for sign in site.orientation)]
-    if not broken:
-        return rule
-    return [signs for signs in every for fine in rule if signs[0] == fine[0] and signs != fine]
-
-
-def _orders(site: Site, broken: bool) -> list[tuple[int, ...]]:
+def _orders(site: Site) -> list[tuple[int, ...]]:
     fixed = tuple(range(len(site.motifs)))
-    if broken:
-        return [fixed[::-1]]
     return list(permutations(fixed)) if site.order == "any" else [fixed]
 
 

@@ -8,7 +8,16 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from genoplrp.errors import SpecError
-from genoplrp.synthetic.grammar import INTACT, MUTATED, SHUFFLED, Layout, Units, join_units, select_rows
+from genoplrp.synthetic.grammar import (
+    INTACT,
+    MUTATED,
+    SHUFFLED,
+    Layout,
+    Units,
+    join_units,
+    select_rows,
+)
+from genoplrp.synthetic.near_miss import LEAST_LETTER, SPOILT_SHARE, mutated
 
 if TYPE_CHECKING:
     from genoplrp.synthetic.spec import Spec
@@ -17,8 +26,6 @@ from genoplrp.synthetic.spec_parts import SequenceClass
 _PLACE_ROUNDS = 50
 _DRAW_ROUNDS = 100
 _SCORE_ROUNDS = 1000
-#: Share of a motif's best score below which a spoilt instance must fall.
-_SPOILT_SHARE = 0.5
 
 
 class Placed(NamedTuple):
@@ -55,6 +62,7 @@ class Sampler:
         pwm = np.concatenate(
             [_sampled_pwm(use.motif.pwm, use.sampling) for use in uses] or [np.zeros((4, 0))], axis=1
         )
+        self.pwm = np.ascontiguousarray(pwm.T)
         edges = np.cumsum(pwm, axis=0)[:3].T
         # A base of probability 0 after the last possible one must not be reached by rounding: its edge is 1.
         edges[edges > 1 - 1e-12] = 1.0
@@ -74,7 +82,7 @@ class Sampler:
         Parameters
         ----------
         motif, how : array, (I,)
-            Motif number, and INTACT, MUTATED or SHUFFLED.
+            Motif number, and INTACT, MUTATED, MUTATED_TO_ANY or SHUFFLED.
         rng : Generator
             Source of chance.
 
@@ -132,8 +140,10 @@ class Sampler:
             here = letters[begin[one] : begin[one] + width]
             if how[one] == SHUFFLED:
                 here[:] = _shuffled(here, odds, self.best[motif[one]], rng)
-            elif how[one] == MUTATED:
-                here[:] = _mutated(here, odds, self.best[motif[one]], rng)
+            else:
+                pwm = self.pwm[first : first + width]
+                some = pwm >= LEAST_LETTER if how[one] == MUTATED else np.ones_like(pwm, dtype=bool)
+                here[:] = mutated(here, odds, some, self.best[motif[one]], rng)
             scores[one] = odds[np.arange(width), here].sum()
 
 
@@ -155,7 +165,8 @@ def place_class(
     redrawn = 0
     for attempt in range(_DRAW_ROUNDS):
         units = layout.draw(one, rng, lengths[pending])
-        start, failed = _arrange(units, lengths[pending], rng)
+        arranged = _arrange if one.gaps == "arrangements" else arrange_by_shares
+        start, failed = arranged(units, lengths[pending], rng)
         if attempt == 0 and not failed.any():
             return Placed(units, start, 0)
         done.append(select_rows(units, ~failed, pending))
@@ -218,6 +229,41 @@ def _arrange(
     return start, failed
 
 
+def arrange_by_shares(
+    units: Units, lengths: Int[np.ndarray, " n"], rng: np.random.Generator
+) -> tuple[Int[np.ndarray, " u"], Bool[np.ndarray, " n"]]:
+    """Give the k units of each row k + 1 gaps that have the shares of as many uniform numbers, rounded.
+
+    Where the rounded gaps do not sum to the room that there is, they are drawn again. The units keep their order.
+
+    Returns
+    -------
+    start, failed
+        Start of each unit; the rows whose units are too wide.
+
+    References
+    ----------
+    Koo and Ploenzke, *Nature Machine Intelligence* 3, 2021 (its synthetic data of task 3, ``generate_model``).
+    """
+    n = len(lengths)
+    count = np.bincount(units.row, minlength=n)
+    room = lengths - np.bincount(units.row, weights=units.width, minlength=n).astype(np.int64)
+    failed = room < 0
+    first = np.cumsum(count) - count
+    before = np.cumsum(units.width) - units.width
+    start = before - before[first[units.row]] if len(units.row) else before
+    for k in np.unique(count[~failed]):
+        pending = np.flatnonzero((count == k) & ~failed & (count > 0))
+        while len(pending):
+            share = rng.random((len(pending), k + 1))
+            gap = np.round(share / share.sum(axis=1, keepdims=True) * room[pending, None]).astype(np.int64)
+            fits = gap.sum(axis=1) == room[pending]
+            place = first[pending[fits], None] + np.arange(k)
+            start[place] += np.cumsum(gap[fits, :-1], axis=1)
+            pending = pending[~fits]
+    return start, failed
+
+
 def _sampled_pwm(pwm: np.ndarray, sampling: str) -> np.ndarray:
     if sampling == "pwm":
         return pwm
@@ -231,21 +277,10 @@ def _positions(begin: np.ndarray, width: np.ndarray) -> np.ndarray:
     return np.repeat(begin - ends + width, width) + np.arange(int(ends[-1]))
 
 
-def _mutated(letters: np.ndarray, odds: np.ndarray, best: float, rng: np.random.Generator) -> np.ndarray:
-    """Replace letters by the least likely ones, the most informative positions first, until half the score is lost."""
-    spoilt = letters.copy()
-    where = np.arange(len(letters))
-    for position in np.argsort(odds.min(axis=1) - odds[where, letters] + 1e-3 * rng.random(len(letters))):
-        if odds[where, spoilt].sum() <= _SPOILT_SHARE * best:
-            break
-        spoilt[position] = odds[position].argmin()
-    return spoilt
-
-
 def _shuffled(letters: np.ndarray, odds: np.ndarray, best: float, rng: np.random.Generator) -> np.ndarray:
     """Permute the letters; of up to twenty permutations the first that loses half the score, or else the worst."""
     where = np.arange(len(letters))
     tries = [letters[np.argsort(rng.random(len(letters)), kind="stable")] for _ in range(20)]
     scores = np.array([odds[where, one].sum() for one in tries])
-    low = np.flatnonzero(scores <= _SPOILT_SHARE * best)
+    low = np.flatnonzero(scores <= SPOILT_SHARE * best)
     return tries[int(low[0]) if len(low) else int(scores.argmin())]

@@ -41,6 +41,11 @@ class Spec(Parts):
         Bounds that were applied to how much two sets of motifs may resemble each other.
     description, tests : str
         What it is, and what it tests.
+    version : int, default 1
+        Which edition: what changes the data of a preset gets a new one, and the earlier ones can still be had.
+    stream : {"name", "seed"}
+        What the random numbers depend on: seed, name and version, so that two specifications share none at the same
+        seed; or the seed alone, as before there were versions.
     """
 
     def __post_init__(self) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from genoplrp.errors import InputError, SpecError
 from genoplrp.synthetic.activity import Activity
 from genoplrp.synthetic.breaking import SiteRule
+from genoplrp.synthetic.near_miss import LEAST_LETTER, can_be_near_missed, lowest_allowed_score
 from genoplrp.synthetic.spec_parts import Parts, Plant, SequenceClass, Site
 from genoplrp.synthetic.splits import check_fractions
 from genoplrp.synthetic.suggestion import suggestion
@@ -98,6 +99,7 @@ def _check_classes(spec: Parts, choices: list[str]) -> None:
                 _check_known([plant.site], spec.sites, f"{where}.site", "site")
             _check_distinct(spec, plant, where)
             _check_breakable(spec, plant, where)
+            _check_near_misses(spec, plant, where)
         _check_room(spec, one, index)
 
 
@@ -146,6 +148,20 @@ def _check_breakable(spec: Parts, plant: Plant, where: str) -> None:
         f"{broken} in its orientation: of the motifs {', '.join(motifs)} it allows every other one, too, read on one "
         f"strand or the other (order {site.order!r}, orientation {site.orientation!r}{also}). Break something else."
     )
+
+
+def _check_near_misses(spec: Parts, plant: Plant, where: str) -> None:
+    """A mutated motif must lose half of its score by letters that its matrix allows, unless any will do."""
+    if plant.broken != "mutated" or plant.letters == "any":
+        return
+    for name in spec.all_members(plant.motifs or spec.sites[plant.site].motifs):
+        motif = spec.motifs[name].motif
+        if not can_be_near_missed(motif):
+            raise SpecError(
+                f"{where}.broken: {name} cannot be mutated within what its matrix allows: letters of at least "
+                f"{LEAST_LETTER:.0%} keep {lowest_allowed_score(motif):.1f} of its {motif.best_score:.1f} bits, more "
+                'than half. Give the motif a pseudocount, or set letters = "any".'
+            )
 
 
 def _check_room(spec: Parts, one: SequenceClass, index: int) -> None:

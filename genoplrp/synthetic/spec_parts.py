@@ -112,6 +112,9 @@ class Plant:
     broken : str
         What is wrong with it: "spacing", "order", "orientation" or "missing" (of a site), "mutated" or "shuffled".
         Broken instances have the role "broken" and count for no rule; where one is missing, the rest stay core.
+    letters : {"allowed", "any"}
+        Of what is mutated: only letters of at least 1 % at their place in the matrix, which makes a near miss; or any,
+        the least likely first.
     """
 
     motifs: tuple[str, ...] = ()
@@ -123,6 +126,7 @@ class Plant:
     position: Position = field(default_factory=Position)
     role: Role = "core"
     broken: Broken = ""
+    letters: Literal["allowed", "any"] = "allowed"
 
     def __post_init__(self) -> None:
         if bool(self.motifs) == bool(self.site):
@@ -153,17 +157,26 @@ class SequenceClass:
     shuffled : bool, default False
         Whether the dinucleotides of each finished sequence are shuffled: it keeps the composition of a sequence that
         holds all this, but nothing planted is left, and it has no instances.
+    gaps : {"arrangements", "shares"}
+        How the motifs (and sites) without a wish lie: all arrangements that do not overlap are equally likely; or the
+        gaps before, between and behind them have the shares of as many uniform numbers, so that they differ less.
     """
 
     name: str
     fraction: float
     plant: tuple[Plant, ...] = ()
     shuffled: bool = False
+    gaps: Literal["arrangements", "shares"] = "arrangements"
 
     def __post_init__(self) -> None:
         _check_word(self.name, "name")
         if not 0 < self.fraction <= 1:
             raise SpecError(f"fraction is {self.fraction:g}; expected more than 0 and at most 1.")
+        placed = [plant.position.kind for plant in self.plant if plant.position.kind != "uniform"]
+        if self.gaps == "shares" and placed:
+            raise SpecError(
+                f"gaps is 'shares', which leaves no place for a {placed[0]} position; leave one out."
+            )
 
 
 @dataclass(frozen=True)
@@ -176,12 +189,15 @@ class Scan:
         Motifs or sets to look for, on both strands.
     p_value : float
         A hit is a score that random uniform DNA reaches with at most this probability, at one place and strand.
+    min_score : float, optional
+        So is one of so many bits, however likely: at the planted motifs' ``min_score``, none is as strong as they.
     action : {"report", "remove"}
         Count them, or draw the background under them again until none is left.
     """
 
     motifs: tuple[str, ...]
     p_value: float = 1e-4
+    min_score: float | None = None
     action: Literal["report", "remove"] = "report"
 
     def __post_init__(self) -> None:
@@ -206,6 +222,13 @@ class Parts:
     similarity: tuple[Similarity, ...] = ()
     description: str = ""
     tests: str = ""
+    version: int = 1
+    stream: Literal["name", "seed"] = "name"
+
+    @property
+    def title(self) -> str:
+        """Name and version, as in ``tal_gata@2``."""
+        return f"{self.name}@{self.version}"
 
     @property
     def length_range(self) -> tuple[int, int]:

@@ -40,7 +40,8 @@ def load_spec(name_or_path: str | os.PathLike[str]) -> Spec:
     Parameters
     ----------
     name_or_path : str or path
-        A preset, see :func:`list_presets`, or a file, whose paths are relative to its own folder.
+        A preset, see :func:`list_presets`, in its newest version or that of ``tal_gata@1``; or a file, whose paths are
+        relative to its own folder.
 
     Returns
     -------
@@ -59,8 +60,9 @@ def load_spec(name_or_path: str | os.PathLike[str]) -> Spec:
     200
     """
     text = os.fspath(name_or_path)
-    if text in list_presets():
-        return spec_from_table(_parse_preset(text), where=text, folder=Path(str(_presets())))
+    name, at, version = text.partition("@")
+    if name in list_presets() and (not at or not Path(text).exists()):
+        return spec_from_table(_parse_preset(name, version), where=text, folder=Path(str(_presets())))
     path = Path(text)
     if path.is_dir() and (path / "spec.toml").is_file():
         path = path / "spec.toml"
@@ -91,6 +93,9 @@ def spec_from_table(table: Mapping[str, Any], *, where: str = "spec", folder: Pa
         If a key is unknown, missing or of the wrong kind, or the parts do not fit.
     """
     rest = {key: value for key, value in table.items() if key != "dataset"}
+    if "dataset" in table:
+        # Data sets that do not say are older than the choice.
+        rest.setdefault("stream", "seed")
     try:
         entries = rest.pop("motifs", [])
         if not isinstance(entries, list):
@@ -159,6 +164,7 @@ def write_saved_spec(path: Path, spec: Spec, *, seed: int | None, n: int, report
             # Relative to the data set, which is how it is read again.
             file = os.path.relpath(table["background"][key], path.parent)
             table["background"][key] = Path(file).as_posix()
+    table["stream"] = spec.stream
     table["dataset"] = made
     path.write_text(tomli_w.dumps(table), encoding="utf-8", newline="\n")
 
@@ -176,8 +182,17 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise SpecError(f"{path.name} is not valid TOML: {error}.") from error
 
 
-def _parse_preset(name: str) -> dict[str, Any]:
-    return tomllib.loads((_presets() / f"{name}.toml").read_text(encoding="utf-8"))
+def _parse_preset(name: str, version: str = "") -> dict[str, Any]:
+    """Table of a preset; an earlier version is the newest one but for the keys that it had otherwise."""
+    newest: dict[str, Any] = tomllib.loads((_presets() / f"{name}.toml").read_text(encoding="utf-8"))
+    number = newest.get("version", 1)
+    if version in ("", str(number)):
+        return newest
+    earlier = tomllib.loads((_presets() / "earlier" / "versions.toml").read_text(encoding="utf-8"))
+    if f"{name}@{version}" not in earlier:
+        raise InputError(f"There is no version {version!r} of {name}; there are 1 to {number}.")
+    differences: dict[str, Any] = earlier[f"{name}@{version}"]
+    return newest | {"version": int(version)} | differences
 
 
 def _presets() -> Any:

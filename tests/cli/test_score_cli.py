@@ -114,6 +114,49 @@ def test_relevance_of_another_data_set_is_refused():
         score_dataset(longer, planted())
 
 
+def test_relevance_of_other_data_of_the_same_size_is_refused():
+    data, other = planted(), planted()
+    other.labels = 1 - other.labels
+    file = explained()
+    file.meta["data_checksum"] = data.checksum()
+    assert len(score_dataset(file, data)) == 4
+    with pytest.raises(InputError, match="of another data set"):
+        score_dataset(file, other)
+
+
+def test_a_sequence_that_would_count_twice_is_refused():
+    twice = AttributionFile(np.ones((3, 4, 40)), np.ones(3), [0, 1, 0], [5, 5, 5])
+    with pytest.raises(InputError, match="sequence 5 is explained 2 times for the same task"):
+        score_dataset(twice, planted())
+    both_tasks = AttributionFile(np.ones((2, 4, 40)), np.ones(2), [0, 1], [5, 5])
+    assert score_dataset(both_tasks, planted())["rma"].notna().tolist() == [True, False]
+
+
+def test_many_sequences_are_scored_in_pieces(monkeypatch):
+    whole = score_dataset(explained(), planted())
+    monkeypatch.setattr("genoplrp.evaluation.scoring._SEQUENCES_AT_A_TIME", 3)
+    pd.testing.assert_frame_equal(score_dataset(explained(), planted()), whole)
+
+
+@pytest.mark.parametrize(
+    ("sequences", "message"),
+    [
+        ([1, 3], None),
+        ([0, 2, 4], "none of the sequences has a motif"),
+        ([1, 3, 4], "1 of 3 sequences have no motif that matters for their task"),
+        ([3], "a single sequence has no standard error"),
+    ],
+)
+def test_the_command_says_what_the_scores_cannot_tell(tmp_path, capsys, sequences, message):
+    planted().save(tmp_path / "data")
+    n = len(sequences)
+    relevance = np.random.default_rng(0).normal(size=(n, 4, 40))
+    AttributionFile(relevance, np.ones(n), [0] * n, sequences).save(tmp_path / "r.npz")
+    assert run("score", tmp_path / "r.npz", "--dataset", tmp_path / "data") == 0
+    said = capsys.readouterr().err
+    assert message in said if message else not said
+
+
 def test_the_summary_leaves_out_what_is_missing():
     summary = summarise(pd.DataFrame({"rma": [0.5, 0.7, np.nan], "name": ["a", "b", "c"]}))
     assert summary.loc["rma", "n"] == 2

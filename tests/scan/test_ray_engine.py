@@ -25,18 +25,21 @@ SMALL = {"batch_size": 4, "pruning": Pruning(0.25)}
 
 
 class Traced(nn.Module):
-    """A network that notes each process it is copied to, and may kill it or fail."""
+    """A network that notes each process it is copied to, and may kill it or fail there, not where it was made."""
 
     def __init__(self, folder, *, kill=False, fail=0, nan=False):
         super().__init__()
         self.body, self.folder = network(), Path(folder)
         self.kill, self.fail, self.nan = kill, fail, nan
+        self.home = os.getpid()
 
     def __setstate__(self, state):
         super().__setstate__(state)
         (self.folder / f"loaded.{os.getpid()}").open("a").write("x")
 
     def forward(self, x):
+        if os.getpid() == self.home:
+            return self.body(x) / (0.0 if self.nan else 1.0)
         if self.kill and (self.folder / "ran").exists():
             try:
                 (self.folder / "killed").touch(exist_ok=False)

@@ -217,9 +217,9 @@ def test_a_scan_that_cannot_begin_leaves_nothing(genome, tmp_path):
 
 def test_an_interrupted_scan_says_how_to_start_over_and_force_does(tmp_path, monkeypatch):
     source = Sequences(np.resize(sequences(5).argmax(1).to(torch.uint8).numpy(), (1500, LENGTH)))
-    from genoplrp.scan import run
+    from genoplrp.scan import devices
 
-    real, calls = run.explain_block, []
+    real, calls = devices.explain_block, []
 
     def stop_at_the_second(*arguments):
         calls.append(1)
@@ -227,10 +227,10 @@ def test_an_interrupted_scan_says_how_to_start_over_and_force_does(tmp_path, mon
             raise KeyboardInterrupt
         return real(*arguments)
 
-    monkeypatch.setattr(run, "explain_block", stop_at_the_second)
+    monkeypatch.setattr(devices, "explain_block", stop_at_the_second)
     with pytest.raises(KeyboardInterrupt):
         scan(network(), source, tmp_path / "s")
-    monkeypatch.setattr(run, "explain_block", real)
+    monkeypatch.setattr(devices, "explain_block", real)
     with pytest.raises(Exception, match=r"--force .*to start over"):
         scan(network(), source, tmp_path / "s", target=1)
     store = ScanStore(scan(network(), source, tmp_path / "s", target=1, overwrite=True))

@@ -191,3 +191,35 @@ def test_values_that_no_label_can_have_are_refused_with_what_the_sequence_holds(
 ) -> None:
     with pytest.raises(SpecError, match=words):
         simulate(planting(RANDOM, tasks=[task]), n=200)
+
+
+def test_what_a_site_and_a_pair_are_worth_follows_from_the_expression() -> None:
+    spec = planting(
+        RANDOM, motifs=MOTIFS, tasks=[with_activity("A - B + 4 * pairs(A, B, exponential(gap, 20))")]
+    )
+    data = simulate(spec, n=80)
+    table = data.instances.assign(
+        affinity=[
+            max(s / data.motifs[m].best_score, 0)
+            for s, m in zip(data.instances["score"], data.instances["motif"], strict=True)
+        ]
+    )
+
+    def together(one: Any, other: Any) -> float:
+        gap = max(one.start, other.start) - min(one.end, other.end)
+        return (
+            float(4 * one.affinity * other.affinity * np.exp(-gap / 20)) if one.motif != other.motif else 0.0
+        )
+
+    rows = list(table.itertuples())
+    for row, effect in zip(rows, data.site_effects("y")["effect"], strict=True):
+        others = [other for other in rows if other.sequence == row.sequence]
+        expected = (1 if row.motif == "A" else -1) * row.affinity + sum(
+            together(row, other) for other in others
+        )
+        assert effect == pytest.approx(expected, abs=1e-3)
+    pairs = data.pair_effects("y")
+    assert len(pairs) > 50
+    for first, second, interaction in zip(pairs["first"], pairs["second"], pairs["interaction"], strict=True):
+        # What is lost with both is counted once, and twice in the two single effects.
+        assert interaction == pytest.approx(together(rows[first], rows[second]), abs=1e-3)

@@ -135,3 +135,19 @@ def test_sequences_of_different_lengths_are_judged_by_their_own() -> None:
 def test_real_data_has_no_oracle() -> None:
     with pytest.raises(InputError, match="needs a generated data set"):
         oracle_scores(Dataset.from_sequences(["ACGT"], [1]))
+
+
+def test_the_oracle_knows_how_a_site_with_a_palindrome_is_broken() -> None:
+    site = {"motifs": ["A", "P"], "orientation": "++", "spacing": 4}
+    spec = small(
+        motifs=[{"consensus": "TGACTCA", "name": "A"}, {"consensus": "CACGTG", "name": "P"}],
+        sites={"s": site},
+        tasks=[{"name": "y", "rule": "s"}],
+        classes=[
+            {"name": "yes", "fraction": 0.5, "plant": [{"site": "s"}]},
+            {"name": "no", "fraction": 0.5, "plant": [{"site": "s", "broken": "orientation"}]},
+        ],
+    )
+    data = simulate(spec, n=60, seed=1)
+    known = oracle_scores(data)[:, 0]
+    assert known[data.labels[:, 0] == 1].min() > 0.9 > 0.1 > known[data.labels[:, 0] == 0].max()

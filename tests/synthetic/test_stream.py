@@ -54,7 +54,7 @@ def test_committed_samples_are_what_their_recipe_makes_today(folder: Path) -> No
     sample = Dataset.load(folder)
     assert sample.seed is not None and sample.spec is not None
     assert simulate(sample.spec, len(sample), sample.seed).checksum() == sample.checksum()
-    assert simulate(sample.spec.name, len(sample), sample.seed).checksum() == sample.checksum()
+    assert simulate(sample.spec.title, len(sample), sample.seed).checksum() == sample.checksum()
 
 
 def test_an_existing_folder_is_refused_before_the_work(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -146,7 +147,7 @@ def _select(instances: Instances, chosen: np.ndarray) -> Instances:
 
 
 def _check_finite(spec: Spec, task: Task, planted: Planted, values: np.ndarray) -> None:
-    finite = np.isfinite(values).reshape(len(values), -1)
+    finite = np.isfinite(values).reshape(len(values), math.prod(values.shape[1:]))
     if finite.all():
         return
     row = int(np.flatnonzero(~finite.all(axis=1))[0])

@@ -1,0 +1,135 @@
+"""Pairs of sites as a matrix, and as a curve over their distance; what is drawn is computed elsewhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from genoplrp.errors import InputError
+from genoplrp.plotting.curves import SERIES_COLORS
+
+if TYPE_CHECKING:
+    from genoplrp.sites.pairs import Interactions
+
+_MOST_NUMBERS = 14
+"""Sites up to which the numbers stand in the cells."""
+
+
+def plot_interactions(
+    found: Interactions, sequence: int = 0, *, figsize: tuple[float, float] | None = None
+) -> Figure:
+    """Draw the pairs of one sequence: interactions above the diagonal, changes of relevance below it.
+
+    Parameters
+    ----------
+    found : Interactions
+        As `genoplrp.interactions` makes them.
+    sequence : int
+        Row of X.
+    figsize : (float, float), optional
+        Size in inches.
+
+    Returns
+    -------
+    Figure
+        On the diagonal is the effect of each site alone. The two triangles have a scale of colour each; a dot marks
+        pairs with a q-value of at most .05.
+
+    Raises
+    ------
+    InputError
+        If the sequence has no sites.
+    """
+    effects = found.matrix(sequence)
+    n = len(effects)
+    if n == 0:
+        raise InputError(f"sequence {sequence} has no sites: there is nothing to draw")
+    changes, q = (found.matrix(sequence, value).to_numpy() for value in ("relevance_change", "q_value"))
+    upper = np.where(np.tril(np.ones((n, n), dtype=bool), -1), np.nan, effects.to_numpy())
+    lower = np.where(np.triu(np.ones((n, n), dtype=bool)), np.nan, changes)
+    side = 1.9 + 0.62 * n
+    figure = Figure(figsize=figsize or (side + 1.9, side), layout="constrained")
+    ax = figure.subplots()
+    for values, label in (
+        (upper, f"interaction (diagonal: effect), {found.scale}"),
+        (lower, "change of relevance"),
+    ):
+        finite = np.abs(values[np.isfinite(values)])
+        limit = float(finite.max(initial=0.0)) or 1.0
+        image = ax.imshow(np.ma.masked_invalid(values), cmap="RdBu_r", vmin=-limit, vmax=limit)
+        if finite.size:
+            bar = figure.colorbar(image, ax=ax, shrink=0.8, pad=0.02)
+            bar.set_label(label, fontsize=8)
+            bar.ax.tick_params(labelsize=7)
+        if n <= _MOST_NUMBERS:
+            for i, j in np.argwhere(np.isfinite(values)):
+                dark = abs(values[i, j]) > 0.6 * limit
+                text = f"{values[i, j]:.2f}" + ("\n•" if i < j and q[i, j] <= 0.05 else "")
+                ax.text(
+                    j, i, text, ha="center", va="center", fontsize=7, color="white" if dark else "#333333"
+                )
+    ax.set_xticks(range(n), effects.columns, rotation=40, ha="right", fontsize=8)
+    ax.set_yticks(range(n), effects.index, fontsize=8)
+    for place in np.arange(n + 1) - 0.5:
+        ax.axhline(place, color="white", linewidth=1.5)
+        ax.axvline(place, color="white", linewidth=1.5)
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    return figure
+
+
+def plot_distance(
+    found: Interactions, *, width: int = 5, most: int = 6, figsize: tuple[float, float] | None = None
+) -> Figure:
+    """Draw the mean interaction of each pair of motifs against the distance between their sites.
+
+    Parameters
+    ----------
+    found : Interactions
+        As `genoplrp.interactions` makes them.
+    width : int
+        Bins of so many bp.
+    most : int
+        Pairs of motifs, those with the largest mean first.
+    figsize : (float, float), optional
+        Size in inches.
+
+    Returns
+    -------
+    Figure
+        Points are single pairs, lines means, bands 1.96 standard errors.
+
+    Raises
+    ------
+    InputError
+        If there are no pairs.
+    """
+    if found.pairs.empty:
+        raise InputError("there are no pairs of sites: there is nothing to draw")
+    curves = found.by_distance(width)
+    kinds = found.summary()["motif_pair"].tolist()[:most]
+    columns = min(len(kinds), 3)
+    rows = -(-len(kinds) // columns)
+    figure = Figure(figsize=figsize or (3.6 * columns + 0.6, 2.5 * rows + 0.3), layout="constrained")
+    axes = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
+    names = [" + ".join(sorted(p)) for p in zip(found.pairs["motif_a"], found.pairs["motif_b"], strict=True)]
+    for k, (ax, kind) in enumerate(zip(axes, kinds, strict=False)):
+        color = SERIES_COLORS[k % len(SERIES_COLORS)]
+        points = found.pairs[np.array(names) == kind]
+        curve = curves[curves["motif_pair"] == kind]
+        at = curve["distance"] + 0.5 * (width - 1)
+        ax.axhline(0, color="#444444", linewidth=0.6)
+        ax.scatter(points["distance"], points["interaction"], s=6, color=color, alpha=0.25, linewidths=0)
+        ax.fill_between(at, curve["low"], curve["high"], color=color, alpha=0.2, linewidth=0)
+        ax.plot(at, curve["interaction"], color=color, marker="o", markersize=3)
+        ax.set_title(f"{kind}, {len(points)} pairs", fontsize=9)
+        ax.set_xlabel("bp between the sites", fontsize=8)
+        ax.tick_params(labelsize=7)
+        ax.spines[["top", "right"]].set_visible(False)
+        if k % columns == 0:
+            ax.set_ylabel(f"interaction, {found.scale}", fontsize=8)
+    for ax in axes[len(kinds) :]:
+        ax.remove()
+    return figure
