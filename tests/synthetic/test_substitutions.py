@@ -41,7 +41,8 @@ def changed(codes: np.ndarray, place: int, base: int) -> np.ndarray:
     ],
 )
 def test_of_a_rule_they_are_changes_of_the_log_odds_by_the_oracle(preset: str, tolerance: float) -> None:
-    data = simulate(preset, n=3, seed=4).subset([1])
+    data = simulate(preset, n=8, seed=4)
+    data = data.subset([int(data.mask().any(axis=1).argmax())])
     codes = encode_codes(data.sequences)
     labels = labels_of_classes(data.spec)
     rng = np.random.default_rng(0)
