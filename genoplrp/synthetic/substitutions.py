@@ -62,7 +62,7 @@ def substitution_effects(
     The likelihood of a class is a sum over arrangements of sites, and linear in the odds of each site: one pass forward
     and one back give the share of each instance at each place, and with it the likelihood of all 3 L substitutions.
     With a background that remembers bases (a Markov chain), two sites within its memory of each other are treated to
-    first order.
+    first order: in the preset ``hard_background`` effects of up to 8 nats are known to 0.02, half of them to 1e-7.
 
     Examples
     --------

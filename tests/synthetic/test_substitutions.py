@@ -37,7 +37,7 @@ def changed(codes: np.ndarray, place: int, base: int) -> np.ndarray:
         *((name, 2e-6) for name in ("and", "not", "koo2021", "koo2021_fixed", "order", "spacing", "xor")),
         ("tal_gata", 2e-6),
         # The memory of a Markov background is treated to first order where two motifs stand within it.
-        ("hard_background", 5e-3),
+        ("hard_background", 2e-2),
     ],
 )
 def test_of_a_rule_they_are_changes_of_the_log_odds_by_the_oracle(preset: str, tolerance: float) -> None:
