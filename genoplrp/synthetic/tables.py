@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from genoplrp.synthetic.sources import SOURCE_COLUMNS
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -16,6 +18,9 @@ BED_COLUMNS = ("chrom", "start", "end", "name", "score", "strand", "role", "site
 
 #: Ending of the columns that hold labels before noise.
 CLEAN = ".clean"
+
+#: File that says where sequences are from.
+SOURCES = "sequences.tsv"
 
 
 class Piece(NamedTuple):
@@ -33,6 +38,8 @@ class Piece(NamedTuple):
         Reads at each base, where there are profile tasks.
     truth : Truth or None
         What sites and bases are worth, where it is asked for.
+    sources : str
+        Rows of ``sequences.tsv``, where the sequences are windows of others.
     """
 
     n: int
@@ -42,6 +49,7 @@ class Piece(NamedTuple):
     frames: tuple[pd.DataFrame, pd.DataFrame] | None = None
     profiles: np.ndarray | None = None
     truth: Truth | None = None
+    sources: str = ""
 
 
 def piece_of(data: Dataset, *, frames: bool = False, truth: bool = False) -> Piece:
@@ -52,7 +60,22 @@ def piece_of(data: Dataset, *, frames: bool = False, truth: bool = False) -> Pie
     both = (labels_frame(data), bed_frame(data.names, data.instances)) if frames else None
     exact = truth_of(data) if truth else None
     instances = bed_text(data.names, data.instances)
-    return Piece(len(data), fasta, labels_text(data), instances, both, data.profiles, exact)
+    return Piece(
+        len(data), fasta, labels_text(data), instances, both, data.profiles, exact, sources_text(data)
+    )
+
+
+def sources_header() -> str:
+    """First line of ``sequences.tsv``."""
+    return "\t".join(["name", *SOURCE_COLUMNS]) + "\n"
+
+
+def sources_text(data: Dataset) -> str:
+    """Rows of ``sequences.tsv``: where in another sequence each one lies."""
+    if data.sources is None:
+        return ""
+    rows = zip(data.names, *(data.sources[name].tolist() for name in SOURCE_COLUMNS), strict=True)
+    return "".join("\t".join(map(str, row)) + "\n" for row in rows)
 
 
 def labels_header(tasks: list[str], noisy: list[bool]) -> str:
