@@ -73,7 +73,7 @@ def network(dataset: str, architecture: str, folder: Path) -> tuple[gp.Dataset, 
     for parent in (at.parent, path.parent):
         parent.mkdir(parents=True, exist_ok=True)
     if not at.exists():
-        gp.simulate(gp.load_spec(dataset), n=20_000, seed=0).save(at)
+        gp.simulate(gp.load_spec(f"{dataset}@1"), n=20_000, seed=0).save(at)  # as in docs/results.md
     data = gp.Dataset.load(at)
     if not path.exists():
         epochs = {"epochs": EPOCHS[architecture]} if architecture in EPOCHS else {}
