@@ -8,8 +8,8 @@ Run: python -m benchmarks.real --out real [--cells WORDS] [--methods NAMES]   (e
 Beside the extra ``bench`` it needs h5py, autolrp, and of spliceai and mmsplice the wheels (``pip install --no-deps``).
 
 Writes ``real.csv`` (means of every cell and method, and paired differences of the consensus from each with 95 %
-intervals over sequences), the same as a page (``real.md``), ``invariance.csv`` and ``real.png``. Maps are kept under the
-folder: interrupted, it goes on where it was, and a folder that was made with other networks has to be emptied.
+intervals over sequences), the same as a page (``real.md``), ``invariance.csv`` and ``real.png``. Maps are kept under
+the folder: interrupted, it goes on where it was, and a folder that was made with other networks has to be emptied.
 """
 
 from __future__ import annotations
