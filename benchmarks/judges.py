@@ -190,7 +190,7 @@ def splice_classes(n: int, replicate: int = 1) -> pd.DataFrame:
             "against all": _against(cell, contrast(cell.target, weight=1)),
         }
         for how, asked in targets.items():
-            for name in ("lrp@gamma", "plrp-lambda-0.25@gamma", "gradient-x-input", "consensus"):
+            for name in ("lrp@gamma", "plrp-lambda-0.25@gamma", "gradient-x-input"):
                 maps = explain_with(name, asked.job())
                 row = {"kind": kind, "target": how, "method": name}
                 for judge, effect in effects.items():
