@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         lrp,
         plrp,
     )
-    from genoplrp.scan import load_keras
+    from genoplrp.scan import load_keras, open_store
     from genoplrp.sequence import one_hot_decode, one_hot_encode, read_fasta, reverse_complement
     from genoplrp.sites.flow import flow
     from genoplrp.sites.interactions import interactions
@@ -50,6 +50,7 @@ _HOME = {
     "lrp": "relevance",
     "one_hot_decode": "sequence",
     "one_hot_encode": "sequence",
+    "open_store": "scan",
     "plot_logo": "plotting",
     "plot_logos": "plotting",
     "plot_motif": "plotting",
@@ -81,6 +82,7 @@ __all__ = [
     "lrp",
     "one_hot_decode",
     "one_hot_encode",
+    "open_store",
     "plot_logo",
     "plot_logos",
     "plot_motif",

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from genoplrp.formats.attribution import AttributionFile
 
 
 @click.command(
     name="logo",
-    epilog="Example:  genoplrp logo lrp.npz plrp.npz --dataset data/ --index 0 --out logo.png",
+    epilog="Examples:  genoplrp logo lrp.npz plrp.npz --dataset data/ --index 0 --out logo.png;  "
+    "genoplrp logo scan/ --region chr1:100-300 --out logo.png",
 )
 @click.argument("relevance", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--dataset",
     "-d",
-    required=True,
     type=click.Path(path_type=Path),
-    help="Folder of the data set that was explained.",
+    help="Folder of the data set that relevance files (.npz) explain; a store brings its own sequences.",
 )
 @click.option(
     "--out",
@@ -33,12 +35,14 @@ if TYPE_CHECKING:
 @click.option(
     "--index",
     "-i",
-    default="0",
-    show_default=True,
-    help="Sequences to draw, counted in the relevance file: 7, or 0,3,10-19, or all.",
+    help="Sequences to draw, counted in the relevance file or store: 7, or 0,3,10-19, or all.  [default: 0]",
 )
-@click.option("--name", help="Sequence to draw, by its name in the data set, instead of --index.")
-@click.option("--region", help="Stretch to draw, e.g. 40-120 (0-based, half-open).  [default: all]")
+@click.option("--name", help="Sequence to draw, by its name in the data set or store, instead of --index.")
+@click.option(
+    "--region",
+    help="Stretch to draw, e.g. 40-120 (0-based, half-open); of a store a place, chr1:100-300, which also finds the "
+    "window.  [default: all]",
+)
 @click.option("--scheme", type=click.Choice(["classic", "colorblind"]), default="classic", show_default=True)
 @click.option("--scale", type=click.Choice(["kind", "own"]), default="kind", show_default=True,
               help="kind: one y axis for all relevance; own: one a row.")  # fmt: skip
@@ -50,9 +54,9 @@ if TYPE_CHECKING:
 @click.option("--force", is_flag=True, help="Replace the file if it exists.")
 def command(
     relevance: tuple[Path, ...],
-    dataset: Path,
+    dataset: Path | None,
     out: Path,
-    index: str,
+    index: str | None,
     name: str | None,
     region: str | None,
     scheme: str,
@@ -62,10 +66,11 @@ def command(
     dpi: float,
     force: bool,
 ) -> None:
-    """Draw the relevance files RELEVANCE as sequence logos, one row a file, below the planted motifs.
+    """Draw RELEVANCE, relevance files or stores of regions, as sequence logos, one row a file.
 
-    Letters are as high as their relevance, negative ones hang below the line. Motifs that matter for the explained
-    task are marked in colour, decoys in grey.
+    Of a data set with planted motifs these stand above; of a store coordinates are those of the genome, and a window
+    of the strand - runs backwards, as the model read it. Letters are as high as their relevance, negative ones hang
+    below the line. Motifs that matter for the explained task are marked in colour, decoys in grey.
     """
     from tqdm import tqdm
 
@@ -76,21 +81,74 @@ def command(
     from genoplrp.synthetic import Dataset
 
     check_figure_path(out, overwrite=force)
+    options = {"width": width, "scheme": scheme, "scale": scale, "flip_below": not upright}
+    if any(path.is_dir() for path in relevance):
+        if dataset is not None:
+            raise InputError("a store brings its own sequences: leave --dataset out")
+        pages = _store_pages(relevance, index, name, region, out, options)
+        save_figure(pages, out, dpi=dpi, overwrite=force)
+        click.echo(f"Wrote {out}", err=True)
+        return
+    if dataset is None:
+        raise InputError(f"{relevance[0]} holds no sequences: name its data set with --dataset")
     files = _named({path: AttributionFile.load(path) for path in relevance})
     data = Dataset.load(dataset)
     first = next(iter(files.values()))
-    chosen = [sequence_index(first, data, name)] if name else _indices(index, len(first))
+    chosen = [sequence_index(first, data, name)] if name else _indices(index or "0", len(first))
     if len(chosen) > 1 and out.suffix.lower() != ".pdf":
         raise InputError(f"{len(chosen)} sequences need pages; name a .pdf instead of {out.name}")
     stretch = _region(region)
     pages = [
-        logo_figure(
-            files, data, i, region=stretch, width=width, scheme=scheme, scale=scale, flip_below=not upright
-        )
+        logo_figure(files, data, i, region=stretch, **options)  # type: ignore[arg-type]
         for i in tqdm(chosen, desc="draw", unit="logo", disable=None if len(chosen) > 4 else True)
     ]
     save_figure(pages, out, dpi=dpi, overwrite=force)
     click.echo(f"Wrote {out}", err=True)
+
+
+def _store_pages(
+    paths: tuple[Path, ...],
+    index: str | None,
+    name: str | None,
+    region: str | None,
+    out: Path,
+    options: dict[str, Any],
+) -> list[Figure]:
+    from genoplrp.errors import InputError
+    from genoplrp.pipeline.regions import region_figure
+    from genoplrp.scan import open_store
+
+    opened = {path: open_store(path) for path in paths}
+    methods = [str(store.manifest["method"]) for store in opened.values()]
+    stores = {
+        (f"{method}\n{path.name}" if methods.count(method) > 1 else method.replace(" ", "\n", 1)): store
+        for method, (path, store) in zip(methods, opened.items(), strict=True)
+    }
+    first = next(iter(stores.values()))
+    place = region if region is not None and ":" in region else None
+    span = None
+    if place is not None:
+        span = _region(place.rpartition(":")[2].replace(",", ""))
+    if name is not None:
+        chosen = [int(i) for i in first.rows(name)]  # type: ignore[union-attr]
+    elif index is not None or place is None:
+        chosen = _indices(index or "0", len(first))
+    else:
+        chosen = [int(first.rows(place)[0])]  # type: ignore[index]
+    if len(chosen) > 1 and out.suffix.lower() != ".pdf":
+        raise InputError(f"{len(chosen)} windows need pages; name a .pdf instead of {out.name}")
+    pages = []
+    for row in chosen:
+        here = first.regions.iloc[row]
+        stretch = span
+        if span is None and region is not None:  # counted from the window's start
+            low, high = _region(region) or (0, first.length)
+            stretch = (int(here["start"]) + low, int(here["start"]) + high)
+        pages.append(region_figure(stores, row, span=stretch, **options))
+        click.echo(
+            f"window {row}: {here['name']} {here['chrom']}:{here['start']}-{here['end']} ({here['strand']})"
+        )
+    return pages
 
 
 def _named(files: dict[Path, AttributionFile]) -> dict[str, AttributionFile]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from genoplrp.cli.model_options import load_subject, model_options
+
+if TYPE_CHECKING:
+    from genoplrp.report import ReportContent
 
 
 @click.command(
@@ -20,7 +23,9 @@ from genoplrp.cli.model_options import load_subject, model_options
               help="Model, as in genoplrp explain.  [default: RUN/model]")  # fmt: skip
 @click.option("--dataset", "-d", type=click.Path(path_type=Path), help="Folder of the data set, or splice for the"
               " splice junctions that come with the package.  [default: RUN/data]")  # fmt: skip
-@click.option("--target", default="0", show_default=True, help="What to explain, as in genoplrp explain.")
+@click.option(
+    "--target", help="What to explain, as in genoplrp explain.  [default: 0; of a store what it explains]"
+)
 @model_options
 @click.option("--split", type=click.Choice(["train", "valid", "test", "all"]),
               help="Part to report.  [default: what RUN/relevance holds, else test]")  # fmt: skip
@@ -41,7 +46,7 @@ def command(
     out: Path,
     model: Path | None,
     dataset: Path | None,
-    target: str,
+    target: str | None,
     split: str | None,
     limit: int,
     rules: str,
@@ -54,7 +59,10 @@ def command(
     force: bool,
     **loading: Any,
 ) -> None:
-    """Make a report of RUN (a folder of genoplrp quickstart): logos drawn in the browser, with a slider over p.
+    """Make a report of RUN: logos drawn in the browser, with a slider over p.
+
+    RUN is a folder of genoplrp quickstart, or a store of regions (genoplrp explain --fasta ...): of a store with
+    --model, else of the maps that it holds, without the slider.
 
     The file needs nothing else: no network, no server. It holds the relevance of every sequence at every stop of the
     slider, one byte a base: 200 sequences of 200 bp take about 4 MB. For long windows or many sequences leave out
@@ -67,6 +75,15 @@ def command(
     from genoplrp.synthetic import Dataset
 
     check_report_path(out, overwrite=force)
+    shares = [round(float(value), 4) for value in np.linspace(0, 0.95, steps)]
+    if (run / "manifest.json").is_file() and dataset is None:
+        content = _of_store(
+            run, model, loading, target, limit, rules, methods, shares, title, batch_size, device
+        )
+        write_report(content, out, overwrite=force)
+        click.echo(f"{len(content.names)} windows, {out.stat().st_size / 1e6:.1f} MB")
+        click.echo(f"Wrote {out}", err=True)
+        return
     splice = dataset is not None and str(dataset) == "splice"
     model, folder, explained = run_folder(run, model, run if splice else dataset)
     if splice:
@@ -82,10 +99,10 @@ def command(
         subject,
         data,
         rows,
-        target=target,
+        target=target or "0",
         rules=rules.split(","),
         methods=methods.split(","),
-        p=[round(float(p), 4) for p in np.linspace(0, 0.95, steps)],
+        p=shares,
         title=title,
         batch_size=batch_size,
         device=device,
@@ -93,3 +110,37 @@ def command(
     write_report(content, out, overwrite=force)
     click.echo(f"{len(rows)} sequences, {out.stat().st_size / 1e6:.1f} MB")
     click.echo(f"Wrote {out}", err=True)
+
+
+def _of_store(
+    run: Path,
+    model: Path | None,
+    loading: dict[str, Any],
+    target: str | None,
+    limit: int,
+    rules: str,
+    methods: str,
+    shares: list[float],
+    title: str | None,
+    batch_size: int,
+    device: str | None,
+) -> ReportContent:
+    from genoplrp.errors import InputError
+    from genoplrp.pipeline.regions import region_report, spread_rows
+    from genoplrp.scan import open_store
+
+    store = open_store(run)
+    if model is None and target is not None:
+        raise InputError("--target needs the model (--model): the store holds one explanation")
+    return region_report(
+        store,
+        spread_rows(store.regions, limit),
+        None if model is None else load_subject(model, loading, store.length),
+        target=target,
+        rules=rules.split(","),
+        methods=methods.split(","),
+        p=shares,
+        title=title,
+        batch_size=batch_size,
+        device=device,
+    )

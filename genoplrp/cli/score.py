@@ -38,7 +38,7 @@ import click
 def command(
     relevance: Path, dataset: Path, out: Path | None, task: str | None, signed: bool, force: bool
 ) -> None:
-    """Score the relevance file RELEVANCE against the motifs planted in its data set.
+    """Score RELEVANCE against the motifs planted in its data set: a relevance file, or a store of its sequences.
 
     Prints the mean of every score over the sequences with its standard error. gini: sparsity of the absolute
     relevance. rma: share of the positive relevance in the motifs (rma_absolute: of all of it). rra: share of
@@ -55,9 +55,19 @@ def command(
 
     if out is not None and out.exists() and not force:
         raise OutputExistsError(f"{out} exists already; choose another name or pass --force")
-    explained = AttributionFile.load(relevance)
     wanted = int(task) if task is not None and task.isdigit() else task
-    table = score_dataset(explained, Dataset.load(dataset), task=wanted, signed=signed)
+    data = Dataset.load(dataset)
+    if relevance.is_dir():
+        from genoplrp.pipeline.regions import stored_relevance
+        from genoplrp.scan import open_store
+
+        store = open_store(relevance)
+        named = str(store.manifest["target"])
+        index = data.tasks.index(named) if named in data.tasks else int(named) if named.isdigit() else -1
+        explained = stored_relevance(store, data, index)
+    else:
+        explained = AttributionFile.load(relevance)
+    table = score_dataset(explained, data, task=wanted, signed=signed)
     summary = summarise(table.drop(columns=["sequence", "prediction"]))
     method = explained.meta.get("method", "relevance")
     click.echo(f"{method}: {len(table)} sequences of {dataset}")

@@ -98,7 +98,7 @@ def report_content(
     one_hot, lengths = pad(part.one_hot(), data.length), part.lengths
     for first in range(0, len(rows), _CHUNK):
         chunk = slice(first, min(first + _CHUNK, len(rows)))
-        for index, maps, logits in _sweeps(
+        for index, maps, logits in sweeps(
             subject.model, one_hot[chunk], task, rules, methods, p, batch_size, device
         ):
             store.put(first, index, maps)
@@ -170,7 +170,7 @@ def rows_to_report(
     return rows_to_explain(data, split=None if split == "all" else split or "test", limit=limit)
 
 
-def _sweeps(
+def sweeps(
     model: nn.Module,
     one_hot: np.ndarray,
     task: int | Callable[[Any], Tensor],
@@ -180,7 +180,7 @@ def _sweeps(
     batch_size: int,
     device: str | None,
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Yield (index of the map, per-nucleotide relevance, logits) for each rule, method and p."""
+    """Yield (index of the map, relevance per position (n, L), explained output (n,)) for each rule, method and p."""
     import torch
 
     from genoplrp.relevance import Explainer, Pruning

@@ -27,6 +27,7 @@ __all__ = [
     "load_keras",
     "merge",
     "open_explained",
+    "open_store",
     "output_target",
     "relevance_difference",
     "scan",
@@ -34,6 +35,33 @@ __all__ = [
     "shard_path",
     "variant_effects",
 ]
+
+
+def open_store(path: str | Path) -> ScanStore:
+    """Open a store of scanned regions: what ``genoplrp explain --fasta ...`` and `scan_genome` write.
+
+    Parameters
+    ----------
+    path : str or Path
+        Its folder.
+
+    Returns
+    -------
+    ScanStore
+        ``regions`` (a table), ``prediction``, and by number, name or place ``relevance(rows)``,
+        ``per_nucleotide(rows)``, ``one_hot(rows)`` and ``explanation(rows)``.
+
+    Raises
+    ------
+    InputError
+        If it is no finished scan.
+
+    Examples
+    --------
+    >>> store = open_store("scan/")                                             # doctest: +SKIP
+    >>> gp.plot_logo(store.relevance("chr1:100-300")[0])                        # doctest: +SKIP
+    """
+    return ScanStore(path)
 
 
 def open_explained(source: str | Path, dataset: str | Path | None = None) -> Explained:

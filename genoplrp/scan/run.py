@@ -18,7 +18,7 @@ import torch
 from jaxtyping import UInt8
 
 from genoplrp.errors import GenoplrpError, InputError, OutputExistsError
-from genoplrp.relevance import Explainer, Pruning
+from genoplrp.relevance import Explainer, Pruning, Rules
 from genoplrp.relevance.methods.invariance import measure_invariance
 from genoplrp.relevance.naming import CONSENSUS_RULES, describe
 from genoplrp.relevance.targets import output_target
@@ -100,7 +100,7 @@ def scan(
     out: str | Path,
     *,
     target: int | str = 0,
-    rules: Any = None,
+    rules: Rules | None = None,
     pruning: Pruning | None = None,
     consensus: bool = False,
     max_shift: int = 3,
@@ -338,7 +338,7 @@ def _manifest(
     loaded: LoadedModel,
     source: Source,
     target: str,
-    rules: Any,
+    rules: Rules,
     pruning: Pruning | None,
     batch_size: int | None,
     device: str | None,

@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+import torch
+from jaxtyping import Float, Int
 
 from genoplrp.errors import InputError, MissingDependencyError
 from genoplrp.formats.explained import Block, Scores, no_hypothetical
+from genoplrp.relevance import Explanation
+from genoplrp.relevance.tracing.tracer import LOGIT
 from genoplrp.sequence import codes_to_one_hot
+from genoplrp.sequence.intervals import match_names
 
 if TYPE_CHECKING:
     import zarr
@@ -26,6 +31,9 @@ if TYPE_CHECKING:
 MANIFEST, REGIONS, DROPPED, JOURNAL = "manifest.json", "regions.tsv", "dropped.tsv", ".journal"
 FORMAT, FORMAT_VERSION = "genoplrp-scan", 1
 VALUES = ("per_nucleotide", "full")
+Rows = int | str | slice | Sequence[int] | np.ndarray
+"""Which windows of a store: numbers, a name, or chrom:start-end."""
+_PLACE = re.compile(r"(?P<chrom>.+):(?P<start>\d+)-(?P<end>\d+)")
 
 
 class ScanStore:
@@ -113,19 +121,78 @@ class ScanStore:
         """Regions that were not explained, with the reason."""
         return pd.read_csv(self.path / DROPPED, sep="\t", keep_default_na=False, dtype={"chrom": str})
 
-    def one_hot(self, rows: slice | np.ndarray) -> Float[np.ndarray, "n 4 length"]:
-        """One-hot sequences of some rows, as the model read them."""
+    def rows(self, which: Rows = slice(None)) -> slice | Int[np.ndarray, " n"]:
+        """Find windows.
+
+        Parameters
+        ----------
+        which : int, slice, array of int, or str
+            Numbers of the windows; or a name of ``regions``; or ``"chr1:100-300"``, for the windows that overlap it
+            (0-based, half-open), the one that covers most of it, most centrally, first.
+
+        Returns
+        -------
+        slice or array, (n,)
+            Numbers of the windows.
+
+        Raises
+        ------
+        InputError
+            If there is no such window.
+        """
+        if isinstance(which, slice):
+            return which
+        if isinstance(which, str):
+            return self._named(which)
+        numbers = np.atleast_1d(np.asarray(which))
+        if numbers.dtype.kind not in "iu":
+            raise InputError(f"rows are numbers, a slice, a name or chrom:start-end; got {which!r}")
+        beyond = numbers[(numbers < -len(self)) | (numbers >= len(self))]
+        if len(beyond):
+            raise InputError(
+                f"window {beyond[0]} is out of range: {self.path} holds {len(self):,}, 0 to {len(self) - 1:,}"
+            )
+        return np.asarray(numbers % len(self))
+
+    def one_hot(self, rows: Rows = slice(None)) -> Float[np.ndarray, "n 4 length"]:
+        """One-hot sequences of some windows (see `rows`; by default all), as the model read them."""
         return codes_to_one_hot(self._read("sequence", rows))
 
-    def per_nucleotide(self, rows: slice | np.ndarray) -> Float[np.ndarray, "n length"]:
-        """Relevance per position of some rows, in the orientation in which the model read them."""
+    def per_nucleotide(self, rows: Rows = slice(None)) -> Float[np.ndarray, "n length"]:
+        """Relevance per position of some windows, in the orientation in which the model read them."""
         values = self._read("relevance", rows).astype(np.float32)
         return values if values.ndim == 2 else values.sum(axis=1)
 
-    def relevance(self, rows: slice | np.ndarray) -> Float[np.ndarray, "n 4 length"]:
-        """Relevance of some rows; where it was kept per position, it stands at the base that is there."""
+    def relevance(self, rows: Rows = slice(None)) -> Float[np.ndarray, "n 4 length"]:
+        """Relevance of some windows; where it was kept per position, it stands at the base that is there."""
         values = self._read("relevance", rows).astype(np.float32)
         return values if values.ndim == 3 else np.asarray(values[:, None] * self.one_hot(rows))
+
+    def explanation(self, rows: Rows = slice(None)) -> Explanation:
+        """Some windows as an `Explanation`, as `genoplrp.Explainer` would return it, without ledger.
+
+        Its ``settings["regions"]`` is their part of ``regions``.
+
+        Parameters
+        ----------
+        rows
+            See `rows`; by default all, which are then held in memory.
+        """
+        notes = list(self.manifest["notes"])
+        if self.units == "logit":
+            notes.append(LOGIT)
+        settings = {key: self.manifest[key] for key in ("method", "rules", "pruning")}
+        found = self.rows(rows)
+        return Explanation(
+            torch.from_numpy(self.relevance(found)),
+            torch.from_numpy(self._read("prediction", found)),
+            self.manifest["target"],
+            multiplier=torch.from_numpy(self._read("hypothetical", found).astype(np.float32))
+            if self.has_hypothetical
+            else None,
+            notes=notes,
+            settings=settings | {"regions": self.regions.iloc[found].reset_index(drop=True)},
+        )
 
     def blocks(self, scores: Scores = "projected") -> Iterator[Block]:
         """All windows, block by block, in order."""
@@ -139,11 +206,43 @@ class ScanStore:
             else:
                 yield Block(start, self.one_hot(rows), self._read("hypothetical", rows).astype(np.float32))
 
-    def _read(self, name: str, rows: slice | np.ndarray) -> np.ndarray:
+    def _read(self, name: str, which: Rows) -> np.ndarray:
         array: Any = self._group[name]
-        if isinstance(rows, slice):
-            return np.asarray(array[rows])
-        return np.asarray(array.oindex[np.asarray(rows)])
+        rows = self.rows(which)
+        return np.asarray(array[rows] if isinstance(rows, slice) else array.oindex[rows])
+
+    def _named(self, text: str) -> Int[np.ndarray, " n"]:
+        named = np.flatnonzero((self.regions["name"] == text).to_numpy())
+        place = _PLACE.fullmatch(text.replace(",", ""))
+        if len(named) or place is None:
+            if not len(named):
+                some = ", ".join(dict.fromkeys(self.regions["name"].head(3)))
+                raise InputError(
+                    f"{self.path} has no window named {text!r} (names begin {some}, ...); a place is chrom:start-end"
+                )
+            return named
+        chrom, start, end = place["chrom"], int(place["start"]), int(place["end"])
+        if start >= end:
+            raise InputError(f"{text}: start must be before end (0-based, half-open)")
+        table = self.regions
+        matched, _ = match_names([chrom], list(dict.fromkeys(table["chrom"])))
+        here = table[table["chrom"] == matched.get(chrom, chrom)]
+        covered = np.minimum(here["end"], end) - np.maximum(here["start"], start)
+        off_centre = (here["start"] + here["end"] - start - end).abs()
+        here = here.assign(covered=covered, off_centre=off_centre)[covered > 0]
+        if not len(here):
+            raise InputError(
+                f"no window of {self.path} lies on {text}: {_reach(table, matched.get(chrom, chrom))}"
+            )
+        order = here.sort_values(["covered", "off_centre"], ascending=[False, True], kind="stable")
+        return np.asarray(order.index.to_numpy())
+
+
+def _reach(table: pd.DataFrame, chrom: str) -> str:
+    here = table[table["chrom"] == chrom]
+    if len(here):
+        return f"those on {chrom} reach from {here['start'].min():,} to {here['end'].max():,}"
+    return f"they lie on {', '.join(list(dict.fromkeys(table['chrom']))[:5])}"
 
 
 class ScanWriter:

@@ -2,12 +2,13 @@
 const state = { sequence: 0, rule: 0, method: 0, p: 0, from: 0, to: LENGTH, compare: true, flip: true, scheme: "classic", dark: false };
 let picture = null, all = null, turn = 0;
 const currentMap = () => mapIndex(state.rule, state.method, state.p);
-const methodName = () => `${meta.p[state.p] === 0 ? "LRP" : "PLRP-" + meta.methods[state.method]}, p = ${meta.p[state.p].toFixed(2)}`;
+const single = P === 1 && meta.methods.length === 1;  // the map of a store, as it was made
+const methodName = () => single ? meta.rules[state.rule] : `${meta.p[state.p] === 0 ? "LRP" : "PLRP-" + meta.methods[state.method]}, p = ${meta.p[state.p].toFixed(2)}`;
 
 function compose() {
   const values = oneMap(all, state.sequence, currentMap());
   const rows = [{ name: methodName(), values }];
-  if (state.compare && meta.p[0] === 0) {
+  if (state.compare && meta.p[0] === 0 && !single) {
     rows.unshift({ name: "LRP", values: oneMap(all, state.sequence, mapIndex(state.rule, state.method, 0)) });
   }
   return {
@@ -214,6 +215,7 @@ function wire() {
     input.addEventListener("change", () => setMethod(k));
     label.append(input, method === "lambda" ? "λ" : method); $("methods").append(label);
   });
+  if (single) document.querySelectorAll(".slide, #methods, #compare-label").forEach((part) => { part.hidden = true; });
   for (const rule of meta.rules) $("rules").append(new Option(rule, rule));
   $("rules").selectedIndex = state.rule;
   $("rules").addEventListener("change", () => { state.rule = $("rules").selectedIndex; refresh(); });
