@@ -38,8 +38,9 @@ def write_tensors(
     part = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with part.open("wb") as handle:
-            arrays = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
-            np.savez_compressed(handle, **arrays, **{_META: np.array(json.dumps(_plain(meta)))})
+            arrays: dict[str, Any] = {name: tensor.detach().cpu().numpy() for name, tensor in tensors.items()}
+            arrays[_META] = np.array(json.dumps(_plain(meta)))
+            np.savez_compressed(handle, **arrays)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

@@ -25,8 +25,8 @@ def model():
         )
 
 
-@pytest.fixture(scope="module")
-def X():
+@pytest.fixture(scope="module", name="X")
+def sequences():
     return torch.eye(4)[torch.randint(4, (9, 20), generator=torch.Generator().manual_seed(1))].mT
 
 
