@@ -35,6 +35,7 @@ from genoplrp.scan.store import (
     REGIONS,
     VALUES,
     ScanWriter,
+    blocks_of,
     read_manifest,
     zarr_module,
 )
@@ -299,8 +300,7 @@ def _fill(
     from tqdm import tqdm
 
     n, rows = manifest["windows"], manifest["rows_per_block"]
-    i, shards = manifest.get("shard") or (1, 1)
-    mine = [block for block in range(-(-n // rows)) if block % shards == i - 1]
+    mine = blocks_of(manifest)
     done = writer.done()
     sizes = {block: min(rows, n - block * rows) for block in mine}
     todo = [block for block in mine if block not in done]
