@@ -22,6 +22,8 @@ COMMANDS = {
     "merge": ("genoplrp.cli.merge", "Put the shards of a scan together."),
     "export": ("genoplrp.cli.export", "Write relevance for MoDISco, finemo, genome browsers."),
     "motifs": ("genoplrp.cli.motifs", "Call sites, cluster them into motifs, name these."),
+    "flow": ("genoplrp.cli.flow", "Read what flows where: sites, channels of layers, output."),
+    "interactions": ("genoplrp.cli.interactions", "Find out which sites work together."),
     "score": ("genoplrp.cli.score", "Score relevance against the planted truth."),
     "benchmark": ("genoplrp.cli.benchmark", "Compare methods of explanation on planted truth."),
     "logo": ("genoplrp.cli.logo", "Draw relevance as sequence logos."),

@@ -5,13 +5,13 @@ Relevance mass accuracy flatters a map that names one site of five with all its 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from genoplrp.errors import InputError
 from genoplrp.evaluation.blocks import blocks, check_lengths
-from genoplrp.evaluation.maps import Maps, Scores, check_finite, read_maps
+from genoplrp.evaluation.maps import Arrays, Maps, Scores, check_finite, read_maps
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 RECOVERED_AT = 0.95
 
 
-def score_instances(per_nucleotide: Any, instances: pd.DataFrame, *, lengths: Any = None) -> pd.DataFrame:
+def score_instances(
+    per_nucleotide: Arrays, instances: pd.DataFrame, *, lengths: Arrays | None = None
+) -> pd.DataFrame:
     """Score every planted site against the background of its own sequence.
 
     Parameters
@@ -64,7 +66,9 @@ def score_instances(per_nucleotide: Any, instances: pd.DataFrame, *, lengths: An
     return measure_sites(per_nucleotide, instances, lengths).drop(columns="net")
 
 
-def score_recovery(per_nucleotide: Any, instances: pd.DataFrame, *, lengths: Any = None) -> pd.DataFrame:
+def score_recovery(
+    per_nucleotide: Arrays, instances: pd.DataFrame, *, lengths: Arrays | None = None
+) -> pd.DataFrame:
     """Summarise, per sequence, how many of its planted sites are found and what the weakest one gets.
 
     Parameters
@@ -126,7 +130,9 @@ def score_recovery(per_nucleotide: Any, instances: pd.DataFrame, *, lengths: Any
     )
 
 
-def measure_sites(per_nucleotide: Any, instances: pd.DataFrame, lengths: Any = None) -> pd.DataFrame:
+def measure_sites(
+    per_nucleotide: Arrays, instances: pd.DataFrame, lengths: Arrays | None = None
+) -> pd.DataFrame:
     """Score every site, with its sign: the table of `score_instances` and one column more.
 
     Parameters

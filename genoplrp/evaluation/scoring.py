@@ -8,7 +8,7 @@ import numpy as np
 
 from genoplrp.errors import InputError
 from genoplrp.evaluation.blocks import blocks, check_lengths, pad
-from genoplrp.evaluation.maps import check_finite, check_masks, read_maps
+from genoplrp.evaluation.maps import Arrays, check_finite, check_masks, read_maps
 from genoplrp.evaluation.metrics import METRICS
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Explained(Protocol):
         ...
 
 
-def score(per_nucleotide: Any, mask: Any, *, lengths: Any = None) -> pd.DataFrame:
+def score(per_nucleotide: Arrays, mask: Arrays, *, lengths: Arrays | None = None) -> pd.DataFrame:
     """Score per-nucleotide relevance against the positions of the planted sites.
 
     Parameters

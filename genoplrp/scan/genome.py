@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from genoplrp.errors import InputError
-from genoplrp.relevance import Pruning
+from genoplrp.relevance import Pruning, Rules
 from genoplrp.relevance.targets import output_target
 from genoplrp.scan.blocks import Task
 from genoplrp.scan.models import LoadedModel, describe_output, load_any_model
@@ -47,7 +47,7 @@ def scan_genome(
     keras_objects: str | Path | None = None,
     layout: str | None = None,
     target: int | str = 0,
-    rules: Any = None,
+    rules: Rules | None = None,
     pruning: Pruning | None = None,
     consensus: bool = False,
     max_shift: int = 3,

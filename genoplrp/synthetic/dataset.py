@@ -69,6 +69,9 @@ class Dataset:
         The seed that made it.
     report : dict
         What the generator has to report (redrawn sequences, accidental hits, flipped labels).
+    sources : pandas.DataFrame or None
+        Where each sequence (or its background) is from, if from a longer one: ``chrom``, ``start``, ``end`` (0-based,
+        half-open), ``strand``; one row a sequence.
     profiles : array, (N, P, L), or None
         Reads at each base for each of the P tasks of the kind "profile", in their order; see :meth:`profile`.
 
@@ -95,6 +98,7 @@ class Dataset:
     seed: int | None = None
     report: dict[str, Any] = field(default_factory=dict)
     profiles: Num[np.ndarray, "n profiles length"] | None = None
+    sources: pd.DataFrame | None = None
 
     @classmethod
     def from_sequences(
@@ -346,6 +350,7 @@ class Dataset:
             seed=self.seed,
             report={"subset_of": len(self)} | self.report,
             profiles=None if self.profiles is None else self.profiles[rows],
+            sources=None if self.sources is None else self.sources.iloc[rows].reset_index(drop=True),
         )
 
     def checksum(self) -> str:

@@ -5,6 +5,7 @@ The folder holds
 - ``sequences.fa``: the sequences (``sequences.fa.gz``, bgzip, where asked for);
 - ``labels.tsv``: name, split, class, one column a task, and one more ``<task>.clean`` where labels are noisy;
 - ``instances.bed``: BED6 plus role, site and tasks, where something was planted;
+- ``sequences.tsv``: name, chrom, start, end, strand, where the sequences are windows of longer ones;
 - ``profiles.npy``: (N, P, L) int32, reads at each base for each of P profile tasks, where there are any;
 - ``labels.parquet`` and ``instances.parquet``: the same tables once more, where asked for;
 - ``motifs.meme`` and ``spec.toml``: what it was made from, with seed and version; it can be simulated again from them;
@@ -24,7 +25,8 @@ from genoplrp.sequence import read_fasta
 from genoplrp.synthetic.dataset import Dataset, no_instances
 from genoplrp.synthetic.folder import check_manifest, new_folder
 from genoplrp.synthetic.profiles import read_profiles
-from genoplrp.synthetic.tables import BED_COLUMNS, CLEAN, piece_of
+from genoplrp.synthetic.sources import SOURCE_COLUMNS
+from genoplrp.synthetic.tables import BED_COLUMNS, CLEAN, SOURCES, piece_of
 from genoplrp.synthetic.writer import DatasetWriter
 
 if TYPE_CHECKING:
@@ -125,6 +127,7 @@ def load_dataset(path: str | os.PathLike[str]) -> Dataset:
         spec=spec,
         seed=seed,
         report=report,
+        sources=read_sources(folder / SOURCES, records.names, records.sequences),
         profiles=read_profiles(
             folder, manifest["kinds"], len(records.names), max(map(len, records.sequences), default=0)
         ),
@@ -143,6 +146,24 @@ def _read_labels(path: Path, names: list[str], tasks: list[str]) -> pd.DataFrame
     if missing:
         raise InputError(f"{path} has no column for task {missing[0]!r}.")
     return table
+
+
+def read_sources(path: Path, names: list[str], sequences: list[str]) -> pd.DataFrame | None:
+    """Read ``sequences.tsv`` and check it against the sequences; None where there is none."""
+    import pandas as pd
+
+    if not path.exists():
+        return None
+    table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
+    if list(table) != ["name", *SOURCE_COLUMNS] or table["name"].tolist() != names:
+        raise InputError(f"{path} does not name the sequences of the FASTA file in the same order.")
+    try:
+        places = table[["start", "end"]].astype(np.int64)
+    except ValueError as error:
+        raise InputError(f"{path} holds a start or end that is no whole number ({error}).") from error
+    if (places["end"] - places["start"]).tolist() != [len(sequence) for sequence in sequences]:
+        raise InputError(f"{path} holds an interval that is not as long as its sequence.")
+    return table[list(SOURCE_COLUMNS)].assign(start=places["start"], end=places["end"])
 
 
 def _read_bed(path: Path, names: list[str], sequences: list[str]) -> pd.DataFrame:

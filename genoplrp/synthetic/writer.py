@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 from genoplrp.errors import MissingDependencyError
 from genoplrp.synthetic.folder import write_manifest
 from genoplrp.synthetic.profiles import PROFILES, ProfileWriter
-from genoplrp.synthetic.tables import Piece, bed_header, labels_header
+from genoplrp.synthetic.tables import SOURCES, Piece, bed_header, labels_header, sources_header
 
 if TYPE_CHECKING:
     from genoplrp.synthetic.motifs import Motif
@@ -54,6 +54,7 @@ class DatasetWriter:
         self._stack = ExitStack()
         self._parquet: dict[str, Any] = {}
         self._profiles: ProfileWriter | None = None
+        self._sources: IO[str] | None = None
         if parquet:
             _pyarrow()
 
@@ -77,6 +78,11 @@ class DatasetWriter:
         self._labels.write(piece.labels)
         if self._instances is not None:
             self._instances.write(piece.instances)
+        if piece.sources:
+            if self._sources is None:
+                self._sources = self._open(SOURCES)
+                self._sources.write(sources_header())
+            self._sources.write(piece.sources)
         if piece.frames is not None:
             self._add_parquet("labels", piece.frames[0])
             if self.planted:

@@ -1,0 +1,87 @@
+"""``genoplrp flow``: the pruned network as a graph; parses, calls and prints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from genoplrp.cli.sequence_options import chosen_sequences, explainer_of, sequence_options
+
+
+@click.command(
+    name="flow",
+    epilog="Example:  genoplrp flow model/ --dataset data/ --index 3 --out flow/",
+)
+@click.argument("model", type=click.Path(path_type=Path))
+@sequence_options
+@click.option(
+    "--layers", help="Layers to show, e.g. conv1,conv2; wildcards allowed.  [default: four convolutions]"
+)
+@click.option("--own-sites", is_flag=True, help="Take the strongest windows as sites, not the planted ones.")
+@click.option("--share", type=click.FloatRange(0, 1, min_open=True), default=0.9, show_default=True,
+              help="Of a layer's relevance that its own nodes hold, and of the bands that are drawn.")  # fmt: skip
+@click.option(
+    "--most", type=click.IntRange(min=1), default=10, show_default=True, help="Nodes of a layer at most."
+)
+@click.option("--seed", type=int, default=0, help="Accepted everywhere; flows are deterministic.")
+def command(
+    model: Path,
+    out: Path,
+    layers: str | None,
+    own_sites: bool,
+    share: float,
+    most: int,
+    seed: int,
+    **options: Any,
+) -> None:
+    """Read what flows where in MODEL: from sites through the channels of layers to the output.
+
+    Of one sequence (--index) each site is a node; of several, each motif is, and all figures are means. Writes
+    flow.svg, flow.html, and the tables nodes.tsv, edges.tsv, windows.tsv and, with motifs, purity.tsv: which channel
+    serves which motif.
+    """
+    from genoplrp.errors import OutputExistsError
+    from genoplrp.pipeline.chosen import html_page, svg_of
+    from genoplrp.pipeline.folder import result_folder
+    from genoplrp.sites.flow import flow
+
+    if out.exists():
+        raise OutputExistsError(f"{out} exists already; choose another name or remove it")
+    subject, chosen, sites = chosen_sequences(model, options)
+    target, name, _ = subject.target(options["target"])
+    alone = options["index"] is not None
+    if own_sites:
+        sites = None
+    elif sites is not None and alone:
+        sites = sites.drop(columns="motif", errors="ignore")
+    found = flow(
+        explainer_of(subject, options),
+        chosen.X,
+        target,
+        sites=sites,
+        layers=None if layers is None else [part.strip() for part in layers.split(",")],
+        share=share,
+        most=most,
+        progress=True,
+    )
+    what = f"sequence {chosen.names[0]}" if alone else f"mean of {len(chosen.names)} sequences"
+    title = f"{subject.name}: {name}, {what}"
+    purity = found.purity()
+    with result_folder(out, {"command": "flow"}, lambda text: click.echo(text, err=True)) as folder:
+        for file, table in (("nodes", found.nodes), ("edges", found.edges), ("windows", found.windows)):
+            table.to_csv(folder / f"{file}.tsv", sep="\t", index=False)
+        parts: list[Any] = [("Flow", svg_of(found.plot(share)))]
+        (folder / "flow.svg").write_text(parts[0][1])
+        if not purity.empty and not alone:
+            purity.to_csv(folder / "purity.tsv", sep="\t", index=False)
+            parts.append(("Which channel serves which motif", purity))
+        parts += [("Nodes", found.nodes), ("Edges", found.strongest(share))]
+        (folder / "flow.html").write_text(html_page(title, found.notes, parts))
+    for note in found.notes:
+        click.echo(f"Note: {note}", err=True)
+    for layer in found.layers:
+        own = found.nodes[(found.nodes["layer"] == layer) & (found.nodes["channel"] >= 0)]
+        click.echo(f"{layer}: {len(own)} channels hold {own['share'].sum():.0%} of the relevance")
+    click.echo(f"Wrote {out}/ (flow.html, flow.svg)", err=True)

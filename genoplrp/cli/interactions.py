@@ -1,0 +1,101 @@
+"""``genoplrp interactions``: which sites work together; parses, calls and prints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from genoplrp.cli.sequence_options import chosen_sequences, explainer_of, sequence_options
+
+
+@click.command(
+    name="interactions",
+    epilog="Example:  genoplrp interactions model/ --dataset data/ --out interactions/",
+)
+@click.argument("model", type=click.Path(path_type=Path))
+@sequence_options
+@click.option("--fills", type=click.IntRange(min=1), default=4, show_default=True,
+              help="Shuffles whose bases stand where a site was; no q-values below 2.")  # fmt: skip
+@click.option("--scale", type=click.Choice(["output", "probability"]), default="output", show_default=True,
+              help="Scale on which effects add up: the logit, or its logistic function.")  # fmt: skip
+@click.option("--most", type=click.IntRange(min=1), default=12, show_default=True,
+              help="Sites of a sequence at most, the strongest.")  # fmt: skip
+@click.option("--no-relevance", is_flag=True, help="Leave out how relevance changes: forward passes only.")
+@click.option("--bin", "width", type=click.IntRange(min=1), default=5, show_default=True,
+              help="Width of the bins of distance, in bp.")  # fmt: skip
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the shuffles.")
+def command(
+    model: Path,
+    out: Path,
+    fills: int,
+    scale: str,
+    most: int,
+    no_relevance: bool,
+    width: int,
+    seed: int,
+    **options: Any,
+) -> None:
+    """Take sites out of the sequences of MODEL, alone and in pairs, and say which pairs work together.
+
+    Sites are those of --sites, or those planted in the data set. Writes sites.tsv, pairs.tsv, summary.tsv (by motifs),
+    layout.tsv (by motifs, order and orientation), distance.tsv, a matrix and curves as SVG, and a page to read.
+    """
+    from genoplrp.errors import InputError, OutputExistsError
+    from genoplrp.pipeline.chosen import html_page, svg_of
+    from genoplrp.pipeline.folder import result_folder
+    from genoplrp.sites.interactions import interactions
+
+    if out.exists():
+        raise OutputExistsError(f"{out} exists already; choose another name or remove it")
+    subject, chosen, sites = chosen_sequences(model, options)
+    if sites is None:
+        raise InputError("there are no sites: give --sites, a table with sequence, start and end")
+    target, name, _ = subject.target(options["target"])
+    found = interactions(
+        explainer_of(subject, options),
+        chosen.X,
+        sites,
+        target,
+        fills=fills,
+        scale=scale,
+        relevance=not no_relevance,
+        most=most,
+        seed=seed,
+        progress=True,
+    )
+    tables = {"sites": found.sites, "pairs": found.pairs}
+    pictures = {}
+    if not found.pairs.empty:
+        tables |= {
+            "summary": found.summary(),
+            "layout": found.summary(["order", "orientation"]),
+            "distance": found.by_distance(width),
+        }
+        fullest = int(found.sites["sequence"].mode().iloc[0])
+        pictures = {
+            "matrix": (f"Sequence {chosen.names[fullest]}", svg_of(found.plot(fullest))),
+            "distance": ("By distance", svg_of(found.plot_distance(width=width))),
+        }
+    with result_folder(out, {"command": "interactions"}, lambda text: click.echo(text, err=True)) as folder:
+        for file, table in tables.items():
+            table.to_csv(folder / f"{file}.tsv", sep="\t", index=False)
+        for file, (_, picture) in pictures.items():
+            (folder / f"{file}.svg").write_text(picture)
+        parts: list[Any] = [("By motifs", tables["summary"])] if "summary" in tables else []
+        parts += [
+            *pictures.values(),
+            *((key.capitalize(), tables[key]) for key in ("layout", "sites", "pairs") if key in tables),
+        ]
+        title = f"{subject.name}: {name}, {len(chosen.names)} sequences, pairs of sites"
+        (folder / "interactions.html").write_text(html_page(title, found.notes, parts))
+    for note in found.notes:
+        click.echo(f"Note: {note}", err=True)
+    if "summary" in tables:
+        for row in tables["summary"].to_dict("records"):
+            click.echo(
+                f"{row['motif_pair']}: {row['interaction']:+.3g} ({row['low']:.3g} to {row['high']:.3g}), "
+                f"{row['interacting']:.0%} of {row['pairs']} pairs interact (q <= .05)"
+            )
+    click.echo(f"Wrote {out}/ (interactions.html)", err=True)

@@ -1,0 +1,102 @@
+"""The options of the commands that read a model on sequences with sites, and what they say; no command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from genoplrp.cli.model_options import MODEL_OPTIONS, load_subject
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from genoplrp.pipeline.chosen import Chosen
+    from genoplrp.pipeline.subject import Subject
+    from genoplrp.relevance import Explainer
+
+F = TypeVar("F", bound=Callable[..., Any])
+_PATH = click.Path(path_type=Path)
+_OPTIONS = [
+    click.option("--dataset", "-d", type=_PATH, help="Folder of a data set."),
+    click.option("--fasta", type=_PATH, help="Sequences of one length, instead of a data set."),
+    click.option("--out", "-o", required=True, type=_PATH, help="Folder to make."),
+    click.option("--sites", type=_PATH,
+                 help="Table of sites: sequence, start, end, and motif and strand if known; or BED."),
+    click.option("--target", default="0", show_default=True, help="What to explain, as in genoplrp explain."),
+    click.option("--index", "-i", type=click.IntRange(min=0), help="One sequence only, by its row."),
+    click.option("--split", type=click.Choice(["train", "valid", "test", "all"]), default="test", show_default=True),
+    click.option("--positives", is_flag=True, help="Only sequences whose label for the task is positive."),
+    click.option("--limit", type=click.IntRange(min=1), default=200, show_default=True,
+                 help="At most so many sequences."),
+    click.option("--rules", default="gamma", show_default=True, help="Preset of propagation rules."),
+    click.option("--p", type=click.FloatRange(0, 1, max_open=True), default=0.15, show_default=True,
+                 help="Share of relevance to prune at each layer; 0 for plain LRP."),
+    *MODEL_OPTIONS,
+    click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True),
+    click.option("--device", help="Where to compute, e.g. cpu or cuda.  [default: cpu]"),
+]  # fmt: skip
+
+
+def sequence_options(function: F) -> F:
+    """Give a command the options; they arrive as keyword arguments of their own names."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+def chosen_sequences(model: Path, options: dict[str, Any]) -> tuple[Subject, Chosen, pd.DataFrame | None]:
+    """Return the model, the sequences, and the sites: those of the file, else those that were planted."""
+    from genoplrp.errors import InputError
+    from genoplrp.pipeline.chosen import from_dataset, from_fasta, read_sites
+    from genoplrp.pipeline.explain import rows_to_explain
+    from genoplrp.synthetic import Dataset
+
+    dataset, fasta, index = options["dataset"], options["fasta"], options["index"]
+    if (dataset is None) == (fasta is None):
+        raise InputError("say which sequences: --dataset or --fasta")
+    if dataset is not None:
+        data = Dataset.load(dataset)
+        subject = load_subject(model, options, data.length)
+        task = subject.target(options["target"])[2]
+        if options["positives"] and not 0 <= task < len(data.tasks):
+            raise InputError(
+                f"--positives: the target is no task of the data set; it has {', '.join(data.tasks)}"
+            )
+        if index is not None:
+            if index >= len(data):
+                raise InputError(
+                    f"--index {index}: the data set has {len(data)} sequences, 0 to {len(data) - 1}"
+                )
+            rows: Any = [index]
+        else:
+            split = None if options["split"] == "all" else options["split"]
+            rows = rows_to_explain(
+                data, split=split, task=task if options["positives"] else None, limit=options["limit"]
+            )
+        chosen = from_dataset(data, rows)
+    else:
+        chosen = from_fasta(fasta, None if index is not None else options["limit"])
+        if index is not None:
+            if index >= len(chosen.names):
+                raise InputError(f"--index {index}: {fasta} has {len(chosen.names)} records")
+            chosen = type(chosen)(chosen.X[index : index + 1], chosen.names[index : index + 1])
+        subject = load_subject(model, options, chosen.X.shape[2])
+    sites = chosen.planted if options["sites"] is None else read_sites(options["sites"], chosen.names)
+    return subject, chosen, sites
+
+
+def explainer_of(subject: Subject, options: dict[str, Any]) -> Explainer:
+    """Return the explainer that the options describe."""
+    from genoplrp.relevance import Explainer, Pruning
+
+    return Explainer(
+        subject.model,
+        options["rules"],
+        Pruning(options["p"]) if options["p"] else None,
+        batch_size=options["batch_size"],
+        device=options["device"],
+        diagnostics=False,
+    )

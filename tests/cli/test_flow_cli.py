@@ -1,0 +1,115 @@
+"""``genoplrp flow`` and ``genoplrp interactions``: folders with tables and pictures, and one message on bad input."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from genoplrp.cli.main import main
+from genoplrp.synthetic import Dataset, load_spec, simulate
+from genoplrp.training import train
+
+
+def run(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as exit_:
+        main([str(argument) for argument in arguments])
+    return int(exit_.value.code or 0)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set and a network that has hardly learnt anything."""
+    path = tmp_path_factory.mktemp("run")
+    data = simulate(load_spec("spacing"), n=80, seed=3, progress=False)
+    data.save(path / "data")
+    small = {"filters": (6, 6), "dense": 8}
+    train(data, "koo", 0, epochs=1, parameters=small, progress=False).save(path / "model")
+    return path
+
+
+def test_the_flow_of_many_sequences_says_which_channel_serves_which_motif(folder: Path) -> None:
+    out = folder / "flow"
+    assert run("flow", folder / "model", "-d", folder / "data", "-o", out, "--limit", 5, "--most", 3) == 0
+    nodes = pd.read_csv(out / "nodes.tsv", sep="\t")
+    assert set(nodes.loc[nodes["layer"] == "sites", "node"]) == {"GATA1", "TAL1", "elsewhere"}
+    assert set(pd.read_csv(out / "purity.tsv", sep="\t")["site"]) <= {"GATA1", "TAL1"}
+    assert (out / "flow.svg").read_text().lstrip().startswith("<?xml")
+    assert "<svg" in (out / "flow.html").read_text()
+
+
+def test_the_flow_of_one_sequence_has_its_sites_as_nodes(folder: Path) -> None:
+    data = Dataset.load(folder / "data")
+    sites = data.instances[data.instances["sequence"] == 7]
+    out = folder / "one"
+    assert run("flow", folder / "model", "-d", folder / "data", "-o", out, "-i", 7, "--layers", "conv2") == 0
+    nodes = pd.read_csv(out / "nodes.tsv", sep="\t")
+    assert set(nodes["layer"]) == {"sites", "conv2", "output"}
+    named = {f"{s}-{e}" for s, e in zip(sites["start"], sites["end"], strict=True)}
+    assert set(nodes.loc[nodes["layer"] == "sites", "node"]) == named | {"elsewhere"}
+
+
+def test_interactions_of_planted_sites_and_of_a_table_agree(
+    folder: Path, capsys: pytest.CaptureFixture
+) -> None:
+    data = Dataset.load(folder / "data")
+    both = folder / "model", "-d", folder / "data", "--limit", 4, "--fills", 2
+    assert run("interactions", *both, "-o", folder / "pairs") == 0
+    assert "GATA1 + TAL1" in capsys.readouterr().out
+    table = data.instances[["sequence", "start", "end", "motif"]].assign(
+        score=0, strand=data.instances["strand"]
+    )
+    table["sequence"] = [data.names[row] for row in table["sequence"]]
+    table.to_csv(folder / "sites.bed", sep="\t", index=False, header=False)
+    assert run("interactions", *both, "-o", folder / "again", "--sites", folder / "sites.bed") == 0
+    first, second = (pd.read_csv(folder / name / "pairs.tsv", sep="\t") for name in ("pairs", "again"))
+    pd.testing.assert_frame_equal(first, second)
+    for name in (
+        "summary.tsv",
+        "layout.tsv",
+        "distance.tsv",
+        "matrix.svg",
+        "distance.svg",
+        "interactions.html",
+    ):
+        assert (folder / "pairs" / name).stat().st_size > 50
+
+
+def test_a_fasta_file_serves_with_sites_of_its_own(folder: Path) -> None:
+    data = Dataset.load(folder / "data")
+    (folder / "two.fa").write_text("".join(f">s{k}\n{data.sequences[k]}\n" for k in range(2)))
+    (folder / "two.tsv").write_text("sequence\tstart\tend\ns0\t10\t20\ns0\t40\t50\n")
+    both = folder / "model", "--fasta", folder / "two.fa"
+    assert run("flow", *both, "-o", folder / "fasta") == 0
+    assert run("interactions", *both, "-o", folder / "fasta2", "--sites", folder / "two.tsv") == 0
+    assert len(pd.read_csv(folder / "fasta2" / "pairs.tsv", sep="\t")) == 1
+
+
+def test_bad_input_is_one_message(folder: Path, capsys: pytest.CaptureFixture) -> None:
+    model, data = folder / "model", folder / "data"
+    (folder / "far.tsv").write_text("sequence\tstart\tend\nchr9\t10\t20\n")
+    (folder / "plain.fa").write_text(">a\n" + "ACGT" * 50 + "\n")
+    cases = [
+        (
+            ("flow", model, "-d", data, "-o", folder / "x", "--layers", "conv9"),
+            "no layer 'conv9'; it has conv1",
+        ),
+        (("flow", model, "-o", folder / "x"), "--dataset or --fasta"),
+        (("flow", model, "-d", data, "-o", folder / "x", "-i", 5000), "has 80 sequences"),
+        (("flow", model, "-d", data, "-o", data), "exists already"),
+        (("interactions", model, "--fasta", folder / "plain.fa", "-o", folder / "x"), "there are no sites"),
+        (
+            ("interactions", model, "-d", data, "-o", folder / "x", "--sites", folder / "far.tsv"),
+            "none is read here",
+        ),
+        (
+            ("interactions", model, "-d", data, "-o", folder / "x", "--sites", folder / "no.tsv"),
+            "there is no file",
+        ),
+    ]
+    for arguments, message in cases:
+        assert run(*arguments) in (1, 2)
+        assert message in capsys.readouterr().err
+    assert not (folder / "x").exists()
+    assert not (folder / "x.partial").exists()
