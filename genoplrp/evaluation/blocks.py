@@ -8,13 +8,12 @@ Blocks are small, so that memory does not grow with the number of sequences.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import numpy as np
 from jaxtyping import Int
 
 from genoplrp.errors import InputError
-from genoplrp.evaluation.maps import Maps, Scores, as_array, check_finite, read_maps
+from genoplrp.evaluation.maps import Arrays, Maps, Scores, as_array, check_finite, read_maps
 
 #: Half a megabyte of float64: what a metric makes of it stays in a processor's cache.
 POSITIONS_AT_A_TIME = 1 << 16
@@ -59,7 +58,7 @@ def blocks(
 
 
 def by_blocks(
-    metric: Callable[..., Scores], per_nucleotide: Any, *truth: np.ndarray, lengths: Any = None
+    metric: Callable[..., Scores], per_nucleotide: Arrays, *truth: np.ndarray, lengths: Arrays | None = None
 ) -> Scores:
     """Apply a metric to maps block by block.
 
@@ -99,7 +98,7 @@ def by_blocks(
 
 
 def maps_by_blocks(
-    change: Callable[..., Maps], per_nucleotide: Any, *given: np.ndarray, lengths: Any = None
+    change: Callable[..., Maps], per_nucleotide: Arrays, *given: np.ndarray, lengths: Arrays | None = None
 ) -> Maps:
     """Change maps block by block; what stands in the padding stays.
 
@@ -137,7 +136,7 @@ def maps_by_blocks(
     return changed
 
 
-def check_lengths(lengths: Any, shape: tuple[int, ...]) -> Int[np.ndarray, " n"] | None:
+def check_lengths(lengths: Arrays | None, shape: tuple[int, ...]) -> Int[np.ndarray, " n"] | None:
     """Check the lengths of sequences whose arrays are padded; None stays None.
 
     Parameters

@@ -6,20 +6,18 @@ finished map. Each control is matched to a pruned map sequence by sequence.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from jaxtyping import Float
 
 from genoplrp.errors import InputError
 from genoplrp.evaluation.blocks import maps_by_blocks
-from genoplrp.evaluation.maps import Maps, Scores, as_array, read_maps
+from genoplrp.evaluation.maps import Arrays, Maps, Scores, as_array, read_maps
 from genoplrp.evaluation.sparsity import gini
 
 _LARGEST_POWER = 64.0
 
 
-def threshold_at_gini(per_nucleotide: Any, target_gini: Any, *, lengths: Any = None) -> Maps:
+def threshold_at_gini(per_nucleotide: Arrays, target_gini: Arrays, *, lengths: Arrays | None = None) -> Maps:
     """Zero the smallest positive entries of a map until its positive part is as sparse as asked for.
 
     Parameters
@@ -52,7 +50,7 @@ def threshold_at_gini(per_nucleotide: Any, target_gini: Any, *, lengths: Any = N
     return maps_by_blocks(_threshold, maps, _check_targets(target_gini, len(maps)), lengths=lengths)
 
 
-def sharpen_at_gini(per_nucleotide: Any, target_gini: Any, *, lengths: Any = None) -> Maps:
+def sharpen_at_gini(per_nucleotide: Arrays, target_gini: Arrays, *, lengths: Arrays | None = None) -> Maps:
     """Raise a map to the power that makes its positive part as sparse as asked for; no rank changes.
 
     Parameters
@@ -85,7 +83,7 @@ def sharpen_at_gini(per_nucleotide: Any, target_gini: Any, *, lengths: Any = Non
     return maps_by_blocks(_sharpen, maps, _check_targets(target_gini, len(maps)), lengths=lengths)
 
 
-def weight_by_contiguity(per_nucleotide: Any, *, width: int = 5, lengths: Any = None) -> Maps:
+def weight_by_contiguity(per_nucleotide: Arrays, *, width: int = 5, lengths: Arrays | None = None) -> Maps:
     """Weight a map's positive part by the root of its own running mean: motifs are runs, noise is not.
 
     Parameters
@@ -191,7 +189,7 @@ def _power(scaled: Maps, power: Scores) -> Maps:
     return raised
 
 
-def _check_targets(target_gini: Any, n: int) -> Scores:
+def _check_targets(target_gini: Arrays, n: int) -> Scores:
     targets: Scores = as_array(target_gini, "target_gini").astype(np.float64)
     if targets.shape != (n,):
         raise InputError(f"target_gini must have shape ({n},), one per sequence; got {targets.shape}")

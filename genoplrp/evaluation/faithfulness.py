@@ -16,12 +16,12 @@ from jaxtyping import Bool, Float
 from genoplrp.errors import InputError, NonFiniteError
 from genoplrp.evaluation.blocks import check_lengths, real_positions
 from genoplrp.evaluation.fills import Fill, draw_fill, replace
-from genoplrp.evaluation.maps import Maps, as_array, check_maps
+from genoplrp.evaluation.maps import Arrays, Maps, as_array, check_maps
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Predict = Callable[[np.ndarray], Any]
+Predict = Callable[[np.ndarray], Arrays]
 
 _BASES_AT_A_TIME = 1 << 16
 
@@ -73,14 +73,14 @@ class Curves(NamedTuple):
 def deletion_insertion(
     predict: Predict,
     X: Float[np.ndarray, "n 4 length"],
-    per_nucleotide: Any,
+    per_nucleotide: Arrays,
     *,
     positions: Sequence[int] | None = None,
     fill: Fill = "dinucleotide",
     n_fills: int = 4,
     seed: int = 0,
     progress: bool = False,
-    lengths: Any = None,
+    lengths: Arrays | None = None,
 ) -> Curves:
     """Take away the most relevant bases step by step, and put them back into an emptied sequence.
 
@@ -159,7 +159,9 @@ def deletion_insertion(
     return Curves(steps, deletion, insertion, full, empty)
 
 
-def support(per_nucleotide: Any, *, mass: float = 0.9, lengths: Any = None) -> Bool[np.ndarray, "n length"]:
+def support(
+    per_nucleotide: Arrays, *, mass: float = 0.9, lengths: Arrays | None = None
+) -> Bool[np.ndarray, "n length"]:
     """Smallest set of positions that holds a share of the positive relevance: what the map says it takes.
 
     Parameters
@@ -202,13 +204,13 @@ def support(per_nucleotide: Any, *, mass: float = 0.9, lengths: Any = None) -> B
 def sufficiency_necessity(
     predict: Predict,
     X: Float[np.ndarray, "n 4 length"],
-    per_nucleotide: Any,
+    per_nucleotide: Arrays,
     *,
     mass: float = 0.9,
     fill: Fill = "dinucleotide",
     n_fills: int = 4,
     seed: int = 0,
-    lengths: Any = None,
+    lengths: Arrays | None = None,
 ) -> pd.DataFrame:
     """Keep only, or take away only, the bases that a map names by itself.
 
@@ -293,7 +295,7 @@ def normalise(
     return scaled
 
 
-def check_pair(X: Any, per_nucleotide: Any) -> tuple[np.ndarray, Maps]:
+def check_pair(X: Arrays, per_nucleotide: Arrays | None) -> tuple[np.ndarray, Maps]:
     """Check one-hot sequences and the map that belongs to them (None: no map, zeros are returned)."""
     from genoplrp.sequence import check_one_hot
 

@@ -5,16 +5,18 @@ It reads the instance table of a data set (roles and tasks), not the model.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from genoplrp.evaluation.instances import RECOVERED_AT, measure_sites
-from genoplrp.evaluation.maps import read_maps
+from genoplrp.evaluation.maps import Arrays, read_maps
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def score_roles(per_nucleotide: Any, instances: pd.DataFrame, *, lengths: Any = None) -> pd.DataFrame:
+def score_roles(
+    per_nucleotide: Arrays, instances: pd.DataFrame, *, lengths: Arrays | None = None
+) -> pd.DataFrame:
     """Say for every planted site whether it is credited, blamed, or left alone.
 
     Parameters
@@ -53,7 +55,9 @@ def score_roles(per_nucleotide: Any, instances: pd.DataFrame, *, lengths: Any = 
     return table
 
 
-def score_grammar(per_nucleotide: Any, instances: pd.DataFrame, *, lengths: Any = None) -> pd.DataFrame:
+def score_grammar(
+    per_nucleotide: Arrays, instances: pd.DataFrame, *, lengths: Arrays | None = None
+) -> pd.DataFrame:
     """Summarise, per sequence, whether each kind of site is treated as the rule of the label says.
 
     Parameters

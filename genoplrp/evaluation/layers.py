@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from genoplrp.errors import InputError
+from genoplrp.evaluation.maps import Arrays
 from genoplrp.evaluation.sparsity import gini, zero_fraction
 
 if TYPE_CHECKING:
     import pandas as pd
     from torch import nn
 
+    from genoplrp.relevance.presets import Rules
+
 
 def layer_sparsity(
     model: nn.Module,
-    X: Any,
+    X: Arrays,
     target: int = 0,
     *,
     p: Sequence[float] = (0.0, 0.05, 0.15, 0.25),
     method: str = "lambda",
-    rules: Any = "gamma",
+    rules: Rules = "gamma",
     batch_size: int = 64,
 ) -> pd.DataFrame:
     """Measure how sparse the relevance at the input of each convolution and linear layer is, pruned or not.

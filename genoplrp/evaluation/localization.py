@@ -9,20 +9,20 @@ truth to find: NaN.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from genoplrp.errors import InputError
 from genoplrp.evaluation.blocks import by_blocks, check_lengths
-from genoplrp.evaluation.maps import Maps, Masks, Scores, check_masks, read_maps
+from genoplrp.evaluation.maps import Arrays, Maps, Masks, Scores, check_masks, read_maps
 
 Sign = Literal["positive", "absolute"]
 
 
 def relevance_mass_accuracy(
-    per_nucleotide: Any, mask: Any, *, sign: Sign = "positive", lengths: Any = None
+    per_nucleotide: Arrays, mask: Arrays, *, sign: Sign = "positive", lengths: Arrays | None = None
 ) -> Scores:
     """Relevance mass accuracy (RMA): the share of the relevance mass that lies in the mask.
 
@@ -68,7 +68,7 @@ def relevance_mass_accuracy(
     )
 
 
-def relevance_rank_accuracy(per_nucleotide: Any, mask: Any, *, lengths: Any = None) -> Scores:
+def relevance_rank_accuracy(per_nucleotide: Arrays, mask: Arrays, *, lengths: Arrays | None = None) -> Scores:
     """Relevance rank accuracy (RRA): the share of the K most relevant positions in the mask, K its size.
 
     Parameters
@@ -104,7 +104,7 @@ def relevance_rank_accuracy(per_nucleotide: Any, mask: Any, *, lengths: Any = No
     return against_mask(_relevance_rank_accuracy, per_nucleotide, mask, lengths)
 
 
-def average_precision(per_nucleotide: Any, mask: Any, *, lengths: Any = None) -> Scores:
+def average_precision(per_nucleotide: Arrays, mask: Arrays, *, lengths: Arrays | None = None) -> Scores:
     """Average precision: the mean, over the positions of the mask, of the precision at their rank.
 
     Parameters
@@ -148,7 +148,7 @@ def average_precision(per_nucleotide: Any, mask: Any, *, lengths: Any = None) ->
     return against_mask(_average_precision, per_nucleotide, mask, lengths)
 
 
-def auroc(per_nucleotide: Any, mask: Any, *, lengths: Any = None) -> Scores:
+def auroc(per_nucleotide: Arrays, mask: Arrays, *, lengths: Arrays | None = None) -> Scores:
     """Area under the ROC curve: the chance that a position in the mask outranks one outside it.
 
     Parameters
@@ -184,7 +184,10 @@ def auroc(per_nucleotide: Any, mask: Any, *, lengths: Any = None) -> Scores:
 
 
 def against_mask(
-    metric: Callable[[Maps, Masks], Scores], per_nucleotide: Any, mask: Any, lengths: Any = None
+    metric: Callable[[Maps, Masks], Scores],
+    per_nucleotide: Arrays,
+    mask: Arrays,
+    lengths: Arrays | None = None,
 ) -> Scores:
     """Apply a metric to maps and masks, checked, block by block.
 

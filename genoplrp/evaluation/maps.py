@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
+from numpy.typing import ArrayLike
 
 from genoplrp.errors import InputError, NonFiniteError
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Arrays: TypeAlias = "ArrayLike | Tensor"
+"""What a user may hand in as an array."""
 Maps = Float[np.ndarray, "n length"]
 Masks = Bool[np.ndarray, "n length"]
 Scores = Float[np.ndarray, " n"]
@@ -16,7 +22,7 @@ Scores = Float[np.ndarray, " n"]
 _ROWS_AT_A_TIME = 256
 
 
-def check_maps(per_nucleotide: Any, *, name: str = "per_nucleotide") -> Maps:
+def check_maps(per_nucleotide: Arrays, *, name: str = "per_nucleotide") -> Maps:
     """Turn per-nucleotide relevance into a float64 array, or say what is wrong with it.
 
     Parameters
@@ -48,7 +54,7 @@ def check_maps(per_nucleotide: Any, *, name: str = "per_nucleotide") -> Maps:
     return values.astype(np.float64, copy=False)
 
 
-def read_maps(per_nucleotide: Any, *, name: str = "per_nucleotide") -> np.ndarray:
+def read_maps(per_nucleotide: Arrays, *, name: str = "per_nucleotide") -> np.ndarray:
     """Check the shape and the type of per-nucleotide relevance, without a copy of it; see `check_maps`.
 
     Parameters
@@ -132,7 +138,7 @@ def check_finite(
 
 
 def check_masks(
-    mask: Any, shape: tuple[int, ...], *, lengths: Int[np.ndarray, " n"] | None = None, name: str = "mask"
+    mask: Arrays, shape: tuple[int, ...], *, lengths: Int[np.ndarray, " n"] | None = None, name: str = "mask"
 ) -> Masks:
     """Turn a ground-truth mask into a boolean array of the given shape, or say what is wrong with it.
 
@@ -180,7 +186,7 @@ def check_masks(
     return _without_padding(values.astype(np.bool_), lengths, name)
 
 
-def as_array(values: Any, name: str) -> np.ndarray:
+def as_array(values: Arrays, name: str) -> np.ndarray:
     """Make a numpy array of an array, a nested list or a tensor on any device (torch is never imported).
 
     Parameters

@@ -6,13 +6,14 @@ It never sees the network, and it does not know where the instances were planted
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
 
 from genoplrp.errors import InputError
 from genoplrp.evaluation.blocks import blocks, check_lengths
+from genoplrp.evaluation.maps import Arrays
 
 if TYPE_CHECKING:
     from genoplrp.synthetic.motifs import Motif
@@ -21,7 +22,7 @@ _PSEUDO = 1e-3
 
 
 def scan(
-    X: Float[np.ndarray, "n 4 length"], motifs: Sequence[Motif], *, lengths: Any = None
+    X: Float[np.ndarray, "n 4 length"], motifs: Sequence[Motif], *, lengths: Arrays | None = None
 ) -> Float[np.ndarray, "n length"]:
     """Scan sequences with position weight matrices on both strands, and spread each hit over its bases.
 

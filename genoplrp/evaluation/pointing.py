@@ -6,18 +6,18 @@ that says nothing at chance, NaN where there is no site.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from jaxtyping import Int
 
 from genoplrp.errors import InputError
 from genoplrp.evaluation.blocks import blocks, by_blocks, check_lengths
 from genoplrp.evaluation.localization import against_mask, expected_hits
-from genoplrp.evaluation.maps import Maps, Masks, Scores, as_array, check_finite, read_maps
+from genoplrp.evaluation.maps import Arrays, Maps, Masks, Scores, as_array, check_finite, read_maps
 
 
-def top_k_intersection(per_nucleotide: Any, mask: Any, *, k: int = 10, lengths: Any = None) -> Scores:
+def top_k_intersection(
+    per_nucleotide: Arrays, mask: Arrays, *, k: int = 10, lengths: Arrays | None = None
+) -> Scores:
     """Share of the k most relevant positions that lie in the mask (precision at k).
 
     Parameters
@@ -63,7 +63,7 @@ def top_k_intersection(per_nucleotide: Any, mask: Any, *, k: int = 10, lengths: 
     return against_mask(share, per_nucleotide, mask, lengths)
 
 
-def pointing_game(per_nucleotide: Any, mask: Any, *, lengths: Any = None) -> Scores:
+def pointing_game(per_nucleotide: Arrays, mask: Arrays, *, lengths: Arrays | None = None) -> Scores:
     """Whether the most relevant position lies in the mask.
 
     Parameters
@@ -98,7 +98,7 @@ def pointing_game(per_nucleotide: Any, mask: Any, *, lengths: Any = None) -> Sco
     return top_k_intersection(per_nucleotide, mask, k=1, lengths=lengths)
 
 
-def signal_contrast(per_nucleotide: Any, mask: Any, *, lengths: Any = None) -> Scores:
+def signal_contrast(per_nucleotide: Arrays, mask: Arrays, *, lengths: Arrays | None = None) -> Scores:
     """Signal against noise: mean positive relevance inside the mask against outside, in a bounded form.
 
     Parameters
@@ -136,7 +136,7 @@ def signal_contrast(per_nucleotide: Any, mask: Any, *, lengths: Any = None) -> S
     return against_mask(_signal_contrast, per_nucleotide, mask, lengths)
 
 
-def weighted_cosine(per_nucleotide: Any, weights: Any, *, lengths: Any = None) -> Scores:
+def weighted_cosine(per_nucleotide: Arrays, weights: Arrays, *, lengths: Arrays | None = None) -> Scores:
     """Cosine of the positive relevance with a truth that has weights (bits of each planted base).
 
     Parameters
@@ -175,7 +175,7 @@ def weighted_cosine(per_nucleotide: Any, weights: Any, *, lengths: Any = None) -
 
 
 def check_weights(
-    weights: Any, per_nucleotide: Any, *, lengths: Int[np.ndarray, " n"] | None = None
+    weights: Arrays, per_nucleotide: Arrays, *, lengths: Int[np.ndarray, " n"] | None = None
 ) -> np.ndarray:
     """Check a truth with weights against the map it belongs to.
 

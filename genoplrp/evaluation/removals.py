@@ -5,7 +5,7 @@ The removals do not depend on the map, so one set of answers of the model serves
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -14,7 +14,7 @@ from genoplrp.errors import InputError
 from genoplrp.evaluation.blocks import check_lengths, real_positions
 from genoplrp.evaluation.faithfulness import Predict, ask, check_pair
 from genoplrp.evaluation.fills import Fill, draw_fill, replace
-from genoplrp.evaluation.maps import Scores, check_maps
+from genoplrp.evaluation.maps import Arrays, Scores, check_maps
 
 
 class Removals(NamedTuple):
@@ -41,7 +41,7 @@ def random_removals(
     fill: Fill = "dinucleotide",
     n_fills: int = 2,
     seed: int = 0,
-    lengths: Any = None,
+    lengths: Arrays | None = None,
 ) -> Removals:
     """Take random sets of bases away and note what the model loses; the ground for `sensitivity_n` and `infidelity`.
 
@@ -95,7 +95,7 @@ def random_removals(
     return Removals(subsets, drop)
 
 
-def sensitivity_n(per_nucleotide: Any, removals: Removals) -> Scores:
+def sensitivity_n(per_nucleotide: Arrays, removals: Removals) -> Scores:
     """Correlate the relevance of random sets of bases with what the model loses without them.
 
     Parameters
@@ -138,7 +138,7 @@ def sensitivity_n(per_nucleotide: Any, removals: Removals) -> Scores:
     return correlation
 
 
-def infidelity(per_nucleotide: Any, removals: Removals, *, rescale: bool = True) -> Scores:
+def infidelity(per_nucleotide: Arrays, removals: Removals, *, rescale: bool = True) -> Scores:
     """Mean squared gap between the relevance of random sets of bases and what the model loses without them.
 
     Parameters
@@ -189,7 +189,7 @@ def infidelity(per_nucleotide: Any, removals: Removals, *, rescale: bool = True)
     return scores
 
 
-def _claimed(per_nucleotide: Any, removals: Removals) -> Float[np.ndarray, "n subsets"]:
+def _claimed(per_nucleotide: Arrays, removals: Removals) -> Float[np.ndarray, "n subsets"]:
     maps = check_maps(per_nucleotide)
     n, _, length = removals.subsets.shape
     if maps.shape != (n, length):

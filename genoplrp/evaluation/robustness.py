@@ -7,7 +7,7 @@ robust and may be useless (an all-zero map scores a perfect 0 here): read these 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -17,12 +17,12 @@ from genoplrp.evaluation.blocks import blocks, check_lengths, real_positions
 from genoplrp.evaluation.faithfulness import check_pair
 from genoplrp.evaluation.fills import draw_fill, replace
 from genoplrp.evaluation.localization import expected_hits
-from genoplrp.evaluation.maps import Maps, Scores, check_finite, check_maps, check_masks, read_maps
+from genoplrp.evaluation.maps import Arrays, Maps, Scores, check_finite, check_maps, check_masks, read_maps
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Explain = Callable[[np.ndarray], Any]
+Explain = Callable[[np.ndarray], Arrays]
 
 
 class Change(NamedTuple):
@@ -40,7 +40,7 @@ class Change(NamedTuple):
     undo: Callable[[Maps], Maps]
 
 
-def substitutions(mask: Any, *, count: int = 5) -> Change:
+def substitutions(mask: Arrays, *, count: int = 5) -> Change:
     """Make the change that replaces a few bases outside the sites by other bases.
 
     Parameters
@@ -73,7 +73,7 @@ def substitutions(mask: Any, *, count: int = 5) -> Change:
     return Change(apply, lambda maps: maps)
 
 
-def shift(by: int, *, lengths: Any = None) -> Change:
+def shift(by: int, *, lengths: Arrays | None = None) -> Change:
     """Make the change that moves each sequence along by some bases; what leaves at one end enters at the other.
 
     Parameters
@@ -101,7 +101,7 @@ def shift(by: int, *, lengths: Any = None) -> Change:
     return Change(lambda X, rng: moved(X, by), lambda maps: moved(maps, -by))
 
 
-def reverse_strand(*, lengths: Any = None) -> Change:
+def reverse_strand(*, lengths: Arrays | None = None) -> Change:
     """Make the change that takes the reverse complement.
 
     Parameters
@@ -134,8 +134,8 @@ def sensitivity(
     *,
     n_draws: int = 8,
     seed: int = 0,
-    maps: Any = None,
-    lengths: Any = None,
+    maps: Arrays | None = None,
+    lengths: Arrays | None = None,
 ) -> Float[np.ndarray, "n draws"]:
     """How much a map moves, relative to its size, when the input is changed.
 
@@ -195,14 +195,14 @@ def sensitivity(
 def score_robustness(
     explain: Explain,
     X: Float[np.ndarray, "n 4 length"],
-    mask: Any,
+    mask: Arrays,
     *,
     count: int = 5,
     n_draws: int = 8,
     shift_by: int = 7,
     seed: int = 0,
-    maps: Any = None,
-    lengths: Any = None,
+    maps: Arrays | None = None,
+    lengths: Arrays | None = None,
 ) -> pd.DataFrame:
     """Measure how far maps move under substitutions outside the sites, a shift, and on the other strand.
 
@@ -257,7 +257,7 @@ def score_robustness(
     return pd.DataFrame(columns, index=pd.RangeIndex(len(moved), name="sequence"))
 
 
-def agreement(first: Any, second: Any, *, k: int = 20, lengths: Any = None) -> pd.DataFrame:
+def agreement(first: Arrays, second: Arrays, *, k: int = 20, lengths: Arrays | None = None) -> pd.DataFrame:
     """How alike two maps of the same sequences are, as of two training seeds, or of a trained and a random network.
 
     Parameters
@@ -308,7 +308,7 @@ def agreement(first: Any, second: Any, *, k: int = 20, lengths: Any = None) -> p
 
 
 def _rearranged(
-    values: np.ndarray, lengths: Any, source: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    values: np.ndarray, lengths: Arrays | None, source: Callable[[np.ndarray, np.ndarray], np.ndarray]
 ) -> np.ndarray:
     """Take each position of (n, ..., L) from another one of the same sequence; padding stays."""
     sizes = check_lengths(lengths, (len(values), values.shape[-1]))

@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from genoplrp.errors import InputError
 from genoplrp.evaluation.blocks import pad
-from genoplrp.evaluation.maps import check_maps
+from genoplrp.evaluation.maps import Arrays, check_maps
 from genoplrp.evaluation.robustness import agreement
 
 if TYPE_CHECKING:
@@ -79,13 +79,13 @@ def randomise_cascading(model: nn.Module, *, seed: int = 0) -> Iterator[tuple[st
 
 
 def score_sanity(
-    explain: Callable[[Any, np.ndarray], Any],
+    explain: Callable[[nn.Module, np.ndarray], Arrays],
     model: nn.Module,
     X: Float[np.ndarray, "n 4 length"],
     *,
     seed: int = 0,
-    maps: Any = None,
-    lengths: Any = None,
+    maps: Arrays | None = None,
+    lengths: Arrays | None = None,
 ) -> pd.DataFrame:
     """Compare the maps of a trained network with those of the same network, its layers randomised one after another.
 

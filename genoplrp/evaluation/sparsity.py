@@ -6,16 +6,14 @@ order of the positions, and treat an all-zero map as the constant map that it is
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from jaxtyping import Float
 
 from genoplrp.evaluation.blocks import by_blocks
-from genoplrp.evaluation.maps import Maps, Scores
+from genoplrp.evaluation.maps import Arrays, Maps, Scores
 
 
-def gini(per_nucleotide: Any, *, lengths: Any = None) -> Scores:
+def gini(per_nucleotide: Arrays, *, lengths: Arrays | None = None) -> Scores:
     """Gini index of the absolute relevance over the positions of each sequence.
 
     Parameters
@@ -49,7 +47,7 @@ def gini(per_nucleotide: Any, *, lengths: Any = None) -> Scores:
     return by_blocks(_gini, per_nucleotide, lengths=lengths)
 
 
-def hoyer(per_nucleotide: Any, *, lengths: Any = None) -> Scores:
+def hoyer(per_nucleotide: Arrays, *, lengths: Arrays | None = None) -> Scores:
     """Hoyer's sparsity: how far the ratio of the 1-norm to the 2-norm is from that of a constant map.
 
     Parameters
@@ -82,7 +80,7 @@ def hoyer(per_nucleotide: Any, *, lengths: Any = None) -> Scores:
     return by_blocks(_hoyer, per_nucleotide, lengths=lengths)
 
 
-def entropy(per_nucleotide: Any, *, lengths: Any = None) -> Scores:
+def entropy(per_nucleotide: Arrays, *, lengths: Arrays | None = None) -> Scores:
     """Shannon entropy of the absolute relevance, taken as a distribution over positions.
 
     Parameters
@@ -115,7 +113,7 @@ def entropy(per_nucleotide: Any, *, lengths: Any = None) -> Scores:
     return by_blocks(_entropy, per_nucleotide, lengths=lengths)
 
 
-def zero_fraction(per_nucleotide: Any, *, lengths: Any = None) -> Scores:
+def zero_fraction(per_nucleotide: Arrays, *, lengths: Arrays | None = None) -> Scores:
     """Share of the positions whose relevance is exactly zero.
 
     Parameters
@@ -144,7 +142,7 @@ def zero_fraction(per_nucleotide: Any, *, lengths: Any = None) -> Scores:
     return by_blocks(_zero_fraction, per_nucleotide, lengths=lengths)
 
 
-def effective_bases(per_nucleotide: Any, *, lengths: Any = None) -> Scores:
+def effective_bases(per_nucleotide: Arrays, *, lengths: Arrays | None = None) -> Scores:
     """Effective number of bases: the number of equal positions that would be as spread out.
 
     Parameters

@@ -16,6 +16,7 @@ from genoplrp.version import __version__
 if TYPE_CHECKING:
     from genoplrp.formats.attribution import AttributionFile
     from genoplrp.relevance import Explanation, Pruning
+    from genoplrp.relevance.presets import Rules
     from genoplrp.synthetic import Dataset
     from genoplrp.training import TrainedModel
 
@@ -58,7 +59,7 @@ def explain_dataset(
     rows: Int[np.ndarray, " n"],
     *,
     target: int | str = 0,
-    rules: Any = "gamma",
+    rules: Rules | None = "gamma",
     pruning: Pruning | None = None,
     batch_size: int = 64,
     device: str | None = None,
@@ -104,6 +105,7 @@ def explain_dataset(
     from genoplrp.relevance import Explainer
     from genoplrp.relevance import consensus as over_views
     from genoplrp.relevance.naming import CONSENSUS_RULES, describe
+    from genoplrp.relevance.presets import DEFAULT_PRESET
 
     subject = Subject.of(fit)
     subject.check_length(data.length)
@@ -115,6 +117,7 @@ def explain_dataset(
         explanation = over_views(subject.model, X, wanted, progress=progress, **settings, **views)
         rules = CONSENSUS_RULES
     else:
+        rules = DEFAULT_PRESET if rules is None else rules
         explainer = Explainer(subject.model, rules, **settings)
         explain: Callable[..., Explanation] = explainer
         if consensus:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import torch
 
+    from genoplrp.relevance.explainer import Target
     from genoplrp.report.widget import RelevanceWidget, Sweep
 
 _METRICS = ("gini", "rma", "average_precision")
@@ -23,7 +24,7 @@ _METRICS = ("gini", "rma", "average_precision")
 def explore(
     model: torch.nn.Module,
     X: Float[torch.Tensor, "n 4 length"] | Float[np.ndarray, "n 4 length"],
-    target: Any = 0,
+    target: Target = 0,
     *,
     p: Sequence[float] = SHARES,
     rules: Sequence[str] = RULES,

@@ -3,7 +3,7 @@
 from genoplrp.relevance.axes import LAYOUTS, adapt_model
 from genoplrp.relevance.contrast import contrast
 from genoplrp.relevance.coverage import coverage
-from genoplrp.relevance.explainer import SWEEP, Explainer
+from genoplrp.relevance.explainer import SWEEP, Explainer, Target
 from genoplrp.relevance.explanation import Conservation, Explanation
 from genoplrp.relevance.functional import lrp, plrp
 from genoplrp.relevance.methods.conditional import (
@@ -19,7 +19,7 @@ from genoplrp.relevance.methods.filter_windows import FilterWindows, filter_wind
 from genoplrp.relevance.methods.gradients import GradientTimesInput
 from genoplrp.relevance.methods.invariance import Invariance, measure_invariance
 from genoplrp.relevance.methods.views import View, consensus_views
-from genoplrp.relevance.presets import PRESETS, Preset, RuleBook, register_preset, rule_book
+from genoplrp.relevance.presets import PRESETS, Preset, RuleBook, Rules, register_preset, rule_book
 from genoplrp.relevance.pruning.policy import Pruning, register_policy
 from genoplrp.relevance.rules import AlphaBeta, Blend, Epsilon, Flat, Gamma, Part, Rule, WSquare, ZBox, ZPlus
 from genoplrp.relevance.tracing.registry import register_operation
@@ -47,6 +47,8 @@ __all__ = [
     "Pruning",
     "Rule",
     "RuleBook",
+    "Rules",
+    "Target",
     "View",
     "WSquare",
     "ZBox",

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from genoplrp.errors import GenoplrpError, InputError
+from genoplrp.relevance.tracing.calls import Args, Call
 from genoplrp.relevance.tracing.guards import evaluation_mode
 
 LAYOUTS = {
@@ -181,7 +182,7 @@ class _UpToFirstLayer(TorchFunctionMode):
     """Stops a forward call at its first layer, which is asked about shapes alone, on the meta device."""
 
     def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self, func: Call, types: Any, args: Args = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
         if getattr(func, "__name__", "") in _LAYERS and any(

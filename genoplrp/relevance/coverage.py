@@ -18,9 +18,9 @@ from genoplrp.errors import UnsupportedOperationError
 from genoplrp.relevance.axes import adapt_model
 from genoplrp.relevance.explainer import Explainer
 from genoplrp.relevance.inputs import check_input
-from genoplrp.relevance.presets import DEFAULT_PRESET
+from genoplrp.relevance.presets import DEFAULT_PRESET, Rules
 from genoplrp.relevance.propagation.backward import Run
-from genoplrp.relevance.tracing.calls import run_out_of_place
+from genoplrp.relevance.tracing.calls import Args, run_out_of_place
 from genoplrp.relevance.tracing.guards import autograd_on, evaluation_mode
 from genoplrp.relevance.tracing.names import function_name, qualified_name
 from genoplrp.relevance.tracing.plainly import plainly
@@ -35,7 +35,7 @@ def coverage(
     model: nn.Module,
     X: Float[Tensor, "n 4 length"],
     *,
-    rules: Any = DEFAULT_PRESET,
+    rules: Rules = DEFAULT_PRESET,
     args: Sequence[Tensor] | None = None,
     layout: str | None = None,
 ) -> pd.DataFrame:
@@ -97,9 +97,7 @@ class _Forgiving(Mapping[str, Handler]):
     def __getitem__(self, name: str) -> Handler:
         known = HANDLERS.get(name)
 
-        def handler(
-            tracer: Tracer, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-        ) -> Any:
+        def handler(tracer: Tracer, func: Callable[..., Any], args: Args, kwargs: dict[str, Any]) -> Any:
             assert isinstance(tracer, _SurveyTracer)
             try:
                 if known is None:

@@ -30,7 +30,7 @@ from genoplrp.relevance.deferred import Answers, Questions, WrongAnswerError, re
 from genoplrp.relevance.explanation import Explanation, join
 from genoplrp.relevance.fastpath import Chains
 from genoplrp.relevance.inputs import check_input, check_target, select_target
-from genoplrp.relevance.presets import DEFAULT_PRESET, is_named, rule_book
+from genoplrp.relevance.presets import DEFAULT_PRESET, Rules, is_named, rule_book
 from genoplrp.relevance.propagation.backward import AmbiguousBatchError, EqualLengthError, Run
 from genoplrp.relevance.propagation.ledger import Ledger
 from genoplrp.relevance.pruning.policy import SEARCHES, Pruning
@@ -101,7 +101,7 @@ class Explainer:
     def __init__(
         self,
         model: nn.Module,
-        rules: Any = DEFAULT_PRESET,
+        rules: Rules = DEFAULT_PRESET,
         pruning: Pruning | None = None,
         *,
         batch_size: int = 64,

@@ -7,7 +7,7 @@ Bach et al. 2015, PLOS ONE 10(7), e0130140 (LRP); Yanez Sarmiento et al. 2024, E
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,8 +15,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from genoplrp.relevance.explainer import Explainer, Target
-from genoplrp.relevance.presets import DEFAULT_PRESET
-from genoplrp.relevance.pruning.policy import Pruning
+from genoplrp.relevance.presets import DEFAULT_PRESET, Rules
+from genoplrp.relevance.pruning.policy import Method, Pruning
 
 
 def lrp(
@@ -24,7 +24,7 @@ def lrp(
     X: Float[Tensor, "n 4 length"],
     target: Target = 0,
     *,
-    rules: Any = DEFAULT_PRESET,
+    rules: Rules = DEFAULT_PRESET,
     args: Sequence[Tensor] | None = None,
     batch_size: int = 64,
     device: str | torch.device | None = None,
@@ -94,11 +94,11 @@ def plrp(
     model: nn.Module,
     X: Float[Tensor, "n 4 length"],
     target: Target = 0,
-    p: Any = 0.25,
+    p: float | str | Sequence[float] | Mapping[str, float] = 0.25,
     *,
     p_neg: float | None = None,
-    method: str = "lambda",
-    rules: Any = DEFAULT_PRESET,
+    method: Method = "lambda",
+    rules: Rules = DEFAULT_PRESET,
     args: Sequence[Tensor] | None = None,
     batch_size: int = 64,
     device: str | torch.device | None = None,
@@ -139,7 +139,7 @@ def plrp(
     >>> torch.equal(plrp(model, X, p=0), lrp(model, X))
     True
     """
-    pruning = Pruning(p=p, p_neg=p_neg, method=method)  # type: ignore[arg-type]
+    pruning = Pruning(p=p, p_neg=p_neg, method=method)
     settings: dict[str, Any] = {
         "batch_size": batch_size,
         "device": device,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from genoplrp.relevance.presets import Rules
     from genoplrp.relevance.pruning.policy import Pruning
 
 
@@ -12,7 +13,7 @@ CONSENSUS_RULES = "gamma, gamma-all"
 """The rules of a consensus that was given none, as records name them."""
 
 
-def describe(rules: Any, pruning: Pruning | None) -> str:
+def describe(rules: Rules, pruning: Pruning | None) -> str:
     """Return a short name of a method, e.g. ``"PLRP-lambda gamma p=0.25"``.
 
     Examples

@@ -10,7 +10,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from torch import nn
 
@@ -102,12 +102,16 @@ class RuleBook:
         return chosen
 
 
+Rules: TypeAlias = str | Preset | Rule | RuleBook | Mapping[Any, Rule | Preset | str]
+"""What the explainers take as ``rules``, see `rule_book`; keys are layer names and module classes."""
+
+
 def is_named(name: str, pattern: str) -> bool:
     """Return whether a layer's name, or the path of the module that is called, fits a pattern."""
     return fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name.split("#")[0], pattern)
 
 
-def rule_book(rules: Any) -> RuleBook:
+def rule_book(rules: Rules) -> RuleBook:
     """Read the ``rules`` argument of the explainers.
 
     Parameters

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from genoplrp.errors import InputError, OutputExistsError
-from genoplrp.scan.store import JOURNAL, MANIFEST, manifest_text, read_manifest
+from genoplrp.scan.store import JOURNAL, MANIFEST, REGIONS, blocks_of, manifest_text, read_manifest
 
 
 def merge(shards: Sequence[str | Path], out: str | Path, *, overwrite: bool = False) -> Path:
@@ -38,7 +42,7 @@ def merge(shards: Sequence[str | Path], out: str | Path, *, overwrite: bool = Fa
     paths = [Path(shard) for shard in shards]
     if not paths:
         raise InputError("no shards were named")
-    common = _common_manifest(paths)
+    common, by_number = _common_manifest(paths)
     out = Path(out)
     if out.exists() and not (overwrite and (out / MANIFEST).is_file()):
         raise OutputExistsError(
@@ -47,9 +51,17 @@ def merge(shards: Sequence[str | Path], out: str | Path, *, overwrite: bool = Fa
     folder = out.with_name(out.name + ".merging")
     if folder.exists():
         shutil.rmtree(folder)  # an interrupted merge: its shards are all still there
+    paths = [by_number[i] for i in sorted(by_number)]
     try:
-        for path in paths:
-            shutil.copytree(path, folder, dirs_exist_ok=True)
+        for path in tqdm(paths, desc="merge", unit="shard", disable=None if len(paths) > 9 else True):
+            shutil.copytree(
+                path,
+                folder,
+                dirs_exist_ok=True,
+                ignore=shutil.ignore_patterns(REGIONS, MANIFEST),  # written below
+                copy_function=_linked,
+            )
+        _interleave(paths, folder / REGIONS, common)
         (folder / MANIFEST).write_text(manifest_text(common), encoding="utf-8")
         if out.exists():
             shutil.rmtree(out)
@@ -60,7 +72,43 @@ def merge(shards: Sequence[str | Path], out: str | Path, *, overwrite: bool = Fa
     return out
 
 
-def _common_manifest(paths: list[Path]) -> dict[str, Any]:
+def _linked(source: str, target: str) -> None:
+    """Give a file that is the same in every shard, or in one shard only, a second name; copy it where that fails."""
+    if Path(target).exists():
+        return
+    try:
+        os.link(source, target)
+    except OSError:  # another disk, or a file system without links
+        shutil.copy2(source, target)
+
+
+def _interleave(shards: list[Path], out: Path, manifest: dict[str, Any]) -> None:
+    """Write the table of all windows from those of the shards, block by block; few files are open at once."""
+    tables, rows = [path / REGIONS for path in shards], manifest["rows_per_block"]
+    heads = [_first_line(table) for table in tables]
+    places = [len(head) for head in heads]
+    with out.open("wb") as whole:
+        whole.write(heads[0])
+        for block in blocks_of(manifest):
+            i = block % len(shards)
+            with tables[i].open("rb") as part:
+                part.seek(places[i])
+                whole.writelines(islice(part, min(rows, manifest["windows"] - block * rows)))
+                places[i] = part.tell()
+    for table, place in zip(tables, places, strict=True):
+        if place != table.stat().st_size:
+            raise InputError(
+                f"{table} does not hold the windows of this shard alone: explain the shard again with this version "
+                "of genoplrp"
+            )
+
+
+def _first_line(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        return stream.readline()
+
+
+def _common_manifest(paths: list[Path]) -> tuple[dict[str, Any], dict[int, Path]]:
     seen: dict[int, Path] = {}
     first: dict[str, Any] = {}
     n = 0
@@ -86,4 +134,4 @@ def _common_manifest(paths: list[Path]) -> dict[str, Any]:
         raise InputError(
             f"of {n} shards, {', '.join(missing[:8])} {'is' if len(missing) == 1 else 'are'} missing"
         )
-    return first
+    return first, seen

@@ -14,7 +14,7 @@ from torch import Tensor, fx, nn
 
 from genoplrp.errors import InputError, UnsupportedModelError
 from genoplrp.relevance.axes import Adapted, adapt_model, is_keras_model, sequence_length
-from genoplrp.relevance.tracing.guards import check_model
+from genoplrp.relevance.tracing.guards import check_model, evaluation_mode
 from genoplrp.scan.archives import open_archive
 from genoplrp.scan.keras_files import is_keras, load_keras
 from genoplrp.scan.user_code import WAYS, from_file, importable, imported, module_name, names_in
@@ -158,7 +158,7 @@ def describe_output(
     like = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(0))
     X = torch.eye(4, dtype=like.dtype, device=like.device)[codes.to(like.device)].mT.contiguous()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), evaluation_mode(model):
             y = adapt_model(model, X=X)(X)
             if callable(target):
                 target(y)

@@ -18,7 +18,7 @@ import torch
 from jaxtyping import UInt8
 
 from genoplrp.errors import GenoplrpError, InputError, OutputExistsError
-from genoplrp.relevance import Explainer, Pruning
+from genoplrp.relevance import Explainer, Pruning, Rules
 from genoplrp.relevance.methods.invariance import measure_invariance
 from genoplrp.relevance.naming import CONSENSUS_RULES, describe
 from genoplrp.relevance.targets import output_target
@@ -35,6 +35,7 @@ from genoplrp.scan.store import (
     REGIONS,
     VALUES,
     ScanWriter,
+    blocks_of,
     read_manifest,
     zarr_module,
 )
@@ -100,7 +101,7 @@ def scan(
     out: str | Path,
     *,
     target: int | str = 0,
-    rules: Any = None,
+    rules: Rules | None = None,
     pruning: Pruning | None = None,
     consensus: bool = False,
     max_shift: int = 3,
@@ -299,8 +300,7 @@ def _fill(
     from tqdm import tqdm
 
     n, rows = manifest["windows"], manifest["rows_per_block"]
-    i, shards = manifest.get("shard") or (1, 1)
-    mine = [block for block in range(-(-n // rows)) if block % shards == i - 1]
+    mine = blocks_of(manifest)
     done = writer.done()
     sizes = {block: min(rows, n - block * rows) for block in mine}
     todo = [block for block in mine if block not in done]
@@ -338,7 +338,7 @@ def _manifest(
     loaded: LoadedModel,
     source: Source,
     target: str,
-    rules: Any,
+    rules: Rules,
     pruning: Pruning | None,
     batch_size: int | None,
     device: str | None,

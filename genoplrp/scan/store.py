@@ -255,7 +255,7 @@ class ScanWriter:
     manifest : dict
         What is explained and how.
     regions, dropped : DataFrame
-        Tables to lay beside the arrays.
+        Tables to lay beside the arrays; a shard keeps the rows of its own blocks.
     """
 
     def __init__(
@@ -264,7 +264,8 @@ class ScanWriter:
         self.folder, self.manifest = folder, manifest
         if not (folder / MANIFEST).is_file():
             folder.mkdir(parents=True, exist_ok=True)
-            regions.to_csv(folder / REGIONS, sep="\t", index=False, lineterminator="\n")
+            own = regions.iloc[own_rows(manifest)] if manifest.get("shard") else regions
+            own.to_csv(folder / REGIONS, sep="\t", index=False, lineterminator="\n")
             dropped.to_csv(folder / DROPPED, sep="\t", index=False, lineterminator="\n")
             create_arrays(folder, manifest)
             (folder / JOURNAL).touch()
@@ -296,6 +297,19 @@ class ScanWriter:
         """Give the folder its name; the journal goes last."""
         self.folder.rename(out)
         (out / JOURNAL).unlink()
+
+
+def blocks_of(manifest: dict[str, Any]) -> range:
+    """Numbers of the blocks of a scan, or of a shard of it: every n-th."""
+    i, shards = manifest.get("shard") or (1, 1)
+    return range(i - 1, -(-manifest["windows"] // manifest["rows_per_block"]), shards)
+
+
+def own_rows(manifest: dict[str, Any]) -> Int[np.ndarray, " n"]:
+    """Row numbers of the windows in these blocks."""
+    rows, n = manifest["rows_per_block"], manifest["windows"]
+    parts = [np.arange(block * rows, min(n, (block + 1) * rows)) for block in blocks_of(manifest)]
+    return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
 
 
 def zarr_module() -> Any:

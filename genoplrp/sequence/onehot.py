@@ -7,13 +7,16 @@ zero column, lower case (soft-masked) letters read as upper case, and U reads as
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
 from jaxtyping import Num, UInt8
 
 from genoplrp.errors import InputError
 from genoplrp.sequence.alphabet import ALPHABET, BYTE_TO_CODE, CODE_TO_BYTE, COMPLEMENT, INVALID, UNKNOWN
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 #: Bases that are worked on at a time.
 _PIECE = 1 << 16
@@ -82,7 +85,7 @@ def codes_to_one_hot(
     return one_hot
 
 
-def one_hot_decode(X: Any) -> list[str]:
+def one_hot_decode(X: np.ndarray | Tensor) -> list[str]:
     """Decode one-hot into upper-case letters; a zero column becomes N.
 
     Parameters

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from genoplrp.formats.explained import Explained
     from genoplrp.relevance import Pruning
+    from genoplrp.relevance.explainer import Target
     from genoplrp.synthetic import Motif
 
 
@@ -220,7 +221,7 @@ def found_motifs(called: CalledSites, *, leiden_runs: int = 16) -> list[FoundMot
 
 
 def explain_alike(
-    model: nn.Module, explained: Explained, target: Any, *, device: str | None = None, batch_size: int = 64
+    model: nn.Module, explained: Explained, target: Target, *, device: str | None = None, batch_size: int = 64
 ) -> Explain:
     """Return a function that explains further sequences as those at hand were.
 
@@ -275,7 +276,7 @@ def explain_alike(
 
 
 def filters_alike(
-    model: nn.Module, explained: Explained, target: Any, *, device: str | None = None, limit: int = 1000
+    model: nn.Module, explained: Explained, target: Target, *, device: str | None = None, limit: int = 1000
 ) -> FilterView:
     """Return `filter_view` of the first sequences, explained as those at hand were.
 

@@ -10,7 +10,6 @@ half of its largest activation.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from genoplrp.errors import InputError
-from genoplrp.relevance import Explainer, Explanation, Pruning
+from genoplrp.relevance import Explainer, Explanation, Pruning, Rules, Target
 from genoplrp.sites.motifs import FoundMotif
 
 SHARE = 0.5
@@ -49,9 +48,9 @@ class FilterView:
 def filter_view(
     model: nn.Module,
     X: Float[Tensor, "n 4 length"],
-    target: Any = 0,
+    target: Target = 0,
     *,
-    rules: Any = "gamma",
+    rules: Rules = "gamma",
     pruning: Pruning | None = None,
     batch_size: int = 64,
     device: str | None = None,

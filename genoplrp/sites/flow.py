@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     import networkx
     from matplotlib.figure import Figure
 
+    from genoplrp.relevance.explainer import Target
+
 COLUMNS = 4
 """Layers that are shown if none are named."""
 
@@ -175,7 +177,7 @@ class Flow:
 def flow(
     explainer: Explainer,
     X: Float[Tensor, "n 4 length"],
-    target: Any = 0,
+    target: Target = 0,
     *,
     sites: Any = None,
     layers: Sequence[str] | None = None,

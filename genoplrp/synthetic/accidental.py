@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from genoplrp.synthetic.blocks import InstanceTable
     from genoplrp.synthetic.dataset import Dataset
     from genoplrp.synthetic.motifs import Motif
+    from genoplrp.synthetic.sources import BackgroundSource
     from genoplrp.synthetic.spec import Spec
 
 _ROUNDS = 50
@@ -103,12 +104,14 @@ class AccidentalScan:
     ----------
     spec : Spec
         Its ``scan`` must be set.
+    background : BackgroundSource
+        Where the bases that replace a hit are drawn from.
     """
 
-    def __init__(self, spec: Spec) -> None:
+    def __init__(self, spec: Spec, background: BackgroundSource) -> None:
         assert spec.scan is not None, "only made where a scan is asked for"
         names = list(dict.fromkeys(spec.all_members(spec.scan.motifs)))
-        self.spec = spec
+        self.background = background
         self.remove = spec.scan.action == "remove"
         self.motifs = [spec.motifs[name].motif for name in names]
         self.number = [list(spec.motifs).index(name) for name in names]
@@ -121,6 +124,7 @@ class AccidentalScan:
         codes: UInt8[np.ndarray, "n length"],
         lengths: Int[np.ndarray, " n"],
         planted: InstanceTable,
+        split: Int[np.ndarray, " n"],
         rng: np.random.Generator,
     ) -> dict[str, int]:
         """Count accidental hits, and remove them where that is asked for; changes ``codes``.
@@ -149,7 +153,7 @@ class AccidentalScan:
             # Only sequences with a hit are drawn and scanned again.
             affected = np.unique(hits.row)
             rows, hits = rows[affected], hits._replace(row=np.searchsorted(affected, hits.row))
-            self._redraw(codes, rows, hits, taken, rng)
+            self._redraw(codes, rows, hits, taken, split, rng)
             hits = self._accidental(codes[rows], lengths[rows], [cover[rows] for cover in core])
             stuck = self._stuck(hits, taken[rows])
             left += int(stuck.sum())
@@ -176,9 +180,15 @@ class AccidentalScan:
         return _free_hits(codes, lengths, self.motifs, self.thresholds, core)
 
     def _redraw(
-        self, codes: np.ndarray, rows: np.ndarray, hits: Hits, taken: np.ndarray, rng: np.random.Generator
+        self,
+        codes: np.ndarray,
+        rows: np.ndarray,
+        hits: Hits,
+        taken: np.ndarray,
+        split: np.ndarray,
+        rng: np.random.Generator,
     ) -> None:
-        fresh = self.spec.background.draw(rng, len(rows), codes.shape[1])
+        fresh, _ = self.background.draw(rng, split[rows])
         chosen = np.zeros(fresh.shape, dtype=bool)
         for row, start, width in zip(hits.row, hits.start, self.widths[hits.motif], strict=True):
             chosen[row, start : start + width] = True

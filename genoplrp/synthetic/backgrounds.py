@@ -43,6 +43,9 @@ class Background:
         The fitted chain, 4 probabilities for each of 4**order contexts; written with a data set instead of ``file``.
     gc_sd : float
         Spread of the GC content that windows are matched to.
+    split_by : {"interval", "chromosome", "none"}
+        Of "genome": what training, validation and test part do not share. Pieces of the regions (or of the records, a
+        hundredth of all bases each), so that no two windows of different parts overlap; whole records; or nothing.
     """
 
     kind: Literal["uniform", "gc", "markov", "shuffle", "genome"] = "uniform"
@@ -53,6 +56,7 @@ class Background:
     match: str = ""
     transitions: tuple[float, ...] = field(default=(), repr=False)
     gc_sd: float = 0.05
+    split_by: Literal["interval", "chromosome", "none"] = "interval"
 
     def __post_init__(self) -> None:
         if self.gc is not None and not 0 <= self.gc <= 1:

@@ -20,6 +20,7 @@ from genoplrp.synthetic.labels import derive_labels, tasks_of_instances
 from genoplrp.synthetic.plant import Placed, Sampler, instance_places, place_class, write_units
 from genoplrp.synthetic.planted import planted_units
 from genoplrp.synthetic.polarity import roles_of_instances
+from genoplrp.synthetic.sources import BackgroundSource, Places
 from genoplrp.synthetic.splits import SPLITS
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class Block(NamedTuple):
         Planted instances, by sequence and start.
     report : dict of str to int
         What had to be redrawn, flipped, found.
+    places : Places or None
+        Where the backgrounds are from, if they are windows of real sequences.
     profiles : array, (n, P, L), int32, or None
         Reads at each base for each of the P profile tasks.
     """
@@ -63,6 +66,7 @@ class Block(NamedTuple):
     instances: InstanceTable
     report: dict[str, int]
     profiles: Int[np.ndarray, "n profiles length"] | None = None
+    places: Places | None = None
 
 
 class InstanceTable(NamedTuple):
@@ -153,7 +157,8 @@ class BlockMaker:
         self.cells = plan.cell_counts()
         self.class_of_cell, self.split_of_cell = np.divmod(np.arange(self.cells.shape[1]), len(SPLITS))
         self.shuffled = np.array([one.shuffled for one in plan.spec.classes])
-        self.scan = AccidentalScan(plan.spec) if plan.spec.scan is not None else None
+        self.background = BackgroundSource(plan.spec)
+        self.scan = AccidentalScan(plan.spec, self.background) if plan.spec.scan is not None else None
         self.roles = roles_of_instances(plan.spec)
         motif_tasks, site_tasks = tasks_of_instances(plan.spec)
         bits = 1 << np.arange(len(plan.spec.tasks))
@@ -182,7 +187,7 @@ class BlockMaker:
         first, end = self.plan.bounds(block)
         classes, split = self._cells(block, rng)
         lengths = _lengths(spec, rng, end - first)
-        codes = spec.background.draw(rng, end - first, int(spec.length_range[1]))
+        codes, places = self.background.draw(rng, split)
         placed = self._place(rng, classes, lengths)
         scores = write_units(codes, placed, self.sampler, rng)
         shuffled = self.shuffled[classes]
@@ -195,10 +200,9 @@ class BlockMaker:
         labels = derive_labels(spec, planted, rng)
         report = {"redrawn": placed.redrawn, "noisy": int((labels.values != labels.clean).any(axis=1).sum())}
         if self.scan is not None:
-            report |= self.scan.run(codes, lengths, table, rng)
-        return Block(
-            first, codes, lengths, labels.values, labels.clean, classes, split, table, report, labels.profiles
-        )
+            report |= self.scan.run(codes, lengths, table, split, rng)
+        made = (labels.values, labels.clean, classes, split, table, report, labels.profiles, places)
+        return Block(first, codes, lengths, *made)
 
     def _cells(self, block: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         from genoplrp.synthetic.kernels import order_uniform

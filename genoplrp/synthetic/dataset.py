@@ -69,6 +69,9 @@ class Dataset:
         The seed that made it.
     report : dict
         What the generator has to report (redrawn sequences, accidental hits, flipped labels).
+    sources : pandas.DataFrame or None
+        Where each sequence (or its background) is from, if from a longer one: ``chrom``, ``start``, ``end`` (0-based,
+        half-open), ``strand``; one row a sequence.
     profiles : array, (N, P, L), or None
         Reads at each base for each of the P tasks of the kind "profile", in their order; see :meth:`profile`.
 
@@ -95,6 +98,7 @@ class Dataset:
     seed: int | None = None
     report: dict[str, Any] = field(default_factory=dict)
     profiles: Num[np.ndarray, "n profiles length"] | None = None
+    sources: pd.DataFrame | None = None
 
     @classmethod
     def from_sequences(
@@ -231,9 +235,8 @@ class Dataset:
         Returns
         -------
         array, (N, L), int8
-            +1 inside the instances that speak for a higher label, -1 inside those that speak for a lower one (an
-            inhibitor, a repressor, either motif of ``A xor B`` where both are), 0 elsewhere; see
-            :func:`genoplrp.synthetic.polarity.instance_signs`.
+            +1 inside what speaks for a higher label, -1 inside what speaks for a lower one (an inhibitor, either
+            motif of ``A xor B`` where both are), 0 elsewhere; see `genoplrp.synthetic.polarity.instance_signs`.
         """
         signs: np.ndarray = np.sign(spread(self, self.instances, self._signs(task)))
         return signs.astype(np.int8)
@@ -346,6 +349,7 @@ class Dataset:
             seed=self.seed,
             report={"subset_of": len(self)} | self.report,
             profiles=None if self.profiles is None else self.profiles[rows],
+            sources=None if self.sources is None else self.sources.iloc[rows].reset_index(drop=True),
         )
 
     def checksum(self) -> str:
@@ -372,12 +376,13 @@ class Dataset:
         *,
         compress: bool = False,
         parquet: bool = False,
+        truth: bool = False,
         overwrite: bool = False,
     ) -> None:
         """Write the data set as a folder; see :func:`genoplrp.synthetic.storage.save_dataset`."""
         from genoplrp.synthetic.storage import save_dataset
 
-        save_dataset(self, path, compress=compress, parquet=parquet, overwrite=overwrite)
+        save_dataset(self, path, compress=compress, parquet=parquet, truth=truth, overwrite=overwrite)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Dataset:

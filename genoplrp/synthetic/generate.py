@@ -14,6 +14,7 @@ from genoplrp.errors import InputError
 from genoplrp.sequence import decode_codes
 from genoplrp.synthetic.blocks import Block, BlockMaker, Plan, instance_frame
 from genoplrp.synthetic.dataset import Dataset
+from genoplrp.synthetic.sources import source_frame
 from genoplrp.synthetic.spec import Spec
 from genoplrp.synthetic.spec_toml import load_spec
 from genoplrp.synthetic.splits import SPLITS
@@ -87,6 +88,12 @@ def dataset_of(plan: Plan, blocks: list[Block]) -> Dataset:
         spec=spec,
         seed=plan.seed,
         report=total_report(block.report for block in blocks),
+        sources=source_frame(
+            [block.places for block in blocks if block.places is not None],
+            np.concatenate([block.lengths for block in blocks]),
+        )
+        if blocks[0].places is not None
+        else None,
         profiles=np.concatenate([block.profiles for block in blocks if block.profiles is not None])
         if blocks[0].profiles is not None
         else None,

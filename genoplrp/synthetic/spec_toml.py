@@ -93,9 +93,11 @@ def spec_from_table(table: Mapping[str, Any], *, where: str = "spec", folder: Pa
         If a key is unknown, missing or of the wrong kind, or the parts do not fit.
     """
     rest = {key: value for key, value in table.items() if key != "dataset"}
-    if "dataset" in table:
-        # Data sets that do not say are older than the choice.
-        rest.setdefault("stream", "seed")
+    if "dataset" in table and "stream" not in table:
+        # A data set that does not say is older than these choices.
+        rest["stream"] = "seed"
+        if rest.get("background", {}).get("kind") == "genome":
+            rest["background"] = {"split_by": "none"} | rest["background"]
     try:
         entries = rest.pop("motifs", [])
         if not isinstance(entries, list):

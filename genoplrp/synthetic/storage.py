@@ -5,7 +5,11 @@ The folder holds
 - ``sequences.fa``: the sequences (``sequences.fa.gz``, bgzip, where asked for);
 - ``labels.tsv``: name, split, class, one column a task, and one more ``<task>.clean`` where labels are noisy;
 - ``instances.bed``: BED6 plus role, site and tasks, where something was planted;
+- ``sequences.tsv``: name, chrom, start, end, strand, where the sequences are windows of longer ones;
 - ``profiles.npy``: (N, P, L) int32, reads at each base for each of P profile tasks, where there are any;
+- ``site_effects.tsv``, ``pair_effects.tsv`` and ``base_effects.npy`` ((N, T, L) float32), where the truth is asked
+  for: what instances, pairs of them and bases are worth for each of T tasks;
+- ``variants.tsv``, ``.vcf``, ``.ref.fa`` and ``.alt.fa``: variants with their true effects, where asked for;
 - ``labels.parquet`` and ``instances.parquet``: the same tables once more, where asked for;
 - ``motifs.meme`` and ``spec.toml``: what it was made from, with seed and version; it can be simulated again from them;
 - ``manifest.json``: size and SHA-256 of every file, so that damage is seen when it is read.
@@ -24,7 +28,8 @@ from genoplrp.sequence import read_fasta
 from genoplrp.synthetic.dataset import Dataset, no_instances
 from genoplrp.synthetic.folder import check_manifest, new_folder
 from genoplrp.synthetic.profiles import read_profiles
-from genoplrp.synthetic.tables import BED_COLUMNS, CLEAN, piece_of
+from genoplrp.synthetic.sources import SOURCE_COLUMNS
+from genoplrp.synthetic.tables import BED_COLUMNS, CLEAN, SOURCES, piece_of
 from genoplrp.synthetic.writer import DatasetWriter
 
 if TYPE_CHECKING:
@@ -39,6 +44,7 @@ def save_dataset(
     *,
     compress: bool = False,
     parquet: bool = False,
+    truth: bool = False,
     overwrite: bool = False,
 ) -> None:
     """Write a data set as a folder, which appears only when it is complete.
@@ -53,6 +59,8 @@ def save_dataset(
         Write the sequences with bgzip, as ``sequences.fa.gz``.
     parquet : bool, default False
         Write the tables as Parquet, too; needs pyarrow.
+    truth : bool, default False
+        Write the exact truth of a generated data set, too.
     overwrite : bool, default False
         Replace a folder that holds a data set; a folder that holds anything else is never replaced.
 
@@ -67,7 +75,7 @@ def save_dataset(
     with new_folder(path, overwrite=overwrite) as folder:
         options = {"planted": planted, "compress": compress, "parquet": parquet}
         with DatasetWriter(folder, data.tasks, data.kinds, noisy=data.noisy.tolist(), **options) as writer:
-            writer.add(piece_of(data, frames=parquet))
+            writer.add(piece_of(data, frames=parquet, truth=truth))
             writer.finish(data.spec, data.motifs, data.seed, data.report)
 
 
@@ -125,6 +133,7 @@ def load_dataset(path: str | os.PathLike[str]) -> Dataset:
         spec=spec,
         seed=seed,
         report=report,
+        sources=read_sources(folder / SOURCES, records.names, records.sequences),
         profiles=read_profiles(
             folder, manifest["kinds"], len(records.names), max(map(len, records.sequences), default=0)
         ),
@@ -143,6 +152,24 @@ def _read_labels(path: Path, names: list[str], tasks: list[str]) -> pd.DataFrame
     if missing:
         raise InputError(f"{path} has no column for task {missing[0]!r}.")
     return table
+
+
+def read_sources(path: Path, names: list[str], sequences: list[str]) -> pd.DataFrame | None:
+    """Read ``sequences.tsv`` and check it against the sequences; None where there is none."""
+    import pandas as pd
+
+    if not path.exists():
+        return None
+    table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
+    if list(table) != ["name", *SOURCE_COLUMNS] or table["name"].tolist() != names:
+        raise InputError(f"{path} does not name the sequences of the FASTA file in the same order.")
+    try:
+        places = table[["start", "end"]].astype(np.int64)
+    except ValueError as error:
+        raise InputError(f"{path} holds a start or end that is no whole number ({error}).") from error
+    if (places["end"] - places["start"]).tolist() != [len(sequence) for sequence in sequences]:
+        raise InputError(f"{path} holds an interval that is not as long as its sequence.")
+    return table[list(SOURCE_COLUMNS)].assign(start=places["start"], end=places["end"])
 
 
 def _read_bed(path: Path, names: list[str], sequences: list[str]) -> pd.DataFrame:

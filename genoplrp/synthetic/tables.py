@@ -6,15 +6,21 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from genoplrp.synthetic.sources import SOURCE_COLUMNS
+
 if TYPE_CHECKING:
     import pandas as pd
 
     from genoplrp.synthetic.dataset import Dataset
+    from genoplrp.synthetic.truth_tables import Truth
 
 BED_COLUMNS = ("chrom", "start", "end", "name", "score", "strand", "role", "site", "tasks")
 
 #: Ending of the columns that hold labels before noise.
 CLEAN = ".clean"
+
+#: File that says where sequences are from.
+SOURCES = "sequences.tsv"
 
 
 class Piece(NamedTuple):
@@ -30,6 +36,10 @@ class Piece(NamedTuple):
         The two tables, where Parquet is asked for.
     profiles : array, (n, P, L), or None
         Reads at each base, where there are profile tasks.
+    truth : Truth or None
+        What sites and bases are worth, where it is asked for.
+    sources : str
+        Rows of ``sequences.tsv``, where the sequences are windows of others.
     """
 
     n: int
@@ -38,15 +48,34 @@ class Piece(NamedTuple):
     instances: str
     frames: tuple[pd.DataFrame, pd.DataFrame] | None = None
     profiles: np.ndarray | None = None
+    truth: Truth | None = None
+    sources: str = ""
 
 
-def piece_of(data: Dataset, *, frames: bool = False) -> Piece:
+def piece_of(data: Dataset, *, frames: bool = False, truth: bool = False) -> Piece:
     """Turn a data set (or a part of a larger one) into rows of text."""
+    from genoplrp.synthetic.truth_tables import truth_of
+
     fasta = "".join(f">{name}\n{letters}\n" for name, letters in zip(data.names, data.sequences, strict=True))
     both = (labels_frame(data), bed_frame(data.names, data.instances)) if frames else None
+    exact = truth_of(data) if truth else None
+    instances = bed_text(data.names, data.instances)
     return Piece(
-        len(data), fasta, labels_text(data), bed_text(data.names, data.instances), both, data.profiles
+        len(data), fasta, labels_text(data), instances, both, data.profiles, exact, sources_text(data)
     )
+
+
+def sources_header() -> str:
+    """First line of ``sequences.tsv``."""
+    return "\t".join(["name", *SOURCE_COLUMNS]) + "\n"
+
+
+def sources_text(data: Dataset) -> str:
+    """Rows of ``sequences.tsv``: where in another sequence each one lies."""
+    if data.sources is None:
+        return ""
+    rows = zip(data.names, *(data.sources[name].tolist() for name in SOURCE_COLUMNS), strict=True)
+    return "".join("\t".join(map(str, row)) + "\n" for row in rows)
 
 
 def labels_header(tasks: list[str], noisy: list[bool]) -> str:

@@ -5,16 +5,18 @@ The file is read record by record and held at one byte a base; with regions, onl
 
 from __future__ import annotations
 
+import copy
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 
 from genoplrp.errors import InputError, SpecError
 from genoplrp.sequence.alphabet import BYTE_TO_CODE, INVALID
 from genoplrp.sequence.fasta import iterate_fasta
+from genoplrp.synthetic.splits import SPLITS
 
 _GC_BINS = 40
 _CANDIDATES = 20
@@ -40,9 +42,16 @@ class Windows:
         self.file = file
         wanted = read_regions(regions) if regions else None
         stretches: list[np.ndarray] = []
+        self.names: list[str] = []
+        record: list[int] = []
+        offset: list[int] = []
         for name, codes in iterate_codes(file):
             for begin, end in [(0, len(codes))] if wanted is None else _merged(wanted.pop(name, [])):
-                stretches += _known_stretches(codes[begin:end])
+                for first, stretch in _known_stretches(codes[begin:end]):
+                    stretches.append(stretch)
+                    record.append(len(self.names))
+                    offset.append(begin + first)
+            self.names.append(name)
         if wanted:
             raise SpecError(
                 f"regions: {regions} names {next(iter(wanted))!r}, which is no sequence of {file}."
@@ -50,6 +59,8 @@ class Windows:
         self.codes = np.concatenate([*stretches, np.zeros(0, dtype=np.uint8)])
         self.size = np.array([len(stretch) for stretch in stretches], dtype=np.int64)
         self.begin = np.cumsum(self.size) - self.size
+        self.record = np.array(record, dtype=np.int64)
+        self.offset = np.array(offset, dtype=np.int64)
 
     def draw(
         self,
@@ -79,9 +90,69 @@ class Windows:
         SpecError
             If no stretch is long enough, or none has such a GC content.
         """
+        return self.take(self.choose(rng, n, length, wanted), length)
+
+    def take(self, start: Int[np.ndarray, " n"], length: int) -> UInt8[np.ndarray, "n length"]:
+        """Return windows that begin at places of :meth:`choose`, as base numbers."""
+        return np.asarray(self.codes[start[:, None] + np.arange(length)])
+
+    def locate(self, start: Int[np.ndarray, " n"]) -> tuple[np.ndarray, Int[np.ndarray, " n"]]:
+        """Return the record's name and the 0-based start in it of places of :meth:`choose`."""
+        stretch = np.searchsorted(self.begin, start, side="right") - 1
+        names = np.array(self.names, dtype=object)[self.record[stretch]]
+        return names, self.offset[stretch] + start - self.begin[stretch]
+
+    def divided(self, shares: Sequence[float], by: str, length: int) -> list[Windows]:
+        """Divide the stretches between parts, so that no window of one part shares a base with one of another.
+
+        Parameters
+        ----------
+        shares : sequence of float
+            Share of the windows that each part should have; met as nearly as whole groups allow.
+        by : {"interval", "chromosome"}
+            Groups that stay together: pieces of stretches (of at most four windows or a hundredth of all bases), or
+            records of the file.
+        length : int
+            Length of the windows, in bp.
+
+        Returns
+        -------
+        list of Windows
+            One for each part, which share their bases.
+
+        Raises
+        ------
+        SpecError
+            If a part gets no window.
+        """
+        pieces = self if by == "chromosome" else self._cut(max(4 * length, int(self.size.sum()) // 100))
+        group = pieces.record if by == "chromosome" else np.arange(len(pieces.size))
+        room = np.maximum(pieces.size - length + 1, 0)
+        rooms = np.bincount(group, weights=room, minlength=int(group.max(initial=-1)) + 1)
+        if rooms.sum() == 0:
+            raise self._too_short(length)
+        # The largest groups first, those of one size in an order that has nothing to do with where they lie.
+        mixed = np.random.Generator(np.random.PCG64(0)).random(len(rooms))
+        owner = np.zeros(len(rooms), dtype=np.int64)
+        given = np.zeros(len(shares))
+        for one in np.lexsort((mixed, -rooms)):
+            owner[one] = int(np.argmax(np.array(shares) * (given.sum() + rooms[one]) - given))
+            given[owner[one]] += rooms[one]
+        for part, share, has in zip(SPLITS, shares, given, strict=True):
+            if share > 0 and has == 0:
+                raise SpecError(
+                    f"split_by: {self.file} has {int((rooms > 0).sum())} {by}s with windows of {length} bp, and none "
+                    f"is left for the {part} part of the split; give more, or set split_by = 'none' (windows of "
+                    "different parts may then overlap)."
+                )
+        return [pieces._only(owner[group] == number) for number in range(len(shares))]
+
+    def choose(
+        self, rng: np.random.Generator, n: int, length: int, wanted: Float[np.ndarray, " bins"] | None = None
+    ) -> Int[np.ndarray, " n"]:
+        """Draw the places of windows, as :meth:`draw` takes them."""
         if wanted is None:
-            start = self._starts(rng.random(n), length)
-            return self.codes[start[:, None] + np.arange(length)]
+            return self._starts(rng.random(n), length)
         start = self._starts(rng.random(_CANDIDATES * max(n, 100)), length)
         content = self._gc_content(start, length)
         place = _gc_bins(content)
@@ -93,17 +164,37 @@ class Windows:
                 f"gc: {self.file} has no window of {length} bp with a GC content near {near:.2g}."
             )
         chosen = np.searchsorted(np.cumsum(weight / weight.sum()), rng.random(n), side="right")
-        start = start[np.minimum(chosen, len(start) - 1)]
-        return self.codes[start[:, None] + np.arange(length)]
+        return start[np.minimum(chosen, len(start) - 1)]
+
+    def _cut(self, width: int) -> Windows:
+        """Cut stretches into equal pieces of about a width."""
+        number = np.maximum(1, np.round(self.size / width).astype(np.int64))
+        of = np.repeat(np.arange(len(self.size)), number)
+        rank = np.arange(len(of)) - np.repeat(np.cumsum(number) - number, number)
+        first = rank * self.size[of] // number[of]
+        last = (rank + 1) * self.size[of] // number[of]
+        cut = copy.copy(self)
+        cut.begin, cut.size = self.begin[of] + first, last - first
+        cut.record, cut.offset = self.record[of], self.offset[of] + first
+        return cut
+
+    def _only(self, chosen: Bool[np.ndarray, " stretches"]) -> Windows:
+        some = copy.copy(self)
+        some.begin, some.size = self.begin[chosen], self.size[chosen]
+        some.record, some.offset = self.record[chosen], self.offset[chosen]
+        return some
 
     def _starts(self, u: np.ndarray, length: int) -> Int[np.ndarray, " n"]:
         room = np.maximum(self.size - length + 1, 0)
         total = np.cumsum(room)
         if room.sum() == 0:
-            raise SpecError(f"file: {self.file} has no stretch of {length} bp without unknown bases.")
+            raise self._too_short(length)
         at = np.floor(u * total[-1]).astype(np.int64)
         stretch = np.searchsorted(total, at, side="right")
         return np.asarray(self.begin[stretch] + at - (total[stretch] - room[stretch]))
+
+    def _too_short(self, length: int) -> SpecError:
+        return SpecError(f"file: {self.file} has no stretch of {length} bp without unknown bases.")
 
     def _gc_content(self, start: np.ndarray, length: int) -> np.ndarray:
         content = np.empty(len(start))
@@ -209,8 +300,8 @@ def _merged(regions: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return joined
 
 
-def _known_stretches(codes: UInt8[np.ndarray, " length"]) -> list[np.ndarray]:
-    """Longest stretches without unknown bases."""
+def _known_stretches(codes: UInt8[np.ndarray, " length"]) -> list[tuple[int, np.ndarray]]:
+    """Longest stretches without unknown bases, each with its start."""
     known = np.concatenate([[False], codes < 4, [False]])
     edges = np.flatnonzero(known[1:] != known[:-1])
-    return [codes[begin:end] for begin, end in zip(edges[::2], edges[1::2], strict=True)]
+    return [(int(begin), codes[begin:end]) for begin, end in zip(edges[::2], edges[1::2], strict=True)]

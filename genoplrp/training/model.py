@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float, UInt8
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
@@ -68,7 +69,7 @@ class TrainedModel:
         return self.objective.kinds
 
     def predict(
-        self, X: Any, *, batch_size: int = 512, progress: bool = False
+        self, X: ArrayLike | Tensor, *, batch_size: int = 512, progress: bool = False
     ) -> Float[np.ndarray, "n n_tasks ..."]:
         """Predictions on the scale of the labels: probabilities, values or expected counts; of profiles (N, T, L).
 
@@ -90,7 +91,7 @@ class TrainedModel:
         return self.objective.prediction(output).numpy()
 
     def logits(
-        self, X: Any, *, batch_size: int = 512, progress: bool = False
+        self, X: ArrayLike | Tensor, *, batch_size: int = 512, progress: bool = False
     ) -> Float[np.ndarray, "n n_tasks ..."]:
         """Raw outputs of the network, what an explanation starts from; parameters as in :meth:`predict`."""
         codes = encode(X)

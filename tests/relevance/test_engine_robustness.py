@@ -367,7 +367,7 @@ def test_what_a_target_detaches_is_a_constant():
         ([0, 1, 5, 0], "target 5 is out of range"),
         (1.5, "target=1.5"),
         (True, "target=True"),
-        ("first", "target='first'"),
+        ("first", "no output 'first'"),
         (None, "3 outputs"),
         (lambda y: y, r"\(4, 3\)"),
         (lambda y: 3.0, "float"),

@@ -119,6 +119,22 @@ def test_merged_shards_have_the_bytes_of_one_scan(tmp_path, n):
     assert digest(merged) == digest(whole)
 
 
+def test_a_shard_keeps_the_rows_of_its_own_windows_and_is_left_as_it_is(tmp_path):
+    shards = [scan(network(), sequences(), tmp_path / "s", shard=(i, 3), **SMALL) for i in (1, 2, 3)]
+    names = [
+        line.split("\t")[3]
+        for line in (shards[1] / "regions.tsv").read_text(encoding="utf-8").splitlines()[1:]
+    ]
+    assert names == [f"seq{i}" for i in [*range(8, 16), *range(32, 40)]]  # blocks 1 and 4 of eight windows
+    before = [digest(shard) for shard in shards]
+    merge(shards, tmp_path / "s")
+    assert [digest(shard) for shard in shards] == before
+    (shards[1] / "regions.tsv").write_text((tmp_path / "s" / "regions.tsv").read_text())
+    with pytest.raises(InputError, match="explain the shard again"):
+        merge(shards, tmp_path / "t")
+    assert not (tmp_path / "t").exists()
+
+
 def test_shards_that_do_not_make_a_whole_are_refused(tmp_path):
     out = tmp_path / "s"
     shards = [scan(network(), sequences(), out, shard=(i, 3), **SMALL) for i in (1, 2, 3)]

@@ -18,8 +18,8 @@ from torch.overrides import TorchFunctionMode
 
 from genoplrp.relevance.propagation.linear_maps import Convolution, Dense, convolution_map, per_dimension
 from genoplrp.relevance.tracing import operations  # noqa: F401  (operations: registers the handlers)
-from genoplrp.relevance.tracing.calls import tensors_in
-from genoplrp.relevance.tracing.names import ACTIVATIONS_IN_PLACE, function_name
+from genoplrp.relevance.tracing.calls import Args, Call, Kwargs, tensors_in, told_in_place
+from genoplrp.relevance.tracing.names import function_name
 from genoplrp.relevance.tracing.operations.linear import Identity, identify
 from genoplrp.relevance.tracing.operations.neutral import DROPOUT_ON
 from genoplrp.relevance.tracing.registry import HANDLERS
@@ -158,7 +158,7 @@ class Reader(TorchFunctionMode):
     # -- the mode -------------------------------------------------------------------------------------------------
 
     def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self, func: Call, types: Any, args: Args = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Write down a call on stand-ins; run all others as they are."""
         kwargs = kwargs or {}
@@ -172,6 +172,16 @@ class Reader(TorchFunctionMode):
         if name in SHAPE_QUERIES and not in_place:
             with torch.no_grad():
                 return func(*args, **kwargs)
+        in_place = in_place or told_in_place(name, args, kwargs)
+        result = self._reading_of(name, func, args, kwargs, in_place)(self, func, args, kwargs)
+        if in_place and result is not args[0]:
+            # From now on the old tensor stands for the new value.
+            self._symbols[id(args[0])] = (args[0], self._symbols.pop(id(result))[1])
+            return args[0]
+        return result
+
+    def _reading_of(self, name: str, func: Call, args: Args, kwargs: Kwargs, in_place: bool) -> Reading:
+        """Return how a call is read; refuse those that are not."""
         if torch._C._functorch.peek_interpreter_stack() is not None:
             raise self.refuse("a transform of torch.func")
         if torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda"):
@@ -180,9 +190,6 @@ class Reader(TorchFunctionMode):
             func, torch._ops.OpOverload | torch._ops.OpOverloadPacket
         ):
             raise self.refuse(f"{name} with out= or from torch.ops")
-        in_place = (
-            in_place or kwargs.get("inplace") is True or (name in ACTIVATIONS_IN_PLACE and args[-1] is True)
-        )
         reading = READINGS.get(name)
         if self.tracer.handlers.get(name) is not _BUILT_IN.get(name):
             raise self.refuse(f"{name}, which is handled in the user's own way")
@@ -190,12 +197,7 @@ class Reader(TorchFunctionMode):
             raise self.refuse(name)
         if in_place and (id(args[0]) in self._viewed or self.node_of(args[0]).kind == "input"):
             raise self.refuse(f"{name} in place on a view")
-        result = reading(self, func, args, kwargs)
-        if in_place and result is not args[0]:
-            # From now on the old tensor stands for the new value.
-            self._symbols[id(args[0])] = (args[0], self._symbols.pop(id(result))[1])
-            return args[0]
-        return result
+        return reading
 
     # -- what readings use ----------------------------------------------------------------------------------------
 
@@ -239,12 +241,12 @@ def _reads(*names: str) -> Callable[[Reading], Reading]:
     return register
 
 
-def _bind(args: tuple[Any, ...], kwargs: dict[str, Any], names: str) -> dict[str, Any]:
+def _bind(args: Args, kwargs: Kwargs, names: str) -> dict[str, Any]:
     return dict(zip(names.split(), args, strict=False)) | kwargs
 
 
 @_reads("conv1d")
-def _convolution(reader: Reader, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+def _convolution(reader: Reader, func: Call, args: Args, kwargs: Kwargs) -> Tensor:
     call = _bind(args, kwargs, "input weight bias stride padding dilation groups")
     x = reader.node_of(call["input"])
     if len(x.shape) != 3 or call.get("groups", 1) != 1:
@@ -262,7 +264,7 @@ def _convolution(reader: Reader, func: Any, args: tuple[Any, ...], kwargs: dict[
 
 
 @_reads("linear")
-def _linear(reader: Reader, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+def _linear(reader: Reader, func: Call, args: Args, kwargs: Kwargs) -> Tensor:
     call = _bind(args, kwargs, "input weight bias")
     x = reader.node_of(call["input"])
     if len(x.shape) != 2 or call["weight"].dim() != 2 or call["weight"].shape[1] != x.shape[1]:
@@ -291,7 +293,7 @@ def _layer(
 
 
 @_reads("batch_norm")
-def _batch_norm(reader: Reader, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+def _batch_norm(reader: Reader, func: Call, args: Args, kwargs: Kwargs) -> Tensor:
     call = _bind(args, kwargs, "input running_mean running_var weight bias training momentum eps")
     x = reader.node_of(call["input"])
     mean, variance = reader.constant(call.get("running_mean")), reader.constant(call.get("running_var"))
@@ -306,7 +308,7 @@ def _batch_norm(reader: Reader, func: Any, args: tuple[Any, ...], kwargs: dict[s
 
 
 @_reads("relu")
-def _relu(reader: Reader, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+def _relu(reader: Reader, func: Call, args: Args, kwargs: Kwargs) -> Tensor:
     x = args[0] if args else kwargs["input"]
     number = reader.operand(x)
     reader.tracer.count("neutral", func.__name__)
@@ -314,7 +316,7 @@ def _relu(reader: Reader, func: Any, args: tuple[Any, ...], kwargs: dict[str, An
 
 
 @_reads("add")
-def _add(reader: Reader, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+def _add(reader: Reader, func: Call, args: Args, kwargs: Kwargs) -> Tensor:
     call = _bind(args, kwargs, "input other")
     if call.get("alpha", 1) != 1 or set(call) - {"input", "other", "alpha"}:
         raise reader.refuse("a weighted sum")
@@ -326,7 +328,7 @@ def _add(reader: Reader, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any
 
 
 @_reads("dropout", "dropout1d", "feature_dropout", "alpha_dropout")
-def _dropout(reader: Reader, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+def _dropout(reader: Reader, func: Call, args: Args, kwargs: Kwargs) -> Tensor:
     if kwargs.get("training", args[2] if len(args) > 2 else True):
         reader.tracer.note(DROPOUT_ON)
     reader.tracer.count("neutral", "dropout")
@@ -334,7 +336,7 @@ def _dropout(reader: Reader, func: Any, args: tuple[Any, ...], kwargs: dict[str,
 
 
 @_reads("sigmoid", "softmax", "log_softmax")
-def _gate(reader: Reader, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+def _gate(reader: Reader, func: Call, args: Args, kwargs: Kwargs) -> Tensor:
     x = args[0] if args else kwargs["input"]
     number = reader.operand(x)
     reader.tracer.count("ruled", func.__name__.rstrip("_"))
@@ -342,7 +344,7 @@ def _gate(reader: Reader, func: Any, args: tuple[Any, ...], kwargs: dict[str, An
 
 
 @_reads(*NEUTRAL)
-def _neutral(reader: Reader, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+def _neutral(reader: Reader, func: Call, args: Args, kwargs: Kwargs) -> Tensor:
     """Read an operation whose gradient is its rule; its own function runs, and autograd on it alone."""
     name = function_name(func)[0]
     if name == "getitem" and not _is_basic(args[1]):
@@ -357,7 +359,7 @@ def _neutral(reader: Reader, func: Any, args: tuple[Any, ...], kwargs: dict[str,
     return out
 
 
-def _by_torch(name: str, func: Any, template: Any, inputs: list[int], reader: Reader) -> Node:
+def _by_torch(name: str, func: Call, template: Any, inputs: list[int], reader: Reader) -> Node:
     """Return the node of an operation that torch does, its shape by a run without memory."""
     shapes = [reader.nodes[i].shape for i in inputs]
     if name == "flatten" and template in (((Slot(0), 1), {}), ((Slot(0), 1, -1), {})):
@@ -374,9 +376,7 @@ def _by_torch(name: str, func: Any, template: Any, inputs: list[int], reader: Re
     return Node("neutral", tuple(inputs), tuple(result.shape), (func, template))
 
 
-def _by_hand(
-    name: str, args: tuple[Any, ...], kwargs: dict[str, Any], inputs: list[int], reader: Reader
-) -> Node | None:
+def _by_hand(name: str, args: Args, kwargs: Kwargs, inputs: list[int], reader: Reader) -> Node | None:
     """Return the node of an operation that is done by hand, or None."""
     shape = reader.nodes[inputs[0]].shape
     if name == "mean" and len(shape) == 3:

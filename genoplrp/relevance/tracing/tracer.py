@@ -22,9 +22,8 @@ from torch.overrides import TorchFunctionMode
 from genoplrp.errors import UnsupportedOperationError
 from genoplrp.relevance.presets import RuleBook
 from genoplrp.relevance.propagation.backward import Run, ShadowTap, Tap
-from genoplrp.relevance.tracing.calls import tensors_in
+from genoplrp.relevance.tracing.calls import Args, Call, Kwargs, tensors_in, told_in_place
 from genoplrp.relevance.tracing.names import (
-    ACTIVATIONS_IN_PLACE,
     QUERIES,
     READINGS,
     function_name,
@@ -247,7 +246,7 @@ class Tracer(TorchFunctionMode):
     # -- the mode itself ------------------------------------------------------------------------------------------
 
     def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self, func: Call, types: Any, args: Args = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Send a call to its handler; calls that touch no relevance run as they are."""
         kwargs = kwargs or {}
@@ -259,7 +258,7 @@ class Tracer(TorchFunctionMode):
                 return self._send(func, args, kwargs)
         return self._send(func, args, kwargs)
 
-    def _send(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _send(self, func: Call, args: Args, kwargs: Kwargs) -> Any:
         if torch._C._functorch.peek_interpreter_stack() is not None:
             return self._mapped(func, args, kwargs)
         if self._moved:
@@ -285,15 +284,13 @@ class Tracer(TorchFunctionMode):
         if handler is None:
             raise self.refuse(qualified_name(func))
         args, kwargs = self._detached(args), self._detached(kwargs)
-        in_place = (
-            in_place or kwargs.get("inplace") is True or (name in ACTIVATIONS_IN_PLACE and args[-1] is True)
-        )
+        in_place = in_place or told_in_place(name, args, kwargs)
         with torch.enable_grad():
             result = handler(self, func, args, kwargs)
         self._learn(result, traced)
         return self._rebind(args, result) if in_place else result
 
-    def _mapped(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _mapped(self, func: Call, args: Args, kwargs: Kwargs) -> Any:
         """Run a call under vmap: what carries no relevance as it is, and what is linear or homogeneous too."""
         transform = torch._C._functorch.peek_interpreter_stack().key()
         traced = [t for t in map(_unwrapped, tensors_in(args, kwargs)) if self.is_traced(t)]
@@ -334,7 +331,7 @@ class Tracer(TorchFunctionMode):
         """Return whether the ordinary gradient of an operation is what passes relevance on, whatever its tensors."""
         return name in NEUTRAL
 
-    def _query(self, name: str, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _query(self, name: str, func: Call, args: Args, kwargs: Kwargs) -> Any:
         if name in ("numpy", "__array__", "tolist"):  # torch refuses these where a gradient is on
             args = (args[0].detach(), *args[1:])
         if name in READINGS:
@@ -344,7 +341,7 @@ class Tracer(TorchFunctionMode):
         with torch.no_grad():
             return func(*args, **kwargs)
 
-    def _plain(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _plain(self, func: Call, args: Args, kwargs: Kwargs) -> Any:
         with torch.no_grad():
             return func(*args, **kwargs)
 
@@ -383,7 +380,7 @@ class Tracer(TorchFunctionMode):
                     "write that part with torch functions, or switch it off for the explanation",
                 )
 
-    def _rebind(self, args: tuple[Any, ...], result: Any) -> Any:
+    def _rebind(self, args: Args, result: Any) -> Any:
         """After an in-place operation done on a new tensor: let the old one stand for the new one from now on."""
         old = args[0]
         if isinstance(old, Tensor) and isinstance(result, Tensor) and old is not result:
@@ -393,7 +390,7 @@ class Tracer(TorchFunctionMode):
                 self._stale.add(storage)
         return result
 
-    def _check_stale(self, traced: list[Tensor], name: str, args: tuple[Any, ...]) -> None:
+    def _check_stale(self, traced: list[Tensor], name: str, args: Args) -> None:
         # x[a:b] += y ends in x[a:b] = (x[a:b] + y): there the stale slice is just being replaced.
         target = args[0] if name == "setitem" and self._is_latest(args[2]) else None
         for tensor in traced:

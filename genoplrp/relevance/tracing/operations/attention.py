@@ -16,20 +16,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from genoplrp.relevance.tracing.calls import Args, Call
 from genoplrp.relevance.tracing.operations.activations import normalised_exponential
 from genoplrp.relevance.tracing.operations.linear import dense
 from genoplrp.relevance.tracing.operations.products import bilinear
 from genoplrp.relevance.tracing.registry import handles
 from genoplrp.relevance.tracing.tracer import Tracer
 
-Call = Callable[..., Any]
 _SIGNATURE = inspect.signature(F.multi_head_attention_forward)
 
 
 @handles("scaled_dot_product_attention")
-def scaled_dot_product_attention(
-    tracer: Tracer, func: Call, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Tensor:
+def scaled_dot_product_attention(tracer: Tracer, func: Call, args: Args, kwargs: dict[str, Any]) -> Tensor:
     """``F.scaled_dot_product_attention(query, key, value, attn_mask, dropout_p, is_causal, scale)``."""
     names = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
     call = dict(zip(names, args, strict=False)) | kwargs
@@ -45,7 +43,7 @@ def scaled_dot_product_attention(
 
 @handles("multi_head_attention_forward")
 def multi_head_attention(
-    tracer: Tracer, func: Call, args: tuple[Any, ...], kwargs: dict[str, Any]
+    tracer: Tracer, func: Call, args: Args, kwargs: dict[str, Any]
 ) -> tuple[Tensor, Tensor | None]:
     """``F.multi_head_attention_forward``, as `torch.nn.MultiheadAttention` calls it."""
     bound = _SIGNATURE.bind(*args, **kwargs)

@@ -23,6 +23,7 @@ from genoplrp.relevance.propagation.linear_maps import (
     per_dimension,
 )
 from genoplrp.relevance.rules import Place, Rule
+from genoplrp.relevance.tracing.calls import Args, Kwargs
 from genoplrp.relevance.tracing.registry import handles
 from genoplrp.relevance.tracing.tracer import Marks, Tracer
 
@@ -32,9 +33,7 @@ TOLERANCE = 1e-4
 
 
 @handles("conv1d", "conv2d", "conv3d", linear=True)
-def convolution(
-    tracer: Tracer, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Tensor:
+def convolution(tracer: Tracer, func: Callable[..., Any], args: Args, kwargs: dict[str, Any]) -> Tensor:
     """``F.conv*d(input, weight, bias, stride, padding, dilation, groups)``."""
     call = _bind(args, kwargs, ("input", "weight", "bias", "stride", "padding", "dilation", "groups"))
     weight = call["weight"]
@@ -52,7 +51,7 @@ def convolution(
 
 @handles("conv_transpose1d", "conv_transpose2d", "conv_transpose3d", linear=True)
 def transposed_convolution(
-    tracer: Tracer, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    tracer: Tracer, func: Callable[..., Any], args: Args, kwargs: dict[str, Any]
 ) -> Tensor:
     """``F.conv_transpose*d(input, weight, bias, stride, padding, output_padding, groups, dilation)``."""
     names = ("input", "weight", "bias", "stride", "padding", "output_padding", "groups", "dilation")
@@ -72,7 +71,7 @@ def transposed_convolution(
 
 
 @handles("linear", linear=True)
-def linear(tracer: Tracer, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+def linear(tracer: Tracer, func: Callable[..., Any], args: Args, kwargs: Kwargs) -> Tensor:
     """``F.linear(input, weight, bias)``."""
     call = _bind(args, kwargs, ("input", "weight", "bias"))
     _refuse_traced_weight(tracer, func, call["weight"])
@@ -221,5 +220,5 @@ def _refuse_traced_weight(tracer: Tracer, func: Callable[..., Any], weight: Any)
         )
 
 
-def _bind(args: tuple[Any, ...], kwargs: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+def _bind(args: Args, kwargs: Kwargs, names: tuple[str, ...]) -> dict[str, Any]:
     return dict(zip(names, args, strict=False)) | kwargs

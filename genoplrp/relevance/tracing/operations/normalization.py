@@ -7,21 +7,19 @@ Ali et al. 2022, ICML, "XAI for Transformers: Better Explanations through Conser
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from genoplrp.relevance.tracing.calls import Args, Call, Kwargs
 from genoplrp.relevance.tracing.operations.linear import merge_affine
 from genoplrp.relevance.tracing.registry import handles
 from genoplrp.relevance.tracing.tracer import Tracer
 
-Call = Callable[..., Any]
-
 
 @handles("batch_norm", linear=True)
-def batch_norm(tracer: Tracer, func: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+def batch_norm(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Tensor:
     """``F.batch_norm`` with its running statistics: affine, merged where a linear layer stands before it."""
     names = ("input", "running_mean", "running_var", "weight", "bias", "training", "momentum", "eps")
     call = dict(zip(names, args, strict=False)) | kwargs
@@ -55,7 +53,7 @@ def batch_norm(tracer: Tracer, func: Call, args: tuple[Any, ...], kwargs: dict[s
 
 
 @handles("layer_norm")
-def layer_norm(tracer: Tracer, func: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+def layer_norm(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Tensor:
     """``F.layer_norm`` with the deviation as a constant."""
     call = dict(zip(("input", "normalized_shape", "weight", "bias", "eps"), args, strict=False)) | kwargs
     axes = tuple(range(-len(call["normalized_shape"]), 0))
@@ -70,7 +68,7 @@ def layer_norm(tracer: Tracer, func: Call, args: tuple[Any, ...], kwargs: dict[s
 
 
 @handles("rms_norm")
-def rms_norm(tracer: Tracer, func: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+def rms_norm(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Tensor:
     """``F.rms_norm`` with the root mean square as a constant."""
     call = dict(zip(("input", "normalized_shape", "weight", "eps"), args, strict=False)) | kwargs
     x = call["input"]
@@ -83,14 +81,14 @@ def rms_norm(tracer: Tracer, func: Call, args: tuple[Any, ...], kwargs: dict[str
 
 
 @handles("group_norm")
-def group_norm(tracer: Tracer, func: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+def group_norm(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Tensor:
     """``F.group_norm`` with the deviation as a constant."""
     call = dict(zip(("input", "num_groups", "weight", "bias", "eps"), args, strict=False)) | kwargs
     return _by_group(tracer, "group_norm", call["input"], call["num_groups"], call)
 
 
 @handles("instance_norm")
-def instance_norm(tracer: Tracer, func: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+def instance_norm(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Tensor:
     """``F.instance_norm`` on its own statistics, with the deviation as a constant."""
     names = ("input", "running_mean", "running_var", "weight", "bias", "use_input_stats", "momentum", "eps")
     call = dict(zip(names, args, strict=False)) | kwargs
@@ -104,7 +102,7 @@ def instance_norm(tracer: Tracer, func: Call, args: tuple[Any, ...], kwargs: dic
 
 
 @handles("normalize")
-def normalize(tracer: Tracer, func: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+def normalize(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Tensor:
     """``F.normalize`` with the norm as a constant."""
     call = dict(zip(("input", "p", "dim", "eps"), args, strict=False)) | kwargs
     x: Tensor = call["input"]

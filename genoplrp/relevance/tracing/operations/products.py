@@ -22,12 +22,11 @@ import torch
 from torch import Tensor
 
 from genoplrp.relevance.deferred import refuse_if
+from genoplrp.relevance.tracing.calls import Args, Call, Kwargs
 from genoplrp.relevance.tracing.operations.affine import scaled_by_channel
 from genoplrp.relevance.tracing.operations.linear import dense
 from genoplrp.relevance.tracing.registry import handles
 from genoplrp.relevance.tracing.tracer import Marks, Tracer
-
-Call = Callable[..., Any]
 
 
 class Weighing(torch.autograd.Function):
@@ -61,7 +60,7 @@ def statistic(tracer: Tracer, name: str, value: Tensor, z: Tensor) -> Tensor:
 
 
 @handles("rsqrt", "reciprocal", elementwise=True)
-def inverse(tracer: Tracer, func: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+def inverse(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Tensor:
     """``1 / sqrt(x)`` and ``1 / x``: what a hand-written norm multiplies by."""
     z = args[0] if args else kwargs["input"]
     name = func.__name__.strip("_")
@@ -83,7 +82,7 @@ class Halve(torch.autograd.Function):
 
 
 @handles("mul", "multiply", "imul")
-def product(tracer: Tracer, func: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+def product(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Tensor:
     """Elementwise product."""
     a, b = args[0], args[1] if len(args) > 1 else kwargs["other"]
     merged = scaled_by_channel(tracer, a, b)
@@ -94,7 +93,7 @@ def product(tracer: Tracer, func: Call, args: tuple[Any, ...], kwargs: dict[str,
 
 
 @handles("glu")
-def gated_linear_unit(tracer: Tracer, func: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+def gated_linear_unit(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Tensor:
     """``F.glu``: the first half is the signal, the second half its gate."""
     tracer.count("ruled", "glu")
     x = args[0] if args else kwargs["input"]
@@ -104,7 +103,7 @@ def gated_linear_unit(tracer: Tracer, func: Call, args: tuple[Any, ...], kwargs:
 
 
 @handles("div", "divide", "rdiv", "true_divide")
-def quotient(tracer: Tracer, func: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+def quotient(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Tensor:
     """Elementwise quotient; a traced denominator counts as a constant."""
     reflected = func.__name__.strip("_") == "rdiv"
     numerator, denominator = (args[1], args[0]) if reflected else (args[0], args[1])
@@ -130,7 +129,7 @@ def quotient(tracer: Tracer, func: Call, args: tuple[Any, ...], kwargs: dict[str
 
 
 @handles("matmul", "rmatmul", "mm", "bmm", "mv", "dot", "inner")
-def matrix_product(tracer: Tracer, func: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+def matrix_product(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Tensor:
     """Matrix product; with a constant matrix it is a linear layer."""
     reflected = func.__name__.strip("_") == "rmatmul"
     a, b = (args[1], args[0]) if reflected else (args[0], args[1] if len(args) > 1 else kwargs["other"])
@@ -145,9 +144,7 @@ def matrix_product(tracer: Tracer, func: Call, args: tuple[Any, ...], kwargs: di
 
 @handles("addmm", linear=True)
 @handles("addmv", "addbmm", "baddbmm")
-def matrix_product_and_sum(
-    tracer: Tracer, func: Call, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Tensor:
+def matrix_product_and_sum(tracer: Tracer, func: Call, args: Args, kwargs: dict[str, Any]) -> Tensor:
     """``bias + x W`` as a linear layer."""
     bias, a, b = args[:3]
     scaled = kwargs.get("beta", 1) != 1 or kwargs.get("alpha", 1) != 1
@@ -157,7 +154,7 @@ def matrix_product_and_sum(
 
 
 @handles("einsum")
-def einsum(tracer: Tracer, func: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+def einsum(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Tensor:
     """Einsum of one or two operands; two traced ones take half each."""
     equation, *operands = args
     if len(operands) == 1 and isinstance(operands[0], list | tuple):

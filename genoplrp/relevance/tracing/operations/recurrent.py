@@ -18,53 +18,45 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from genoplrp.relevance.tracing.calls import Args, Call, Kwargs
 from genoplrp.relevance.tracing.operations.activations import PassThrough
 from genoplrp.relevance.tracing.operations.linear import dense
 from genoplrp.relevance.tracing.registry import handles
 from genoplrp.relevance.tracing.tracer import Marks, Tracer
 
-Call = Callable[..., Any]
 Weights = tuple[Tensor, Tensor, Tensor | None, Tensor | None]
 Cell = Callable[[Tracer, Tensor, Weights, Tensor, "Tensor | None", bool], tuple[Tensor, Tensor]]
 
 
 @handles("lstm")
-def lstm(
-    tracer: Tracer, func: Call, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[Tensor, Tensor, Tensor]:
+def lstm(tracer: Tracer, func: Call, args: Args, kwargs: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
     """``torch.lstm(input, (h, c), weights, biases, layers, dropout, train, bidirectional, batch_first)``."""
     x, state, h_n, c_n = _run(tracer, "lstm", args, _lstm_direction)
     return x, h_n, c_n if c_n is not None else state
 
 
 @handles("gru")
-def gru(tracer: Tracer, func: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Tensor, Tensor]:
+def gru(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> tuple[Tensor, Tensor]:
     """``torch.gru(input, h, weights, biases, layers, dropout, train, bidirectional, batch_first)``."""
     x, _, h_n, _ = _run(tracer, "gru", args, _gru_direction)
     return x, h_n
 
 
 @handles("rnn_tanh")
-def rnn_tanh(
-    tracer: Tracer, func: Call, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[Tensor, Tensor]:
+def rnn_tanh(tracer: Tracer, func: Call, args: Args, kwargs: dict[str, Any]) -> tuple[Tensor, Tensor]:
     """``torch.rnn_tanh``."""
     x, _, h_n, _ = _run(tracer, "rnn", args, _rnn_direction(torch.tanh))
     return x, h_n
 
 
 @handles("rnn_relu")
-def rnn_relu(
-    tracer: Tracer, func: Call, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[Tensor, Tensor]:
+def rnn_relu(tracer: Tracer, func: Call, args: Args, kwargs: dict[str, Any]) -> tuple[Tensor, Tensor]:
     """``torch.rnn_relu``."""
     x, _, h_n, _ = _run(tracer, "rnn", args, _rnn_direction(torch.relu))
     return x, h_n
 
 
-def _run(
-    tracer: Tracer, name: str, args: tuple[Any, ...], direction: Cell
-) -> tuple[Tensor, Any, Tensor, Tensor | None]:
+def _run(tracer: Tracer, name: str, args: Args, direction: Cell) -> tuple[Tensor, Any, Tensor, Tensor | None]:
     if len(args) != 9 or not isinstance(args[3], bool):
         raise tracer.refuse(f"{name} on a packed sequence", remedy="hand it a padded tensor of equal lengths")
     x, state, flat, has_biases, layers, _, _, bidirectional, batch_first = args

@@ -1,0 +1,56 @@
+"""What a user writes: type-checked by mypy and pyright, both strict; it is not run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import genoplrp as gp
+from genoplrp.evaluation import Job, auroc, register_method, register_metric
+from genoplrp.relevance import Epsilon, Gamma, Preset, register_preset
+
+data = gp.simulate(gp.load_spec("koo2021"), n=2_000, seed=0)
+one_hot: np.ndarray = data.one_hot()
+fit = gp.train(data, architecture="koo", seed=0)
+fit.save(Path("model"))
+model: nn.Module = gp.load_model("model").model
+
+X = torch.as_tensor(one_hot[:8])
+relevance: Tensor = gp.plrp(model, X, target=0, p=0.1)
+relevance = gp.plrp(model, X, target=lambda y: y[:, 0], p="auto", rules="gamma", method="M")
+relevance = gp.lrp(model, X, target=[0] * 8, rules=Gamma(0.1))
+by_layer = {"stem.*": Gamma(0.1), "head": Epsilon()}
+relevance = gp.lrp(model, X, rules=by_layer)
+relevance = gp.lrp(model, X, rules={"stem.*": Gamma(0.1), nn.Linear: Epsilon(), "preset": "gamma"})
+register_preset("mine", Preset(Gamma(0.25, gauge=True), Gamma(0.25), Epsilon()))
+
+explain = gp.Explainer(
+    model, rules="gamma", pruning=gp.Pruning(p=0.1, scope="position"), keep_intermediate=True
+)
+e = explain(X, target=0)
+maps: Tensor = e.per_nucleotide
+first: Tensor = e.intermediate["conv2"]
+holds = bool(e.check().holds)
+layers = e.layers.groupby("layer").mean(numeric_only=True)
+for p, swept in explain.sweep(X, target=0, p=[0.0, 0.1, 0.2]):
+    print(p, swept.relevance.sum())
+agreed = gp.consensus(model, X, target=0)
+
+table = gp.score(e.per_nucleotide, data.mask(0)[:8])
+print(table["rma"].mean(), auroc(maps, data.mask(0)[:8]))
+
+
+def first_base(job: Job) -> np.ndarray:
+    return job.X[:, 0]
+
+
+def largest(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    return np.asarray(maps.max(axis=1))
+
+
+register_method("first-base", first_base)
+register_metric("largest", largest)
+ax = gp.plot_logo(e.relevance[0], highlight=data.instances[data.instances["sequence"] == 0])
