@@ -55,7 +55,7 @@ def substitution_effects(
     Raises
     ------
     InputError
-        If the data set has no specification or no classes, or a class has a background of its own and the task is a rule.
+        If the data set has no specification or no classes, or (of a rule) a class has a background of its own.
 
     Notes
     -----
