@@ -5,6 +5,7 @@ junctions and on bacterial translation starts. Two judges: the known extent of t
 to every substitution. Not here: planted sequences (`genoplrp.evaluation`).
 
 Run: python -m benchmarks.real --out real [--cells WORDS] [--methods NAMES]   (everything: about forty CPU minutes)
+Beside the extra ``bench`` it needs h5py, autolrp, and of spliceai and mmsplice the wheels (``pip install --no-deps``).
 
 Writes ``real.csv`` (means of every cell and method, and paired differences of the consensus from each with 95 %
 intervals over sequences), ``invariance.csv`` and ``real.png``. Maps are kept under the folder: interrupted,

@@ -12,6 +12,7 @@ from genoplrp.synthetic.spec_parts import MotifUse, Plant, Scan, SequenceClass, 
 from genoplrp.synthetic.spec_toml import list_presets, load_spec, spec_from_table, spec_to_table
 from genoplrp.synthetic.stream import simulate_to
 from genoplrp.synthetic.tasks import Task
+from genoplrp.synthetic.variants import Variants, draw_variants
 
 __all__ = [
     "Background",
@@ -28,6 +29,8 @@ __all__ = [
     "Spacing",
     "Spec",
     "Task",
+    "Variants",
+    "draw_variants",
     "fetch_jaspar",
     "list_presets",
     "load_spec",

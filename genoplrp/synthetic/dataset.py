@@ -235,9 +235,8 @@ class Dataset:
         Returns
         -------
         array, (N, L), int8
-            +1 inside the instances that speak for a higher label, -1 inside those that speak for a lower one (an
-            inhibitor, a repressor, either motif of ``A xor B`` where both are), 0 elsewhere; see
-            :func:`genoplrp.synthetic.polarity.instance_signs`.
+            +1 inside what speaks for a higher label, -1 inside what speaks for a lower one (an inhibitor, either
+            motif of ``A xor B`` where both are), 0 elsewhere; see `genoplrp.synthetic.polarity.instance_signs`.
         """
         signs: np.ndarray = np.sign(spread(self, self.instances, self._signs(task)))
         return signs.astype(np.int8)
@@ -377,12 +376,13 @@ class Dataset:
         *,
         compress: bool = False,
         parquet: bool = False,
+        truth: bool = False,
         overwrite: bool = False,
     ) -> None:
         """Write the data set as a folder; see :func:`genoplrp.synthetic.storage.save_dataset`."""
         from genoplrp.synthetic.storage import save_dataset
 
-        save_dataset(self, path, compress=compress, parquet=parquet, overwrite=overwrite)
+        save_dataset(self, path, compress=compress, parquet=parquet, truth=truth, overwrite=overwrite)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Dataset:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import permutations, product
+from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ from genoplrp.errors import InputError
 from genoplrp.sequence import encode_codes
 from genoplrp.synthetic.breaking import SiteRule
 from genoplrp.synthetic.odds import log_ratios
-from genoplrp.synthetic.spec_check import gaps_of, site_rule
+from genoplrp.synthetic.spec_check import gap_rules, site_rule
 
 if TYPE_CHECKING:
     from genoplrp.synthetic.dataset import Dataset
@@ -267,17 +268,17 @@ def _site_kinds(
     """All ways a site can look, by its motifs, orientations, orders, gaps and strand, with their probabilities."""
     site = spec.sites[name]
     slots = len(site.motifs)
-    gaps = _gap_rows(site, broken)
+    gaps = list(_gap_rows(site, broken))
     arrangements = [
         (share, signs, order, [motif_number[one] for one in names])
         for names in product(*(spec.members(slot) for slot in site.motifs))
         for share, signs, order in _arrangements(site_rule(spec, name), names, broken)
     ]
-    total = sum(share for share, *_ in arrangements) * len(gaps)
+    total = sum(share for share, *_ in arrangements)
     ways: list[tuple[float, int, tuple[_Part, ...]]] = []
     for share, signs, order, motifs in arrangements:
         ordered, turned_signs = [motifs[k] for k in order], [signs[k] for k in order]
-        ways.extend((share / total, *_layout(ordered, turned_signs, gap, widths)) for gap in gaps)
+        ways.extend((share / total * p, *_layout(ordered, turned_signs, gap, widths)) for p, gap in gaps)
     found: list[tuple[float, int, tuple[_Part, ...]]] = []
     for weight, width, parts in ways:
         for turned, p in ((False, 1 - site.minus), (True, site.minus)):
@@ -320,15 +321,16 @@ def _layout(
     return at, tuple(parts)
 
 
-def _gap_rows(site: Site, broken: str) -> list[tuple[int, ...]]:
-    number = len(site.motifs) - 1
-    fine = gaps_of(site, broken=False)
-    if broken != "spacing":
-        return list(product(fine, repeat=number))
-    wrong = gaps_of(site, broken=True)
-    return [
-        row for at in range(number) for row in product(*(wrong if k == at else fine for k in range(number)))
-    ]
+def _gap_rows(site: Site, broken: str) -> Iterator[tuple[float, tuple[int, ...]]]:
+    """Gaps of a site and their probability; where the spacing is broken, one of them breaks the rule."""
+    fine = [list(zip(*rule, strict=True)) for rule in gap_rules(site, broken=False)]
+    rows = [fine]
+    if broken == "spacing":
+        wrong = [list(zip(*rule, strict=True)) for rule in gap_rules(site, broken=True)]
+        rows = [[*fine[:at], wrong[at], *fine[at + 1 :]] for at in range(len(fine))]
+    for row in rows:
+        for chosen in product(*row):
+            yield prod(float(p) for _, p in chosen) / len(rows), tuple(int(gap) for gap, _ in chosen)
 
 
 def _orders(site: Site) -> list[tuple[int, ...]]:

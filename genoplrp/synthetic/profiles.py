@@ -17,16 +17,18 @@ PROFILES = "profiles.npy"
 
 
 class ProfileWriter:
-    """An .npy file of (N, P, L) int32 to which sequences are appended; a context manager, whose end says how many.
+    """An .npy file of (N, P, L) to which sequences are appended; a context manager, whose end says how many.
 
     Parameters
     ----------
     path : Path
         The file to make.
+    dtype : str, default "<i4"
+        Type of its numbers.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path, self.n = path, 0
+    def __init__(self, path: Path, dtype: str = "<i4") -> None:
+        self.path, self.dtype, self.n = path, dtype, 0
         self.shape: tuple[int, ...] = ()
 
     def __enter__(self) -> ProfileWriter:
@@ -45,12 +47,12 @@ class ProfileWriter:
         if not self.shape:
             self.shape = profiles.shape[1:]
             self._write_header()
-        self._handle.write(np.ascontiguousarray(profiles, dtype="<i4").tobytes())
+        self._handle.write(np.ascontiguousarray(profiles, dtype=self.dtype).tobytes())
         self.n += len(profiles)
 
     def _write_header(self) -> None:
         """Numpy leaves room for the first number to grow, so that the header written last has the same size."""
-        header = {"descr": "<i4", "fortran_order": False, "shape": (self.n, *self.shape)}
+        header = {"descr": self.dtype, "fortran_order": False, "shape": (self.n, *self.shape)}
         np.lib.format.write_array_header_1_0(self._handle, header)
 
 

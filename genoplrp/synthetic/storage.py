@@ -7,6 +7,9 @@ The folder holds
 - ``instances.bed``: BED6 plus role, site and tasks, where something was planted;
 - ``sequences.tsv``: name, chrom, start, end, strand, where the sequences are windows of longer ones;
 - ``profiles.npy``: (N, P, L) int32, reads at each base for each of P profile tasks, where there are any;
+- ``site_effects.tsv``, ``pair_effects.tsv`` and ``base_effects.npy`` ((N, T, L) float32), where the truth is asked
+  for: what instances, pairs of them and bases are worth for each of T tasks;
+- ``variants.tsv``, ``.vcf``, ``.ref.fa`` and ``.alt.fa``: variants with their true effects, where asked for;
 - ``labels.parquet`` and ``instances.parquet``: the same tables once more, where asked for;
 - ``motifs.meme`` and ``spec.toml``: what it was made from, with seed and version; it can be simulated again from them;
 - ``manifest.json``: size and SHA-256 of every file, so that damage is seen when it is read.
@@ -39,6 +42,7 @@ def save_dataset(
     *,
     compress: bool = False,
     parquet: bool = False,
+    truth: bool = False,
     overwrite: bool = False,
 ) -> None:
     """Write a data set as a folder, which appears only when it is complete.
@@ -53,6 +57,8 @@ def save_dataset(
         Write the sequences with bgzip, as ``sequences.fa.gz``.
     parquet : bool, default False
         Write the tables as Parquet, too; needs pyarrow.
+    truth : bool, default False
+        Write the exact truth of a generated data set, too.
     overwrite : bool, default False
         Replace a folder that holds a data set; a folder that holds anything else is never replaced.
 
@@ -67,7 +73,7 @@ def save_dataset(
     with new_folder(path, overwrite=overwrite) as folder:
         options = {"planted": planted, "compress": compress, "parquet": parquet}
         with DatasetWriter(folder, data.tasks, data.kinds, noisy=data.noisy.tolist(), **options) as writer:
-            writer.add(piece_of(data, frames=parquet))
+            writer.add(piece_of(data, frames=parquet, truth=truth))
             writer.finish(data.spec, data.motifs, data.seed, data.report)
 
 
