@@ -17,8 +17,10 @@ from genoplrp.synthetic.tables import BED_COLUMNS, CLEAN
 if TYPE_CHECKING:
     import pandas as pd
 
+    from genoplrp.synthetic.dataset import Kind
 
-def read_labels(path: Path, names: list[str], tasks: list[str], kinds: list[Any]) -> pd.DataFrame:
+
+def read_labels(path: Path, names: list[str], tasks: list[str], kinds: list[Kind]) -> pd.DataFrame:
     """Read ``labels.tsv``.
 
     Parameters
@@ -49,8 +51,7 @@ def read_labels(path: Path, names: list[str], tasks: list[str], kinds: list[Any]
     try:
         check_split(table["split"].to_numpy(dtype=str), len(names))
         labels = check_labels(table[tasks].to_numpy(), len(names))
-        known = [kind if kind != "profile" else "count" for kind in kinds]
-        check_kinds(known, labels, tasks)
+        check_kinds(kinds, labels, tasks)
         clean_labels(table, tasks)
     except (InputError, ValueError) as error:
         raise InputError(f"{path}: {error}") from error
@@ -134,7 +135,8 @@ def _read_table(path: Path, **options: Any) -> pd.DataFrame:
 
     try:
         with path.open(encoding="utf-8", newline="") as handle:
-            return pd.read_csv(handle, sep="\t", keep_default_na=False, **options)
+            table: pd.DataFrame = pd.read_csv(handle, sep="\t", keep_default_na=False, **options)
     except (ValueError, OverflowError, OSError) as error:  # of pandas, too: ParserError, EmptyDataError
         said = " ".join(str(error).split())
         raise InputError(f"{path} is damaged ({said}); generate the data set again.") from error
+    return table
