@@ -51,7 +51,9 @@ def read_labels(path: Path, names: list[str], tasks: list[str], kinds: list[Kind
     try:
         check_split(table["split"].to_numpy(dtype=str), len(names))
         labels = check_labels(table[tasks].to_numpy(), len(names))
-        check_kinds(kinds, labels, tasks)
+        # The label of a profile is its sum, a count.
+        summed: list[Kind] = ["count" if kind == "profile" else kind for kind in kinds]
+        check_kinds(summed, labels, tasks)
         clean_labels(table, tasks)
     except (InputError, ValueError) as error:
         raise InputError(f"{path}: {error}") from error
