@@ -31,12 +31,16 @@ class Correlation(NamedTuple):
     pearson, spearman : float
         Pearson's r and Spearman's rank correlation, -1 to 1; NaN where the true values are all alike, 0 where only the
         others are.
+    cosine : float
+        The same without subtracting the means: signs count, because an effect of 0 is no effect. NaN where the true
+        values are all 0, 0 where only the others are.
     n : int
         How many pairs of numbers.
     """
 
     pearson: float
     spearman: float
+    cosine: float
     n: int
 
 
@@ -268,9 +272,10 @@ def correlate(found: Any, true: Any) -> Correlation:
         check_finite(values, name=name)
     x, y = (values.astype(np.float64) for values in pair)
     if x.size == 0:
-        return Correlation(np.nan, np.nan, 0)
+        return Correlation(np.nan, np.nan, np.nan, 0)
     ranks = (rankdata(values, axis=1) for values in (x, y))
-    return Correlation(float(_pearson(x, y)[0]), float(_pearson(*ranks)[0]), x.size)
+    cosine = np.nan if not y.any() else _cosine(x, y)[0]
+    return Correlation(float(_pearson(x, y)[0]), float(_pearson(*ranks)[0]), float(cosine), x.size)
 
 
 def _against_signs(metric: Any, per_nucleotide: Any, signed_mask: Any, lengths: Any) -> Scores:
@@ -326,9 +331,14 @@ def _average_precision(maps: Maps, signs: Signs) -> Scores:
 def _pearson(x: Float[np.ndarray, "n k"], y: Float[np.ndarray, "n k"]) -> Scores:
     """Pearson's r row by row: NaN where y is constant, 0 where only x is."""
     flat_x, flat_y = (np.ptp(values, axis=1) == 0 for values in (x, y))
-    x, y = (values - values.mean(axis=1, keepdims=True, dtype=np.float64) for values in (x, y))
+    r = _cosine(*(values - values.mean(axis=1, keepdims=True, dtype=np.float64) for values in (x, y)))
+    return np.asarray(np.where(flat_y, np.nan, np.where(flat_x, 0.0, r)))
+
+
+def _cosine(x: Float[np.ndarray, "n k"], y: Float[np.ndarray, "n k"]) -> Scores:
+    """Cosine of the angle between x and y row by row: 0 where one of them is all 0."""
     # Scaled first: squares of tiny effects underflow.
     x, y = (values / np.maximum(np.abs(values).max(axis=1, keepdims=True), 1e-300) for values in (x, y))
     norm = np.sqrt((x**2).sum(axis=1) * (y**2).sum(axis=1))
-    r = np.divide((x * y).sum(axis=1), norm, out=np.zeros(len(x)), where=norm > 0)
-    return np.where(flat_y, np.nan, np.where(flat_x, 0.0, np.clip(r, -1, 1)))
+    cosine: Scores = np.divide((x * y).sum(axis=1), norm, out=np.zeros(len(x)), where=norm > 0)
+    return np.asarray(np.clip(cosine, -1, 1))

@@ -92,7 +92,7 @@ def plot_distance(
     width : int
         Bins of so many bp.
     most : int
-        Pairs of motifs, those with the largest mean first.
+        Pairs of motifs, the most frequent first.
     figsize : (float, float), optional
         Size in inches.
 
@@ -109,7 +109,7 @@ def plot_distance(
     if found.pairs.empty:
         raise InputError("there are no pairs of sites: there is nothing to draw")
     curves = found.by_distance(width)
-    kinds = found.summary()["motif_pair"].tolist()[:most]
+    kinds = found.summary().sort_values("pairs", ascending=False)["motif_pair"].tolist()[:most]
     columns = min(len(kinds), 3)
     rows = -(-len(kinds) // columns)
     figure = Figure(figsize=figsize or (3.6 * columns + 0.6, 2.5 * rows + 0.3), layout="constrained")

@@ -21,6 +21,7 @@ from genoplrp.errors import GenoplrpError, InputError, NonFiniteError, Unsupport
 from genoplrp.relevance.axes import (
     LAYOUTS,
     Adapted,
+    Layout,
     adapt_model,
     may_be_of_shape,
     module_names,
@@ -106,7 +107,7 @@ class Explainer:
         *,
         batch_size: int = 64,
         device: str | torch.device | None = None,
-        layout: str | None = None,
+        layout: Layout | None = None,
         diagnostics: bool = True,
         keep_intermediate: bool | str | Iterable[str] = False,
         keep_multiplier: bool = False,

@@ -12,11 +12,12 @@ from torch import nn
 
 from genoplrp.errors import InputError
 from genoplrp.relevance import Pruning, Rules, adapt_model
+from genoplrp.relevance.axes import Layout
 from genoplrp.relevance.targets import output_target
 from genoplrp.scan.blocks import Task
 from genoplrp.scan.models import LoadedModel, describe_output, fingerprint, load_any_model
-from genoplrp.scan.run import automatic_batch, scan
-from genoplrp.scan.store import ScanStore
+from genoplrp.scan.run import EngineName, Precision, automatic_batch, scan
+from genoplrp.scan.store import ScanStore, Values
 from genoplrp.scan.summary import summarise
 from genoplrp.scan.variants import write_effects
 from genoplrp.sequence import (
@@ -29,6 +30,7 @@ from genoplrp.sequence import (
     read_vcf,
     tile_regions,
 )
+from genoplrp.sequence.windows import Edge
 
 
 def scan_genome(
@@ -41,26 +43,26 @@ def scan_genome(
     feature: str | None = None,
     tile: int | None = None,
     length: int | None = None,
-    edge: str = "drop",
+    edge: Edge = "drop",
     max_unknown: float = 0.0,
     state_dict: str | Path | None = None,
     trust_pickle: bool = False,
     keras_objects: str | Path | None = None,
-    layout: str | None = None,
+    layout: Layout | None = None,
     target: int | str = 0,
     rules: Rules | None = None,
     pruning: Pruning | None = None,
     consensus: bool = False,
     max_shift: int = 3,
     both_strands: bool = True,
-    values: str = "per_nucleotide",
+    values: Values = "per_nucleotide",
     hypothetical: bool = False,
-    dtype: str = "float32",
+    dtype: Precision = "float32",
     batch_size: int | None = None,
     shard: tuple[int, int] | None = None,
     device: str | None = None,
     devices: Sequence[str] | None = None,
-    engine: str = "local",
+    engine: EngineName = "local",
     workers: int | None = None,
     address: str | None = None,
     overwrite: bool = False,

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from genoplrp.errors import InputError, UnsupportedModelError
-from genoplrp.relevance.axes import Adapted, adapt_model, is_keras_model, sequence_length
+from genoplrp.relevance.axes import Adapted, Layout, adapt_model, is_keras_model, sequence_length
 from genoplrp.relevance.tracing.guards import check_model, evaluation_mode
 from genoplrp.scan.archives import open_archive
 from genoplrp.scan.keras_files import is_keras, load_keras
@@ -54,7 +54,7 @@ def load_any_model(
     state_dict: str | Path | None = None,
     trust_pickle: bool = False,
     keras_objects: str | Path | None = None,
-    layout: str | None = None,
+    layout: Layout | None = None,
 ) -> LoadedModel:
     """Load a model from whatever a user has.
 
@@ -182,7 +182,7 @@ def _checkpoint(path: Path, state_dict: str | Path | None) -> LoadedModel:
     return LoadedModel(fit.model, str(path), fingerprint(fit.model), fit.length, tuple(fit.tasks))
 
 
-def _keras(path: Path, objects: str | Path | None, trust: bool, layout: str | None) -> LoadedModel:
+def _keras(path: Path, objects: str | Path | None, trust: bool, layout: Layout | None) -> LoadedModel:
     model: Any = load_keras(path, objects, trust_lambda=trust)
     if len(model.inputs) > 1:
         inputs = ", ".join(f"{t.name} {tuple(t.shape)}" for t in model.inputs)

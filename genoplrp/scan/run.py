@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
 import pandas as pd
@@ -35,6 +35,7 @@ from genoplrp.scan.store import (
     REGIONS,
     VALUES,
     ScanWriter,
+    Values,
     blocks_of,
     read_manifest,
     zarr_module,
@@ -47,7 +48,9 @@ BASES_A_BATCH = 1 << 17
 ROWS_A_BLOCK = 1024
 ASKED = 32
 """Windows on which a model is asked what a consensus may do to them."""
-ENGINES = ("local", "ray")
+EngineName = Literal["local", "ray"]
+ENGINES = get_args(EngineName)
+Precision = Literal["float32", "float16"]
 # What lies in an unfinished scan before its manifest is written.
 _ARRAYS = {"sequence", "relevance", "prediction", "output", "hypothetical"}
 _BEGUN = {REGIONS, DROPPED, JOURNAL, "zarr.json", f"{MANIFEST}.partial", *_ARRAYS}
@@ -106,15 +109,15 @@ def scan(
     consensus: bool = False,
     max_shift: int = 3,
     both_strands: bool = True,
-    values: str = "per_nucleotide",
+    values: Values = "per_nucleotide",
     hypothetical: bool = False,
-    dtype: str = "float32",
+    dtype: Precision = "float32",
     batch_size: int | None = None,
     shard: tuple[int, int] | None = None,
     device: str | None = None,
     devices: Sequence[str] | None = None,
     inputs: dict[str, Any] | None = None,
-    engine: str = "local",
+    engine: EngineName = "local",
     workers: int | None = None,
     address: str | None = None,
     overwrite: bool = False,

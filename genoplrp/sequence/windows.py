@@ -75,7 +75,7 @@ def place_windows(
     genome: Genome,
     length: int,
     *,
-    edge: str = "drop",
+    edge: Edge = "drop",
     max_unknown: float = 0.0,
     progress: bool = False,
 ) -> Windows:

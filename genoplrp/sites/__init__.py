@@ -27,6 +27,7 @@ from genoplrp.sites.merging import merge_alike, overlay, with_flanks
 from genoplrp.sites.motifs import FoundMotif, cluster_sites
 from genoplrp.sites.pairs import Interactions
 from genoplrp.sites.placing import locate_sites, located_once
+from genoplrp.sites.thinning import thinning
 
 __all__ = [
     "CalledSites",
@@ -63,6 +64,7 @@ __all__ = [
     "shuffle_between",
     "strongest",
     "strongest_sites",
+    "thinning",
     "with_flanks",
     "write_motifs_meme",
     "write_sites_bed",

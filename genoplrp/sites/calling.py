@@ -35,9 +35,9 @@ def find_sites(
     relevance: Float[np.ndarray, "n length"] | None = None,
     *,
     fdr: float = 0.05,
-    null: str = "background",
+    null: Null = "background",
     n_shuffles: int = 2,
-    sign: str = "both",
+    sign: Sign = "both",
     width: int = WIDTH,
     seed: int = 0,
 ) -> pd.DataFrame:
@@ -100,7 +100,8 @@ def find_sites(
             values, _explained(explain, shuffle_codes(repeated, rng)), sign=sign, width=width, fdr=fdr
         )
     parts = []
-    for one, factor in (("positive", 1), ("negative", -1)):
+    signs: tuple[tuple[Sign, int], ...] = (("positive", 1), ("negative", -1))
+    for one, factor in signs:
         if sign not in ("both", one):
             continue
         kept = np.repeat(strongest(factor * values, width), n_shuffles, axis=0)
@@ -148,7 +149,7 @@ def call_sites(
     *,
     blocked: Bool[np.ndarray, "m length"] | None = None,
     fdr: float = 0.05,
-    sign: str = "both",
+    sign: Sign = "both",
     width: int = WIDTH,
 ) -> pd.DataFrame:
     """Call the sites of relevance maps against null maps that are already there.

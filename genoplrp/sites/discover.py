@@ -6,7 +6,7 @@ import ast
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ from genoplrp.errors import InputError
 from genoplrp.formats.tracks import write_bed
 from genoplrp.formats.writing import written_folder
 from genoplrp.sequence import codes_to_one_hot, one_hot_to_codes
-from genoplrp.sites.calling import Explain, find_sites, recursive_seqlets
+from genoplrp.sites.calling import Explain, Null, Sign, find_sites, recursive_seqlets
 from genoplrp.sites.filters import FilterView, filter_view
 from genoplrp.sites.matching import match_motifs, motif_table
 from genoplrp.sites.merging import merge_alike, with_flanks
@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from genoplrp.synthetic import Motif
 
 
-CALLERS = ("null", "tangermeme")
+Caller = Literal["null", "tangermeme"]
+CALLERS = get_args(Caller)
 
 
 def discover_motifs(
@@ -43,11 +44,11 @@ def discover_motifs(
     out: str | Path,
     *,
     fdr: float = 0.05,
-    null: str = "background",
-    sign: str = "both",
+    null: Null = "background",
+    sign: Sign = "both",
     database: Sequence[Motif] | None = None,
     limit: int = 5000,
-    caller: str = "null",
+    caller: Caller = "null",
     threshold: float = 0.01,
     filters: FilterView | None = None,
     leiden_runs: int = 16,
@@ -153,10 +154,10 @@ def called_sites(
     explain: Explain | None,
     *,
     fdr: float = 0.05,
-    null: str = "background",
-    sign: str = "both",
+    null: Null = "background",
+    sign: Sign = "both",
     limit: int = 5000,
-    caller: str = "null",
+    caller: Caller = "null",
     threshold: float = 0.01,
     seed: int = 0,
     log: Callable[[str], None] | None = None,

@@ -187,7 +187,7 @@ class BlockMaker:
         first, end = self.plan.bounds(block)
         classes, split = self._cells(block, rng)
         lengths = _lengths(spec, rng, end - first)
-        codes, places = self.background.draw(rng, split)
+        codes, places = self.background.draw(rng, split, classes)
         placed = self._place(rng, classes, lengths)
         scores = write_units(codes, placed, self.sampler, rng)
         shuffled = self.shuffled[classes]
@@ -200,7 +200,7 @@ class BlockMaker:
         labels = derive_labels(spec, planted, rng)
         report = {"redrawn": placed.redrawn, "noisy": int((labels.values != labels.clean).any(axis=1).sum())}
         if self.scan is not None:
-            report |= self.scan.run(codes, lengths, table, split, rng)
+            report |= self.scan.run(codes, lengths, table, (split, classes), rng)
         made = (labels.values, labels.clean, classes, split, table, report, labels.profiles, places)
         return Block(first, codes, lengths, *made)
 

@@ -9,6 +9,7 @@ sequences, count as background; and hits that were removed from the background a
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import permutations, product
 from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,7 +20,7 @@ from jaxtyping import Float, Int, UInt8
 from genoplrp.errors import InputError
 from genoplrp.sequence import encode_codes
 from genoplrp.synthetic.breaking import SiteRule
-from genoplrp.synthetic.odds import log_ratios
+from genoplrp.synthetic.odds import background_logs, log_ratios
 from genoplrp.synthetic.spec_check import gap_rules, site_rule
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ def class_log_likelihoods(
     *,
     progress: bool = False,
 ) -> Float[np.ndarray, "n classes"]:
-    """Log-likelihood of each sequence in each class, relative to background alone, in nats.
+    """Log-likelihood of each sequence in each class, relative to the common background alone, in nats.
 
     Parameters
     ----------
@@ -144,12 +145,21 @@ def class_log_likelihoods(
 
     logs = np.zeros((len(codes), len(spec.classes)))
     models = [ClassModel(spec, one) for one in spec.classes]
+    # The specification as each class sees it: with the background that it has.
+    views = [
+        None if one.background is None else replace(spec, background=one.background) for one in spec.classes
+    ]
     with tqdm(total=len(codes), unit="seq", desc="oracle", disable=not progress) as bar:
         for first in range(0, len(codes), _CHUNK):
             rows = slice(first, first + _CHUNK)
             ratios = log_ratios(spec, codes[rows], lengths[rows])
-            for column, model in enumerate(models):
-                logs[rows, column] = model.log_likelihood(ratios, lengths[rows])
+            for column, (model, view) in enumerate(zip(models, views, strict=True)):
+                own = ratios if view is None else log_ratios(view, codes[rows], lengths[rows])
+                logs[rows, column] = model.log_likelihood(own, lengths[rows])
+                if view is not None:
+                    inside = np.arange(codes.shape[1]) < lengths[rows, None]
+                    change = background_logs(view, codes[rows]) - background_logs(spec, codes[rows])
+                    logs[rows, column] += (change * inside).sum(axis=1)
             bar.update(len(codes[rows]))
     return logs
 

@@ -176,6 +176,9 @@ class SequenceClass:
         Share of all sequences.
     plant : sequence of Plant
         What is planted; nothing for background alone.
+    background : Background, optional
+        What this class is planted into ("uniform", "gc" or "markov"), if not what all are: a shortcut on purpose, such
+        as another GC content.
     shuffled : bool, default False
         Whether the dinucleotides of each finished sequence are shuffled: it keeps the composition of a sequence that
         holds all this, but nothing planted is left, and it has no instances.
@@ -187,6 +190,7 @@ class SequenceClass:
     name: str
     fraction: float
     plant: tuple[Plant, ...] = ()
+    background: Background | None = None
     shuffled: bool = False
     gaps: Literal["arrangements", "shares"] = "arrangements"
 
@@ -194,6 +198,11 @@ class SequenceClass:
         _check_word(self.name, "name")
         if not 0 < self.fraction <= 1:
             raise SpecError(f"fraction is {self.fraction:g}; expected more than 0 and at most 1.")
+        if self.background is not None and self.background.kind in ("genome", "shuffle"):
+            raise SpecError(
+                f"background.kind is {self.background.kind!r}; real windows are drawn for all classes alike. Give the "
+                "class 'uniform', 'gc' or 'markov', or the specification the windows."
+            )
         placed = [plant.position.kind for plant in self.plant if plant.position.kind != "uniform"]
         if self.gaps == "shares" and placed:
             raise SpecError(

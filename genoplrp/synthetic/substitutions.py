@@ -55,7 +55,7 @@ def substitution_effects(
     Raises
     ------
     InputError
-        If the data set has no specification or no classes.
+        If the data set has no specification or no classes, or (of a rule) a class has a background of its own.
 
     Notes
     -----
@@ -77,6 +77,12 @@ def substitution_effects(
         return _by_affinity(data, spec, data.task_index(task))
     if data.classes is None:
         raise InputError("The posterior needs a generated data set with its classes; this one has none.")
+    own = [of_class.name for of_class in spec.classes if of_class.background is not None]
+    if own:
+        raise InputError(
+            f"class {own[0]!r} has a background of its own, so that every base speaks for or against it; effects of "
+            "substitutions are known for a common background only."
+        )
     return _by_posterior(data, spec, one, labels_of_classes(spec)[:, data.task_index(task)], progress)
 
 

@@ -49,12 +49,15 @@ class ChannelRelevance:
         (N,) the explained output.
     widths
         Layer name -> width of the kernel in positions of its own input, for convolutions.
+    units
+        Layer name -> (N, C, positions) relevance at the layer's output, if asked for.
     """
 
     channels: dict[str, Float[Tensor, "n channels"]]
     per_nucleotide: Float[Tensor, "n length"]
     prediction: Float[Tensor, " n"]
     widths: dict[str, int]
+    units: dict[str, Float[Tensor, "n channels positions"]] = field(default_factory=dict)
 
     @property
     def layers(self) -> list[str]:
@@ -93,6 +96,7 @@ def channel_relevance(
     target: Target = 0,
     *,
     layers: Sequence[str] | None = None,
+    units: bool = False,
     args: Sequence[Tensor] | None = None,
     progress: bool = False,
 ) -> ChannelRelevance:
@@ -106,6 +110,8 @@ def channel_relevance(
         As in a call of the explainer; X must be DNA, (N, 4, L).
     layers
         Names of layers (wildcards allowed); None for all that the output depends on.
+    units
+        Also keep the relevance of each position of each channel.
 
     Raises
     ------
@@ -122,10 +128,12 @@ def channel_relevance(
     (['0', '3'], torch.Size([2, 8]))
     """
     driver = _Driver.of(explainer, layers)
+    driver.units = units
     e = driver(X, target, args=args, progress=progress)
     found = e.intermediate
     channels = {name: found["channels/" + name] for name in driver.names}
-    return ChannelRelevance(channels, found["whole"], e.prediction, driver.widths)
+    single = {name: found["units/" + name] for name in driver.names} if units else {}
+    return ChannelRelevance(channels, found["whole"], e.prediction, driver.widths, single)
 
 
 def conditional_relevance(
@@ -181,6 +189,7 @@ class _Driver(Explainer):
     _kind: Explainer
     _layers: Sequence[str] | None
     groups: dict[str, Tensor] | None
+    units: bool
     names: list[str]
     widths: dict[str, int]
 
@@ -193,7 +202,7 @@ class _Driver(Explainer):
             )
         driver = cls.like(explainer)
         driver.keep, driver.groups, driver.names, driver.widths = None, None, [], {}
-        driver._kind, driver._layers = explainer, layers
+        driver._kind, driver._layers, driver.units = explainer, layers, False
         return driver
 
     def _tracer(self, run: Run) -> Any:
@@ -237,6 +246,8 @@ class _Driver(Explainer):
                 passes = Passes(run, leaf, shadow, output)
                 self.names, self.widths = list(passes.arrived), passes.widths
                 found = passes.channels()
+                if self.units:
+                    found |= {"units/" + name: passes.relevance(name) for name in self.names}
                 if self.groups is not None:
                     found |= passes.parts(self.groups, n, repeats)
                 kept = {name: value[:n].detach().cpu() for name, value in found.items()}

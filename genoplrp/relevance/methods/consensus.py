@@ -18,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from genoplrp.errors import InputError, UnsupportedOperationError
+from genoplrp.relevance.axes import Layout
 from genoplrp.relevance.explainer import Explainer, Target
 from genoplrp.relevance.explanation import Explanation
 from genoplrp.relevance.methods.agreement import Agreement, together
@@ -48,7 +49,7 @@ def consensus(
     mechanisms: Sequence[Mechanism] = MECHANISMS,
     batch_size: int = 64,
     device: str | torch.device | None = None,
-    layout: str | None = None,
+    layout: Layout | None = None,
     args: Sequence[Tensor] | None = None,
     progress: bool = False,
 ) -> Explanation:

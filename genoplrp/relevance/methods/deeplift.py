@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from genoplrp.errors import InputError
+from genoplrp.relevance.axes import Layout
 from genoplrp.relevance.explainer import Explainer, Target
 from genoplrp.relevance.explanation import Explanation
 from genoplrp.relevance.inputs import check_input
@@ -86,7 +87,7 @@ class DeepLift(Explainer):
         references: References = "uniform",
         batch_size: int = 64,
         device: str | torch.device | None = None,
-        layout: str | None = None,
+        layout: Layout | None = None,
         diagnostics: bool = True,
         keep_intermediate: bool | str | Iterable[str] = False,
         keep_multiplier: bool = False,
