@@ -9,10 +9,12 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from torch import nn
 
 from genoplrp.errors import InputError, NonFiniteError
 from genoplrp.evaluation import (
+    Job,
     Plan,
     agreement,
     auroc,
@@ -22,6 +24,7 @@ from genoplrp.evaluation import (
     deletion_insertion,
     effective_bases,
     entropy,
+    explain_with,
     gini,
     hoyer,
     pointing_game,
@@ -255,6 +258,26 @@ def test_methods_put_nothing_where_there_is_no_base():
     found = scan(X, [motif], lengths=LENGTHS)
     for i, size in enumerate(LENGTHS):
         np.testing.assert_allclose(found[i, :size], scan(X[i : i + 1, :, :size], [motif])[0], rtol=1e-12)
+
+
+def test_rivals_take_padded_sequences():
+    pytest.importorskip("captum")
+    pytest.importorskip("tangermeme")
+    X = padded_sequences()
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv1d(4, 6, 5), nn.ReLU(), nn.Flatten(), nn.Linear(6 * 26, 1)).eval()
+    job = Job(net, X, lengths=LENGTHS)
+    maps = {
+        name: explain_with(name, job)
+        for name in ("deeplift-shap", "pruned-0:deeplift-shap", "integrated-gradients", "ism")
+    }
+    for values in maps.values():
+        assert not values[np.arange(30) >= LENGTHS[:, None]].any()
+    # Another implementation, on the same references.
+    np.testing.assert_allclose(maps["deeplift-shap"], maps["pruned-0:deeplift-shap"], atol=1e-5)
+    whole = LENGTHS == 30
+    alone = explain_with("deeplift-shap", Job(net, X[whole]))
+    np.testing.assert_allclose(maps["deeplift-shap"][whole], alone, atol=1e-6)
 
 
 def test_a_benchmark_s_scores_are_those_of_the_sequences_alone():
