@@ -82,7 +82,7 @@ class Outputs(Explainer):
     def _batch(self, x: Tensor, extra: list[Tensor], target: Any, prunings: Any) -> list[Explanation]:
         with autograd_on():
             run = Run(batch=len(x))
-            forward = self._by_hand(x, extra, target, run) or self._by_autograd(x, extra, target, run)
+            forward = self._by_fast_path(x, extra, target, run) or self._by_autograd(x, extra, target, run)
         return [Explanation(relevance=x.cpu(), prediction=forward.output.detach().cpu(), target=None)]
 
 
