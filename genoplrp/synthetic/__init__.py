@@ -1,6 +1,7 @@
 """Benchmark sequences of known truth: what to plant, motifs, backgrounds, planting, the data set on disk."""
 
 from genoplrp.synthetic.backgrounds import Background
+from genoplrp.synthetic.croissant import write_croissant
 from genoplrp.synthetic.dataset import Dataset
 from genoplrp.synthetic.distributions import Count, Position, Spacing
 from genoplrp.synthetic.generate import simulate
@@ -42,5 +43,6 @@ __all__ = [
     "simulate_to",
     "spec_from_table",
     "spec_to_table",
+    "write_croissant",
     "write_meme",
 ]
