@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from genoplrp.errors import InputError
-from genoplrp.sequence import encode_codes
+from genoplrp.sequence import encode_padded
 from genoplrp.synthetic.effects import planted_of, spec_of
 from genoplrp.synthetic.odds import background_changes, log_ratios, motif_logs
 from genoplrp.synthetic.oracle import ClassModel, labels_of_classes
@@ -124,7 +124,7 @@ def effects_of_tasks(
     places = np.flatnonzero(~np.array(direct, dtype=bool))
     if len(places):
         _check_classes(data, spec)
-        effects[:, places] = _by_posterior(data, spec, [tasks[place] for place in places], progress)
+        effects[:, places] = _by_posterior(data, spec, [tasks[place] for place in places.tolist()], progress)
     return effects
 
 
@@ -146,7 +146,7 @@ def _by_posterior(
 
     labels = labels_of_classes(spec)[:, tasks]
     prior = np.array([one.fraction for one in spec.classes])
-    codes = encode_codes([sequence.ljust(data.length, "N") for sequence in data.sequences])
+    codes = encode_padded(data.sequences)
     models = [ClassModel(spec, one) for one in spec.classes]
     effects = np.zeros((len(data), len(tasks), 4, data.length), dtype=np.float32)
     with tqdm(total=len(codes), unit="seq", desc="substitutions", disable=not progress) as bar:
@@ -206,7 +206,7 @@ def _add_gains(
 
 def _by_affinity(data: Dataset, spec: Spec, column: int) -> np.ndarray:
     """Score anew with the affinity that each instance has after each substitution in it."""
-    codes = encode_codes([sequence.ljust(data.length, "N") for sequence in data.sequences])
+    codes = encode_padded(data.sequences)
     planted, places = planted_of(data)
     matters = data.instances.index.isin(data.instances_of(data.tasks[column]).index)[places]
     now = score_tasks(spec, planted)[:, column]

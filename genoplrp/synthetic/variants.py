@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from genoplrp.errors import InputError
-from genoplrp.sequence import encode_codes
+from genoplrp.sequence import encode_padded
 from genoplrp.synthetic.effects import spec_of
 from genoplrp.synthetic.substitutions import effects_of_tasks
 from genoplrp.version import __version__
@@ -130,7 +130,7 @@ def draw_variants(data: Dataset, k: int, seed: int = 0, *, progress: bool = Fals
 
     spec_of(data)
     row, position, alt = _draw(data, k, seed)
-    codes = encode_codes([sequence.ljust(data.length, "N") for sequence in data.sequences])
+    codes = encode_padded(data.sequences)
     names = np.array(data.names)
     inside = _instance_at(data)[row, position]
     table = data.instances
@@ -159,7 +159,7 @@ def _draw(data: Dataset, k: int, seed: int) -> tuple[Int[np.ndarray, " k"], ...]
     """Sequence, position and new base of each variant."""
     if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
         raise InputError(f"The number of variants is {k!r}; expected a whole number of at least 1.")
-    codes = encode_codes([sequence.ljust(data.length, "N") for sequence in data.sequences])
+    codes = encode_padded(data.sequences)
     possible = 3 * (codes < 4).sum(axis=1)
     if k > possible.sum():
         raise InputError(f"{k} variants are asked for; {len(data)} sequences have {possible.sum()}.")
