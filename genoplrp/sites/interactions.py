@@ -22,7 +22,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from genoplrp.errors import InputError
-from genoplrp.relevance import Explainer, Pruning
+from genoplrp.relevance import Explainer, Pruning, Target
 from genoplrp.relevance.inputs import check_input, check_target
 from genoplrp.relevance.methods.outputs import explained_outputs
 from genoplrp.sequence import shuffle_codes
@@ -39,7 +39,7 @@ def interactions(
     model: nn.Module | Explainer,
     X: Float[Tensor, "n 4 length"],
     sites: Any,
-    target: Any = 0,
+    target: Target = 0,
     *,
     fills: int = 4,
     scale: str = "output",

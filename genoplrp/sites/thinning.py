@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from genoplrp.errors import InputError
-from genoplrp.relevance import Explainer, Pruning
+from genoplrp.relevance import Explainer, Pruning, Target
 from genoplrp.relevance.inputs import check_input, check_target
 from genoplrp.relevance.methods.conditional import channel_relevance, conditional_relevance
 from genoplrp.relevance.propagation.backward import Run
@@ -31,7 +31,7 @@ COLUMNS = ["p", "carry", "units", "channels", "edges", "fidelity", "unpruned", "
 def thinning(
     explainer: Explainer,
     X: Float[Tensor, "n 4 length"],
-    target: Any = 0,
+    target: Target = 0,
     p: Sequence[float] = (0.0, 0.15, 0.25),
     *,
     layers: Sequence[str] | None = None,

@@ -6,6 +6,7 @@ from genoplrp.synthetic.dataset import Dataset
 from genoplrp.synthetic.distributions import Count, Position, Spacing
 from genoplrp.synthetic.generate import simulate
 from genoplrp.synthetic.motifs import Motif, fetch_jaspar, read_motifs, write_meme
+from genoplrp.synthetic.profiles import dataset_of_profiles
 from genoplrp.synthetic.simdata import read_simdata
 from genoplrp.synthetic.similarity import Similarity, similarity, similarity_matrix
 from genoplrp.synthetic.spec import Spec
@@ -31,6 +32,7 @@ __all__ = [
     "Spec",
     "Task",
     "Variants",
+    "dataset_of_profiles",
     "draw_variants",
     "fetch_jaspar",
     "list_presets",
