@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 )
 @click.option("--bgzip", is_flag=True, help="Compress the sequences with bgzip.")
 @click.option("--parquet", is_flag=True, help="Write the tables as Parquet, too.")
+@click.option("--croissant", is_flag=True, help="Describe files and tables in Croissant, for catalogues.")
 @click.option(
     "--truth", is_flag=True, help="Write what each site, pair of sites and base is worth for each task, too."
 )
@@ -57,6 +58,7 @@ def command(
     motif_tasks: bool,
     bgzip: bool,
     parquet: bool,
+    croissant: bool,
     truth: bool,
     variants: int | None,
     force: bool,
@@ -107,6 +109,10 @@ def command(
             overwrite=force,
             progress=True,
         )
+    if croissant:
+        from genoplrp.synthetic.croissant import write_croissant
+
+        write_croissant(out)
     click.echo(f"{out}: {n or 10_000} sequences of {spec}, seed {seed}")
     for line in tally.lines([task.name for task in source.tasks], [task.kind for task in source.tasks]):
         click.echo(f"  {line}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
 from genoplrp.errors import InputError
@@ -134,6 +135,16 @@ def new_axes(length: int, figsize: tuple[float, float] | None = None) -> Axes:
 
     _, ax = plt.subplots(figsize=figsize or (logo_width(length), 1.9), layout="constrained")
     return ax
+
+
+def sized_figure(figure: Figure | None, size: tuple[float, float]) -> Figure:
+    """Return a figure of a size in inches: the one that is given, or a new one of pyplot's."""
+    if figure is None:
+        import matplotlib.pyplot as plt
+
+        return plt.figure(figsize=size)
+    figure.set_size_inches(size)
+    return figure
 
 
 def logo_width(length: int) -> float:

@@ -86,7 +86,7 @@ class Explainer:
         The order of axes that the model takes, see `adapt_model`; None to find out. Sequences and relevance are
         (N, 4, L) whatever it is.
     diagnostics
-        Keep the books (`Explanation.layers`, `Explanation.check`); costs a pass over memory a layer.
+        Keep the conservation ledger (`Explanation.layers`, `Explanation.check`); costs a pass over memory per layer.
     keep_intermediate
         True, or names of layers (wildcards allowed): keep the relevance at their input.
     keep_multiplier
@@ -144,6 +144,11 @@ class Explainer:
         self._fits: dict[tuple[int, ...], int] = {}
         # What earlier batches were told by a GPU (see `deferred`).
         self._answers: Answers = {}
+
+    @property
+    def network(self) -> nn.Module:
+        """The model as it is called: on its device, and behind an adapter where it takes another order of axes."""
+        return self._runner
 
     @property
     def device(self) -> torch.device:
@@ -387,7 +392,7 @@ class Explainer:
             run = Run(batch=len(x), keep=self.keep, questions=questions)
             if self.diagnostics:
                 run.ledger = Ledger()
-            forward = self._by_hand(x, extra, target, run) or self._by_autograd(x, extra, target, run)
+            forward = self._by_fast_path(x, extra, target, run) or self._by_autograd(x, extra, target, run)
             output, tracer = forward.output, forward.tracer
             results = []
             for i, pruning in enumerate(prunings):
@@ -467,7 +472,7 @@ class Explainer:
 
         return _Forward(output, tracer, back, "autograd")
 
-    def _by_hand(self, x: Tensor, extra: list[Tensor], target: Any, run: Run) -> _Forward | None:
+    def _by_fast_path(self, x: Tensor, extra: list[Tensor], target: Any, run: Run) -> _Forward | None:
         """Compute a model that is a plain chain of layers without autograd; None for any other."""
         kind = type(self)
         as_here = kind._tracer is Explainer._tracer and kind._backward is Explainer._backward
@@ -480,7 +485,7 @@ class Explainer:
         for leaf in chain.leaves:
             tracer.leaf(leaf, is_input=False)
         output = self._explained(chain.output, tracer, target, len(x))
-        return _Forward(output, tracer, lambda last: chain.backward(output, last=last), "by hand")
+        return _Forward(output, tracer, lambda last: chain.backward(output, last=last), "fast path")
 
     def _explained(self, y: Any, tracer: Tracer, target: Any, n: int) -> Tensor:
         """Return the explained numbers, (N,), from the model's output at its logits."""

@@ -1,4 +1,4 @@
-"""What an explanation is: relevance, what was explained, and the books. Not here: how it is computed."""
+"""What an explanation is: relevance, what was explained, and the conservation ledger. Not here: how it is computed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Conservation(NamedTuple):
-    """Verdict on the books: whether every unit of the explained output is accounted for.
+    """Verdict on the conservation ledger: whether every unit of the explained output is accounted for.
 
     Attributes
     ----------
@@ -237,7 +237,7 @@ class Explanation:
 
     @property
     def absorbed(self) -> pd.DataFrame:
-        """One row a sequence, one column a layer or operation: the relevance it absorbed."""
+        """One row per sequence, one column per layer or operation: the relevance it absorbed."""
         import pandas as pd
 
         frames = [
@@ -269,10 +269,12 @@ class Explanation:
         """
         if "average" in self.settings:
             raise InputError(
-                "an average over p is scaled to one mass and has no books: check the maps of Explainer.sweep()"
+                "an average over p is scaled to one mass and has no ledger: check the maps of Explainer.sweep()"
             )
         if not self.ledgers and len(self):
-            raise InputError("check() needs the books: explain with Explainer(..., diagnostics=True)")
+            raise InputError(
+                "check() needs the conservation ledger: explain with Explainer(..., diagnostics=True)"
+            )
         n = len(self)
         absorbed, circulation = torch.zeros(n, dtype=torch.float64), torch.zeros(n, dtype=torch.float64)
         for first, ledger in self.ledgers:
@@ -301,7 +303,7 @@ class Explanation:
         return Conservation(holds, gap, scale, relevance, absorbed, output, verdict)
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row a sequence: prediction, its units (logit or output), target, sums, share of zeros."""
+        """Return one row per sequence: prediction, its units (logit or output), target, sums, share of zeros."""
         import pandas as pd
 
         scores = self.per_nucleotide
@@ -318,7 +320,7 @@ class Explanation:
         ).rename_axis("sequence")
 
     def filters(self, layer: str) -> pd.DataFrame:
-        """Return the relevance that each channel of a layer's input carried, one row a sequence and channel.
+        """Return the relevance that each channel of a layer's input carried, one row per sequence and channel.
 
         Parameters
         ----------

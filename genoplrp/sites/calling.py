@@ -1,4 +1,4 @@
-"""Which stretches of relevance are sites: candidates held against what the same model gives on shuffled sequences.
+"""Which stretches of relevance are sites: candidates compared with what the same model gives on shuffled sequences.
 
 The false-discovery rate is estimated by counting: at a score s, (candidates of the null with at least s, per sequence)
 over (candidates with at least s, per sequence), made monotone in s (Storey and Tibshirani, PNAS 100, 2003; with the

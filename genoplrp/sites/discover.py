@@ -181,7 +181,7 @@ def called_sites(
         raise InputError(f"caller={caller!r}: choose one of {', '.join(CALLERS)}")
     if caller == "null" and explain is None:
         raise InputError(
-            "sites are held against shuffled sequences, which the model has to explain: name it (--model), or take "
+            "sites are compared with shuffled sequences, which the model has to explain: name it (--model), or take "
             "tangermeme's seqlets (--caller tangermeme)"
         )
     X, scores = _held(explained, limit)

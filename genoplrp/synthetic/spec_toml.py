@@ -156,11 +156,10 @@ def read_saved_spec(path: Path) -> tuple[Spec, int | None, dict[str, Any]]:
     """Read the ``spec.toml`` of a data set: the specification, the seed, and what the generator reported."""
     table = _read_toml(path)
     made = table.get("dataset", {})
-    return (
-        spec_from_table(table, where=path.name, folder=path.parent),
-        made.get("seed"),
-        made.get("report", {}),
-    )
+    seed, report = (made.get("seed"), made.get("report", {})) if isinstance(made, dict) else (None, None)
+    if not isinstance(report, dict) or type(seed) not in (int, type(None)):
+        raise SpecError(f"{path.name}: dataset is {_shown(made)}; expected a table with a seed and a report.")
+    return spec_from_table(table, where=path.name, folder=path.parent), seed, report
 
 
 def write_saved_spec(path: Path, spec: Spec, *, seed: int | None, n: int, report: Mapping[str, Any]) -> None:

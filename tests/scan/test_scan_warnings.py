@@ -124,6 +124,9 @@ def test_figures_count_zeros_of_the_maps_that_are_not_empty():
     assert (found.n, found.empty.tolist(), found.same) == (3, [1], 1)
     assert found.zeros == pytest.approx(3 / 6)
     assert "1 of 3 windows (33%)" in "\n".join(summary_lines(found))
+    # The first ends after two positions, the last after one: padding is no zero.
+    ragged = relevance_figures(iter([maps[:2], maps[2:]]), np.zeros(3), np.array([2, 3, 1]))
+    assert ragged.zeros == pytest.approx(2 / 3)
 
 
 # -- units ----------------------------------------------------------------------------------------------------------

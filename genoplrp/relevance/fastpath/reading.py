@@ -351,7 +351,7 @@ def _neutral(reader: Reader, func: Call, args: Args, kwargs: Kwargs) -> Tensor:
         raise reader.refuse("an index that is not made of numbers and slices")
     inputs: list[int] = []
     template = _with_slots(reader, (args, kwargs), inputs)
-    node = _by_hand(name, args, kwargs, inputs, reader) or _by_torch(name, func, template, inputs, reader)
+    node = _own_step(name, args, kwargs, inputs, reader) or _by_torch(name, func, template, inputs, reader)
     reader.tracer.count("neutral", getattr(func, "__name__", name))
     out = reader.stand_in(node)
     if name in VIEWS or name == "getitem":
@@ -376,8 +376,8 @@ def _by_torch(name: str, func: Call, template: Any, inputs: list[int], reader: R
     return Node("neutral", tuple(inputs), tuple(result.shape), (func, template))
 
 
-def _by_hand(name: str, args: Args, kwargs: Kwargs, inputs: list[int], reader: Reader) -> Node | None:
-    """Return the node of an operation that is done by hand, or None."""
+def _own_step(name: str, args: Args, kwargs: Kwargs, inputs: list[int], reader: Reader) -> Node | None:
+    """Return the node of an operation that has a step of its own, or None."""
     shape = reader.nodes[inputs[0]].shape
     if name == "mean" and len(shape) == 3:
         call = _bind(args, kwargs, "input dim keepdim dtype")

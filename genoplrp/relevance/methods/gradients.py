@@ -143,5 +143,5 @@ class _GradientTracer(Tracer):
         return True
 
     def watch(self, name: str, inputs: list[Tensor], output: Callable[[list[Tensor]], Tensor]) -> Tensor:
-        """A gradient absorbs nothing that could be booked."""
+        """A gradient absorbs nothing that could be recorded."""
         return output(inputs)

@@ -1,4 +1,4 @@
-"""The books of one explanation: the relevance that each layer took in, handed on, pruned, gave back and absorbed.
+"""The conservation ledger of one explanation: what each layer took in, handed on, pruned and absorbed.
 
 Not here: any decision about relevance; the ledger only adds up.
 """
@@ -168,7 +168,7 @@ def ledger_frame(ledgers: list[tuple[int, Ledger]]) -> pd.DataFrame:
     Parameters
     ----------
     ledgers
-        (index of the first sequence, books) for each batch.
+        (index of the first sequence, ledger) for each batch.
 
     Returns
     -------

@@ -196,7 +196,7 @@ class Tracer(TorchFunctionMode):
         return path if seen == 1 else f"{path}#{seen}"
 
     def watch(self, name: str, inputs: list[Tensor], output: Callable[[list[Tensor]], Tensor]) -> Tensor:
-        """Run an operation that may absorb relevance, and keep the books on what goes in and out."""
+        """Run an operation that may absorb relevance, and record what goes in and out in the ledger."""
         if self.run.ledger is None:
             return output(inputs)
         path = self.where()

@@ -2,7 +2,7 @@
 
 Sums, differences, concatenations, slices, reshapes, padding with zeros, means, average pooling and interpolation share
 relevance in proportion to the contributions; max pooling and its like send it to the winner. What a constant brings in
-(a positional encoding, say) is absorbed by it, and booked.
+(a positional encoding, say) is absorbed by it, and recorded.
 """
 
 from __future__ import annotations
