@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from genoplrp.errors import InputError
-from genoplrp.relevance import Explainer, Pruning
+from genoplrp.relevance import Explainer, Pruning, Target
 from genoplrp.relevance.inputs import check_input, check_target
 from genoplrp.relevance.methods.conditional import channel_relevance, conditional_relevance
 from genoplrp.relevance.propagation.backward import Run
@@ -31,7 +31,7 @@ COLUMNS = ["p", "carry", "units", "channels", "edges", "fidelity", "unpruned", "
 def thinning(
     explainer: Explainer,
     X: Float[Tensor, "n 4 length"],
-    target: Any = 0,
+    target: Target = 0,
     p: Sequence[float] = (0.0, 0.15, 0.25),
     *,
     layers: Sequence[str] | None = None,
@@ -86,7 +86,7 @@ def thinning(
     """
     if not 0 < share <= 1:
         raise InputError(f"share={share:g}: a share in (0, 1]")
-    x, _ = check_input(X, None, explainer._runner)
+    x, _ = check_input(X, None, explainer.network)
     if len(x) == 0:
         raise InputError("X has no sequences: there is nothing to thin")
     base = explainer.pruning or Pruning()
