@@ -111,11 +111,12 @@ def report_content(
                 values[chunk, index] = np.asarray(found[metric])
             bar.update(len(maps))
     bar.close()
+    longest = data.length
     return ReportContent(
         title=title or f"{data.spec.name if data.spec is not None else 'Data set'}, {subject.name} network",
         facts=_facts(subject, data, task_name, len(rows)),
         names=part.names,
-        sequences=[sequence.ljust(data.length, "N") for sequence in part.sequences],
+        sequences=[sequence.ljust(longest, "N") for sequence in part.sequences],
         prediction=prediction,
         label=part.labels[:, truth_task] if truth_task is not None else None,
         task=task_name,

@@ -146,6 +146,11 @@ class Explainer:
         self._answers: Answers = {}
 
     @property
+    def network(self) -> nn.Module:
+        """The model as it is called: on its device, and behind an adapter where it takes another order of axes."""
+        return self._runner
+
+    @property
     def device(self) -> torch.device:
         """Where it computes."""
         tensors = [*self._runner.parameters(), *self._runner.buffers()]

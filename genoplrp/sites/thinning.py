@@ -86,7 +86,7 @@ def thinning(
     """
     if not 0 < share <= 1:
         raise InputError(f"share={share:g}: a share in (0, 1]")
-    x, _ = check_input(X, None, explainer._runner)
+    x, _ = check_input(X, None, explainer.network)
     if len(x) == 0:
         raise InputError("X has no sequences: there is nothing to thin")
     base = explainer.pruning or Pruning()

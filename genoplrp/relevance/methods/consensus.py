@@ -292,12 +292,12 @@ class _Explainers:
         if key not in self._made:
             settings: dict[str, Any] = {"batch_size": given.batch_size, "diagnostics": False}
             if view.by == "difference":
-                self._made[key] = DeepLift(given._runner, given.pruning, references="uniform", **settings)
+                self._made[key] = DeepLift(given.network, given.pruning, references="uniform", **settings)
             else:
                 book = given.rules if view.rules is None else rule_book(view.rules)
                 if view.by == "box":
                     book = replace(book, preset=replace(book.preset, input=ZBox(0.0, 1.0)))
-                self._made[key] = Explainer(given._runner, book, given.pruning, **settings)
+                self._made[key] = Explainer(given.network, book, given.pruning, **settings)
         return self._made[key]
 
 

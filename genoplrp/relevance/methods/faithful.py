@@ -89,7 +89,7 @@ def most_pruned(
     if not grid or grid[0] != 0 or any(a >= b for a, b in pairwise(grid)):
         raise InputError(f"p={list(p)}: a grid that ascends from 0 is needed")
     pruning = explainer.pruning or Pruning()
-    x, extra = check_input(X, args, explainer._runner)
+    x, extra = check_input(X, args, explainer.network)
     prunings: list[Pruning | None] = [pruning.with_p(value) for value in grid]
     explanations = explainer._explain(X, target, args, prunings, progress)
     if len(x) == 0:

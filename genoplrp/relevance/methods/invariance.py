@@ -132,7 +132,7 @@ def measure_invariance(
     for copy in range(copies):
         of = slice(n * (copy + 1), n * (copy + 2))
         shown[of] = shuffled(shown[of], seed=copy)
-    ask = Outputs(explainer._runner, batch_size=explainer.batch_size, diagnostics=False)
+    ask = Outputs(explainer.network, batch_size=explainer.batch_size, diagnostics=False)
     several = isinstance(target, Sequence) or (isinstance(target, Tensor) and target.dim() == 1)
     theirs: Target = torch.as_tensor(target)[rows] if several else target
     extra = None if args is None else [torch.as_tensor(a)[rows] for a in args]
