@@ -24,6 +24,7 @@ from genoplrp.formats.attribution import AttributionFile
 from genoplrp.sequence import read_fasta, write_fasta
 from genoplrp.synthetic import Dataset, read_motifs, simulate, spec_from_table
 from genoplrp.synthetic.windows import read_regions
+from genoplrp.training import load_model, read_labelled_fasta, train
 
 PRESETS = Path(genoplrp.__file__).parent / "synthetic" / "presets"
 MOTIFS = {
@@ -163,6 +164,36 @@ def test_damaged_sequences_and_regions(
     damages = (damaged_text, damaged_bytes)
     found = read_all(400, lambda: path.write_bytes(rng.choice(damages)(content, rng)), lambda: read(path))
     assert min(found["refused"], found["read"]) > 20
+
+
+def test_damaged_tables_of_labels(tmp_path: Path) -> None:
+    rng, fasta, labels = random.Random(7), tmp_path / "x.fa", tmp_path / "x.tsv"
+    files = {
+        fasta: b">a\nACGTACGTAC\n>b\nGGGGGGGGGG\n>c\nGGGGTTGGGG\n",
+        labels: b"name\ty\na\t1\nb\t0\nc\t1\n",
+    }
+
+    def damage() -> None:
+        for path, content in files.items():
+            path.write_bytes(content)
+        path = rng.choice(list(files))
+        path.write_bytes(rng.choice((damaged_text, damaged_bytes))(files[path], rng))
+
+    found = read_all(200, damage, lambda: read_labelled_fasta(fasta, labels))
+    assert min(found["refused"], found["read"]) > 20
+
+
+def test_damaged_cards_of_models(tmp_path: Path) -> None:
+    rng, work = random.Random(8), tmp_path / "model"
+    data = simulate("xor", n=60, seed=1)
+    train(data, "koo", epochs=1, bootstrap=0, progress=False).save(work)
+    card = json.loads((work / "model.json").read_text())
+    found = read_all(
+        60,
+        lambda: (work / "model.json").write_text(json.dumps(damaged_table(card, rng))) and None,
+        lambda: load_model(work),
+    )
+    assert min(found["refused"], found["read"]) > 5
 
 
 def test_damaged_specifications() -> None:
