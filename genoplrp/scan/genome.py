@@ -11,10 +11,11 @@ import pandas as pd
 
 from genoplrp.errors import InputError
 from genoplrp.relevance import Pruning, Rules
+from genoplrp.relevance.inputs import automatic_batch
 from genoplrp.relevance.targets import output_target
 from genoplrp.scan.blocks import Task
 from genoplrp.scan.models import LoadedModel, describe_output, load_any_model
-from genoplrp.scan.run import automatic_batch, scan
+from genoplrp.scan.run import scan
 from genoplrp.scan.store import ScanStore
 from genoplrp.scan.summary import summarise
 from genoplrp.scan.variants import write_effects
