@@ -5,13 +5,16 @@ Trains and scores the full plan of ``genoplrp benchmark`` (folder ``full``), swe
 page), ``summary.csv``, ``comparisons.csv``, ``agreement.csv``, ``sanity.csv``, ``timing.csv``, ``models.csv``,
 ``sweep.csv``, ``random_labels.csv``, ``layers.csv`` (sparsity inside the networks), ``splice.csv`` (relevance on the
 consensus of real splice junctions) and the figures. Interrupted, it goes on where it was; the same seeds give the same
-tables, but for timing.csv.
+tables, but for timing.csv. ``--further`` makes the rest of the page, too: real sites, deletion and class, choices of p,
+images, and the figure that opens it (`benchmarks.real`, `judges`, `following`, `images`, `overview`).
 """
 
 from __future__ import annotations
 
 import argparse
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -290,6 +293,18 @@ def splice_table(seeds: int) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["seed", "task", "method", "n", "dinucleotide", "consensus"])
 
 
+def make_further(out: Path) -> None:
+    """Run the commands that make the rest of the page, each into a folder of its own; trained networks are kept."""
+    folders = {name: str(out / name) for name in ("judges", "real", "following", "images")}
+    networks = ["--networks", folders["judges"], "--real", folders["real"]]
+    for name, folder in folders.items():
+        options = networks if name == "following" else []
+        subprocess.run([sys.executable, "-m", f"benchmarks.{name}", "--out", folder, *options], check=True)
+    tables = ["--planted", str(out / "summary.csv"), "--real", str(out / "real" / "real.csv")]
+    command = [sys.executable, "-m", "benchmarks.overview", *tables, "--out", str(out / "overview.png")]
+    subprocess.run(command, check=True)
+
+
 def main() -> None:
     """Gather, write, and measure what is not there yet."""
     parser = argparse.ArgumentParser(
@@ -299,6 +314,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--methods", default="", help="comma-separated rows of the tables; all by default")
     parser.add_argument("--pairs", default="", help="comma-separated METHOD>REFERENCE; all by default")
+    parser.add_argument("--further", action="store_true", help="the rest of the page, too: an hour more")
     given = parser.parse_args()
     out: Path = given.out
     out.mkdir(parents=True, exist_ok=True)
@@ -332,6 +348,8 @@ def main() -> None:
     }
     text = "\n\n".join(f"## {title}\n\n{body.rstrip()}" for title, body in sections.items())
     (out / "tables.md").write_text(TABLES_HEAD + text + "\n")
+    if given.further:
+        make_further(out)
 
 
 if __name__ == "__main__":

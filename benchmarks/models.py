@@ -69,9 +69,18 @@ POOLED = {"parameters": {"filters": 128, "dense": 128}, "reverse_complement": Tr
 RECIPES: dict[str, Recipe] = {
     "koo": Recipe("koo"),
     "koo, both strands": Recipe("koo", {"reverse_complement": True}),
-    "koo, both strands, 8 epochs": Recipe("koo", {"reverse_complement": True, "epochs": 8}),
-    "bpnet_profile, 32 filters, both strands, 8 epochs": Recipe(
-        "bpnet_profile", {"parameters": {"filters": 32}, "reverse_complement": True, "epochs": 8}
+    "deepbind, 32 filters, both strands, 10 epochs": Recipe(
+        "deepbind", {"parameters": {"filters": 32}, "reverse_complement": True, "epochs": 10}
+    ),
+    "bpnet_profile, 16 filters, both strands, 8 epochs": Recipe(
+        "bpnet_profile", {"parameters": {"filters": 16}, "reverse_complement": True, "epochs": 8}
+    ),
+    "bpnet_profile, 16 filters, both strands, 8 epochs, batches of 32": Recipe(
+        "bpnet_profile",
+        {"parameters": {"filters": 16}, "reverse_complement": True, "epochs": 8, "batch_size": 32},
+    ),
+    "bpnet_profile, both strands": Recipe(
+        "bpnet_profile", {"parameters": {"filters": 64}, "reverse_complement": True, "batch_size": 32}
     ),
     "koo, 128 filters, both strands": Recipe(
         "koo", {"parameters": {"filters": (128, 64)}, "reverse_complement": True}

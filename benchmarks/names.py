@@ -2,7 +2,7 @@
 
 A name is right if the base of the matrix id is (MA0058 of MA0058.4). Run:
 ``python -m benchmarks.names --data data/ --motifs motifs/``: `data` with its ``motifs.meme``, `motifs` a folder of
-``genoplrp motifs``; each found motif is held against the planted one that it is most like.
+``genoplrp motifs``; each found motif is compared with the planted one that it is most like.
 """
 
 from __future__ import annotations

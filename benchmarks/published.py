@@ -73,7 +73,7 @@ def measured(published: Published, turns: int) -> dict[str, Any]:
     """What one network's explanation used and cost."""
     model, X = published.made(), published.sequences()
     checked = Explainer(model, "gamma", Pruning(0.1))(X, published.target)
-    assert checked.check().holds, f"{published.name}: the books do not balance"
+    assert checked.check().holds, f"{published.name}: relevance is not conserved"
     if published.dtype != torch.float32:  # as people run it
         model = model.float()
     X = published.sequences(2 if published.length > 5000 else 32).float()

@@ -5,16 +5,18 @@ junctions and on bacterial translation starts. Two judges: the known extent of t
 to every substitution. Not here: planted sequences (`genoplrp.evaluation`).
 
 Run: python -m benchmarks.real --out real [--cells WORDS] [--methods NAMES]   (everything: about forty CPU minutes)
+Beside the extra ``bench`` it needs h5py, autolrp, and of spliceai and mmsplice the wheels (``pip install --no-deps``).
 
 Writes ``real.csv`` (means of every cell and method, and paired differences of the consensus from each with 95 %
-intervals over sequences), ``invariance.csv`` and ``real.png``. Maps are kept under the folder: interrupted,
-it goes on where it was, and a folder that was made with other networks has to be emptied.
+intervals over sequences), the same as a page (``real.md``), ``invariance.csv`` and ``real.png``. Maps are kept under
+the folder: interrupted, it goes on where it was, and a folder that was made with other networks has to be emptied.
 """
 
 from __future__ import annotations
 
 import argparse
 import gzip
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -205,9 +207,11 @@ def score_map(cell: RealCell, maps: np.ndarray, ism: np.ndarray) -> pd.DataFrame
 
     ``rma`` is the share of the positive mass on the site, ``near`` that of the absolute mass in the window; ``ap``
     ranks the window's bases against the site; ``pearson`` and ``spearman`` compare with the effects of
-    substitutions there.
+    substitutions there. Shares of mass are NaN of a map that ends with the window (mutagenesis of a long sequence).
     """
     start, stop = cell.window
+    ends = np.isnan(maps).any()
+    maps = np.nan_to_num(maps)
     inside, effect = maps[:, start:stop], ism[:, start:stop]
     size = np.abs(maps).sum(axis=1)
     table = pd.DataFrame(
@@ -226,6 +230,8 @@ def score_map(cell: RealCell, maps: np.ndarray, ism: np.ndarray) -> pd.DataFrame
     for name, mask in cell.masks.items():
         if name != "site":
             table[name] = relevance_mass_accuracy(maps, mask)
+    if ends:
+        table[["rma", "near", *(name for name in cell.masks if name != "site")]] = np.nan
     table.index.name = "sequence"
     return table
 
@@ -246,8 +252,6 @@ def deletion(cell: RealCell, maps: np.ndarray) -> np.ndarray:
 
 def explain_cell(cell: RealCell, name: str, folder: Path) -> tuple[np.ndarray, float]:
     """Return a method's maps and its seconds per sequence, from the folder if they are there."""
-    import time
-
     path = folder / "maps" / cell.name / f"{name.replace(':', '+')}.npz"
     if path.exists():
         with np.load(path, allow_pickle=False) as archive:
@@ -370,7 +374,7 @@ def main() -> None:
             if name == "autolrp" and cell.X.shape[2] > LONG:
                 continue
             maps, seconds = explain_cell(cell, name, out)
-            scores[name] = score_map(cell, np.nan_to_num(maps), ism).assign(ms=1000 * seconds)
+            scores[name] = score_map(cell, maps, ism).assign(ms=1000 * seconds)
         table = compare(scores)
         table.insert(0, "cell", cell_name)
         table.to_csv(out / "cells" / f"{cell_name}.csv", index=False)

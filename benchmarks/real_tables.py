@@ -59,7 +59,7 @@ def as_markdown(table: pd.DataFrame, invariance: pd.DataFrame) -> str:
             texts = []
             for metric in metrics:
                 row = rows.loc[metric]
-                text = f"{row['mean']:.3f}"
+                text = "" if np.isnan(row["mean"]) else f"{row['mean']:.3f}"
                 if not np.isnan(row["difference"]):
                     text += f" ({row['difference']:+.3f}: {row['low']:+.3f}, {row['high']:+.3f})"
                 texts.append(text)

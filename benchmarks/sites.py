@@ -1,4 +1,4 @@
-"""Sites called from explanations, held against the instances that were planted: precision and recall, a row a method.
+"""Sites called from explanations, compared with the instances that were planted: precision and recall, a row a method.
 
 Precision: share of the sites that lie at least half on an instance planted for the task; any_planted: on an instance of
 whatever motif (a network credits other tasks' motifs too: that is no chance site). Recall: share of the task's

@@ -1,4 +1,4 @@
-"""Draw the README's second picture, docs/img/spliceai.png: ``python docs/splice_picture.py`` (a minute on two cores).
+"""Draw docs/img/spliceai.png and spliceai_flow.png: ``python docs/splice_picture.py`` (two minutes on two cores).
 
 Needs the weights: ``pip install --no-deps spliceai`` and the extra ``genoplrp[keras]``.
 """
@@ -28,7 +28,7 @@ FEATURES = {
 
 
 def main() -> None:
-    """Explain a usual donor and acceptor, draw."""
+    """Explain a usual donor and acceptor, read what flows where for a donor, draw."""
     spec = find_spec("spliceai")
     assert spec is not None and spec.origin is not None, "pip install --no-deps spliceai"
     model = gp.load_keras(Path(spec.origin).parent / "models" / "spliceai1.h5")
@@ -49,11 +49,20 @@ def main() -> None:
         maps = {"PLRP, p = 0.25": e.relevance[chosen]}
         if site == "donors":
             maps = {"gradient x input": GradientTimesInput(model)(one, target).relevance[0]} | maps
+            draw_flow(model, X[3:4], target)
         for name, r in maps.items():
             near = r[:, LENGTH // 2 - HALF : LENGTH // 2 + HALF]
             title = f"{site[:-1]} of {windows.table['name'].iloc[chosen]}: {name}"
             gp.plot_logo(near, next(rows), start=-HALF, highlight=FEATURES[site], title=title)
     plotting.save_figure(figure, Path(__file__).parent / "img" / "spliceai.png", dpi=110, overwrite=True)
+
+
+def draw_flow(model: torch.nn.Module, one: torch.Tensor, target: object) -> None:
+    """Draw which channels of four of the 39 convolutions a donor's prediction passes through."""
+    explain = gp.Explainer(model, "gamma", gp.Pruning(p=0.25), diagnostics=False, batch_size=4)
+    found = gp.flow(explain, one, target, share=0.8, most=6)  # type: ignore[arg-type]
+    figure = found.plot(0.7, figure=mpl.figure.Figure())
+    plotting.save_figure(figure, Path(__file__).parent / "img" / "spliceai_flow.png", dpi=90, overwrite=True)
 
 
 if __name__ == "__main__":

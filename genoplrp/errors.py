@@ -11,6 +11,10 @@ class InputError(GenoplrpError, ValueError):
     """Something handed in is wrong: the message says what, where, and what to do (command line: exit code 2)."""
 
 
+class ModelInputError(InputError, RuntimeError):
+    """The model's own forward pass does not take what it was given: another length or order of axes."""
+
+
 class SpecError(InputError):
     """A synthetic specification cannot be read or does not make sense; the message names the key."""
 

@@ -175,7 +175,8 @@ def command(
     )
     file.save(out, overwrite=force)
     click.echo(f"{file.meta['method']}: {len(rows)} sequences, target {name!r}")
-    figures = relevance_figures(iter([explanation.per_nucleotide.numpy()]), explanation.prediction.numpy())
+    maps = explanation.per_nucleotide.numpy()
+    figures = relevance_figures(iter([maps]), explanation.prediction.numpy(), data.lengths[rows])
     for line in summary_lines(figures, explanation.units, what="sequences"):
         click.echo(line)
     if not consensus:

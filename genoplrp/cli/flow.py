@@ -42,6 +42,8 @@ def command(
     flow.svg, flow.html, and the tables nodes.tsv, edges.tsv, windows.tsv and, with motifs, purity.tsv: which channel
     serves which motif.
     """
+    from matplotlib.figure import Figure
+
     from genoplrp.errors import OutputExistsError
     from genoplrp.pipeline.chosen import html_page, svg_of
     from genoplrp.pipeline.folder import result_folder
@@ -72,7 +74,7 @@ def command(
     with result_folder(out, {"command": "flow"}, lambda text: click.echo(text, err=True)) as folder:
         for file, table in (("nodes", found.nodes), ("edges", found.edges), ("windows", found.windows)):
             table.to_csv(folder / f"{file}.tsv", sep="\t", index=False)
-        parts: list[Any] = [("Flow", svg_of(found.plot(share)))]
+        parts: list[Any] = [("Flow", svg_of(found.plot(share, figure=Figure())))]
         (folder / "flow.svg").write_text(parts[0][1])
         if not purity.empty and not alone:
             purity.to_csv(folder / "purity.tsv", sep="\t", index=False)

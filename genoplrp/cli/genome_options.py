@@ -20,7 +20,11 @@ _OPTIONS = [
         "--fasta", type=_PATH, help="Genome, instead of --dataset: FASTA (plain, gzip, bgzip) or 2bit."
     ),
     click.option("--bed", type=_PATH, help="Regions of the genome: BED, narrowPeak, GTF / GFF or bigBed."),
-    click.option("--vcf", type=_PATH, help="Variants: each is explained with both alleles."),
+    click.option(
+        "--vcf",
+        type=_PATH,
+        help="Variants: each with both alleles; with --bed in the window of every region that holds it.",
+    ),
     click.option("--feature", help="Of a GTF / GFF only this feature, e.g. gene."),
     click.option(
         "--tile", type=click.IntRange(min=1), help="Cover each region with windows so many bp apart."

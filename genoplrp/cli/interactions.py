@@ -42,6 +42,8 @@ def command(
     Sites are those of --sites, or those planted in the data set. Writes sites.tsv, pairs.tsv, summary.tsv (by motifs),
     layout.tsv (by motifs, order and orientation), distance.tsv, a matrix and curves as SVG, and a page to read.
     """
+    from matplotlib.figure import Figure
+
     from genoplrp.errors import InputError, OutputExistsError
     from genoplrp.pipeline.chosen import html_page, svg_of
     from genoplrp.pipeline.folder import result_folder
@@ -75,8 +77,8 @@ def command(
         }
         fullest = int(found.sites["sequence"].mode().iloc[0])
         pictures = {
-            "matrix": (f"Sequence {chosen.names[fullest]}", svg_of(found.plot(fullest))),
-            "distance": ("By distance", svg_of(found.plot_distance(width=width))),
+            "matrix": (f"Sequence {chosen.names[fullest]}", svg_of(found.plot(fullest, figure=Figure()))),
+            "distance": ("By distance", svg_of(found.plot_distance(width=width, figure=Figure()))),
         }
     with result_folder(out, {"command": "interactions"}, lambda text: click.echo(text, err=True)) as folder:
         for file, table in tables.items():

@@ -15,7 +15,10 @@ from genoplrp.version import __version__
 
 # name -> (module, one line for the list of commands); the module is imported only when its command runs.
 COMMANDS = {
-    "quickstart": ("genoplrp.cli.quickstart", "The whole road once: simulate, train, explain, score, draw."),
+    "quickstart": (
+        "genoplrp.cli.quickstart",
+        "The whole workflow once: simulate, train, explain, score, draw.",
+    ),
     "simulate": ("genoplrp.cli.simulate", "Make a benchmark data set with planted motifs."),
     "train": ("genoplrp.cli.train", "Train a convolutional network on a data set."),
     "explain": ("genoplrp.cli.explain", "Explain a model's predictions with LRP or PLRP."),
@@ -35,7 +38,7 @@ class LazyGroup(click.Group):
     """A click group whose commands are imported when they are called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names in the order of the road, not of the alphabet."""
+        """Names in the order of the workflow, not of the alphabet."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:

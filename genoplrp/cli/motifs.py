@@ -59,8 +59,8 @@ def command(
 ) -> None:
     """Call sites in SOURCE (a relevance file, or a store of scanned regions), and cluster them into motifs.
 
-    Sites are held against the same model's relevance on shuffled sequences. Writes tables, MEME, BED, and pages to read
-    (index.html, one for each motif, one for the first-layer filters); needs the extra modisco.
+    Sites are compared with the same model's relevance on shuffled sequences. Writes tables, MEME, BED, and pages
+    to read (index.html, one for each motif, one for the first-layer filters); needs the extra modisco.
     """
     from genoplrp.errors import InputError
     from genoplrp.scan import open_explained

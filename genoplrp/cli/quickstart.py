@@ -1,4 +1,4 @@
-"""``genoplrp quickstart``: the whole road once; parses, calls and prints."""
+"""``genoplrp quickstart``: the whole workflow once; parses, calls and prints."""
 
 from __future__ import annotations
 

@@ -31,14 +31,20 @@ import click
     "task",
     help="Score against this task, by name or number.  [default: the output that was explained]",
 )
+@click.option(
+    "--signed", is_flag=True, help="Score against the truth with its sign, too (inhibitors must be negative)."
+)
 @click.option("--force", is_flag=True, help="Replace the CSV if it exists.")
-def command(relevance: Path, dataset: Path, out: Path | None, task: str | None, force: bool) -> None:
+def command(
+    relevance: Path, dataset: Path, out: Path | None, task: str | None, signed: bool, force: bool
+) -> None:
     """Score RELEVANCE against the motifs planted in its data set: a relevance file, or a store of its sequences.
 
     Prints the mean of every score over the sequences with its standard error. gini: sparsity of the absolute
     relevance. rma: share of the positive relevance in the motifs (rma_absolute: of all of it). rra: share of
     the top-ranked positions in the motifs. A map that says nothing scores `prevalence` in rma and rra, and
-    0.5 in auroc; sequences without a motif have neither.
+    0.5 in auroc; sequences without a motif have neither. signed_rma and signed_average_precision (--signed): a position
+    of a site that speaks against the label must be negative.
     """
     from genoplrp.errors import OutputExistsError
     from genoplrp.evaluation import score_dataset, summarise
@@ -61,7 +67,7 @@ def command(relevance: Path, dataset: Path, out: Path | None, task: str | None, 
         explained = stored_relevance(store, data, index)
     else:
         explained = AttributionFile.load(relevance)
-    table = score_dataset(explained, data, task=wanted)
+    table = score_dataset(explained, data, task=wanted, signed=signed)
     summary = summarise(table.drop(columns=["sequence", "prediction"]))
     method = explained.meta.get("method", "relevance")
     click.echo(f"{method}: {len(table)} sequences of {dataset}")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 @click.command(
     "simulate",
     epilog="Examples:  genoplrp simulate koo2021_fixed -n 20000 -o koo --seed 1;  "
-    "genoplrp simulate xor --describe --figure xor.png",
+    "genoplrp simulate not -n 5000 -o not --truth --variants 500;  genoplrp simulate xor --describe --figure xor.png",
 )
 @click.argument("spec", metavar="PRESET|SPEC", required=False)
 @click.option(
@@ -30,6 +30,15 @@ if TYPE_CHECKING:
 )
 @click.option("--bgzip", is_flag=True, help="Compress the sequences with bgzip.")
 @click.option("--parquet", is_flag=True, help="Write the tables as Parquet, too.")
+@click.option("--croissant", is_flag=True, help="Describe files and tables in Croissant, for catalogues.")
+@click.option(
+    "--truth", is_flag=True, help="Write what each site, pair of sites and base is worth for each task, too."
+)
+@click.option(
+    "--variants",
+    type=click.IntRange(min=1),
+    help="Write so many variants of test sequences with their true effects, too (VCF, FASTA of both alleles).",
+)
 @click.option("--force", is_flag=True, help="Replace a data set that stands there already.")
 @click.option(
     "--list", "list_them", is_flag=True, help="List the presets and what they test; generate nothing."
@@ -49,6 +58,9 @@ def command(
     motif_tasks: bool,
     bgzip: bool,
     parquet: bool,
+    croissant: bool,
+    truth: bool,
+    variants: int | None,
     force: bool,
     list_them: bool,
     describe_it: bool,
@@ -92,9 +104,15 @@ def command(
             workers=workers,
             compress=bgzip,
             parquet=parquet,
+            truth=truth,
+            variants=variants or 0,
             overwrite=force,
             progress=True,
         )
+    if croissant:
+        from genoplrp.synthetic.croissant import write_croissant
+
+        write_croissant(out)
     click.echo(f"{out}: {n or 10_000} sequences of {spec}, seed {seed}")
     for line in tally.lines([task.name for task in source.tasks], [task.kind for task in source.tasks]):
         click.echo(f"  {line}")

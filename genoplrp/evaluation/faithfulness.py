@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 from genoplrp.errors import InputError, NonFiniteError
 from genoplrp.evaluation.blocks import check_lengths, real_positions
 from genoplrp.evaluation.fills import Fill, draw_fill, replace
-from genoplrp.evaluation.maps import Arrays, Maps, as_array, check_maps
+from genoplrp.evaluation.maps import Arrays, Maps, as_array, check_finite, check_maps, read_maps
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Predict = Callable[[np.ndarray], Arrays]
 
 _BASES_AT_A_TIME = 1 << 16
+_BASES_OF_A_PIECE = 1 << 18
 
 
 class Curves(NamedTuple):
@@ -135,24 +136,28 @@ def deletion_insertion(
     one_hot, maps = check_pair(X, per_nucleotide)
     n, length = maps.shape
     sizes = check_lengths(lengths, maps.shape)
-    real = real_positions(sizes, maps.shape)
     steps = _check_steps(positions, length)
     wanted = np.broadcast_to(steps, (n, len(steps)))
     if positions is None and sizes is not None and (sizes != length).any():
         steps = wanted = _default_steps(sizes[:, None])
     rng = np.random.default_rng(seed)
-    full = ask(predict, one_hot)
-    empty = np.zeros(n)
+    full, empty = np.zeros((2, n))
     deletion, insertion = np.zeros((2, *wanted.shape))
-    for _ in _progress(range(n_fills), progress, "deletion and insertion"):
-        filled = replace(one_hot, real, draw_fill(one_hot, fill, rng))
-        rank = _ranks(np.where(real, maps, -np.inf), rng)
-        empty += ask(predict, filled) / n_fills
-        k = wanted.shape[1]
-        for some in np.array_split(np.arange(k), -(-k // _steps_at_a_time(n, length))):
-            top = (rank < wanted.T[some, :, None]) & real
-            deletion[:, some] += _ask_each(predict, one_hot, top, filled) / n_fills
-            insertion[:, some] += _ask_each(predict, one_hot, ~top, filled) / n_fills
+    k = wanted.shape[1]
+    step_slices = _step_slices(k, n, length)
+    pieces = [(rows, draw) for rows in some_sequences(n, length) for draw in range(n_fills)]
+    for rows, draw in _progress(pieces, progress, "deletion and insertion"):
+        some = one_hot[rows]
+        if draw == 0:
+            full[rows] = ask(predict, some)
+        real = real_positions(None if sizes is None else sizes[rows], (len(some), length))
+        filled = replace(some, real, draw_fill(some, fill, rng))
+        rank = _ranks(np.where(real, maps[rows], -np.inf), rng)
+        empty[rows] += ask(predict, filled) / n_fills
+        for columns in step_slices:
+            top = (rank < wanted[rows].T[columns, :, None]) & real
+            deletion[rows, columns] += _ask_each(predict, some, top, filled) / n_fills
+            insertion[rows, columns] += _ask_each(predict, some, ~top, filled) / n_fills
     if steps.ndim == 2:
         again = np.diff(steps, axis=1, prepend=0) == 0
         deletion[again] = insertion[again] = np.nan
@@ -250,20 +255,24 @@ def sufficiency_necessity(
     import pandas as pd
 
     one_hot, maps = check_pair(X, per_nucleotide)
-    real = real_positions(check_lengths(lengths, maps.shape), maps.shape)
-    chosen = support(maps, mass=mass, lengths=lengths)
+    sizes = check_lengths(lengths, maps.shape)
     rng = np.random.default_rng(seed)
-    full = ask(predict, one_hot)
-    empty, alone, without = np.zeros((3, len(maps)))
-    for _ in range(n_fills):
-        filled = replace(one_hot, real, draw_fill(one_hot, fill, rng))
-        empty += ask(predict, filled) / n_fills
-        alone += ask(predict, replace(one_hot, ~chosen, filled)) / n_fills
-        without += ask(predict, replace(one_hot, chosen, filled)) / n_fills
+    full, empty, alone, without, share = np.zeros((5, len(maps)))
+    for rows in some_sequences(*maps.shape):
+        some, own = one_hot[rows], None if sizes is None else sizes[rows]
+        real = real_positions(own, maps[rows].shape)
+        chosen = support(maps[rows], mass=mass, lengths=own)
+        share[rows] = chosen.sum(axis=1) / real.sum(axis=1)
+        full[rows] = ask(predict, some)
+        for _ in range(n_fills):
+            filled = replace(some, real, draw_fill(some, fill, rng))
+            empty[rows] += ask(predict, filled) / n_fills
+            alone[rows] += ask(predict, replace(some, ~chosen, filled)) / n_fills
+            without[rows] += ask(predict, replace(some, chosen, filled)) / n_fills
     columns = {
         "sufficiency": normalise(alone[:, None], full, empty)[:, 0],
         "necessity": 1 - normalise(without[:, None], full, empty)[:, 0],
-        "support": chosen.sum(axis=1) / real.sum(axis=1),
+        "support": share,
     }
     return pd.DataFrame(columns, index=pd.RangeIndex(len(maps), name="sequence"))
 
@@ -302,7 +311,10 @@ def check_pair(X: Arrays, per_nucleotide: Arrays | None) -> tuple[np.ndarray, Ma
     one_hot = as_array(X, "X").astype(np.float32, copy=False)
     check_one_hot(one_hot)
     n, _, length = one_hot.shape
-    maps = np.zeros((n, length)) if per_nucleotide is None else check_maps(per_nucleotide)
+    if per_nucleotide is None:
+        return one_hot, np.broadcast_to(0.0, (n, length))
+    maps = read_maps(per_nucleotide)
+    check_finite(maps)
     if maps.shape != (n, length):
         raise InputError(
             f"the map has shape {maps.shape}, the sequences {one_hot.shape}; expected {(n, length)}"
@@ -342,9 +354,16 @@ def _ranks(maps: Maps, rng: np.random.Generator) -> np.ndarray:
     return order.argsort(axis=1)
 
 
-def _steps_at_a_time(n: int, length: int) -> int:
+def some_sequences(n: int, length: int) -> list[slice]:
+    """Cut many sequences into pieces: copies of all of them at once would take many times the room that they take."""
+    step = max(1, _BASES_OF_A_PIECE // length)
+    return [slice(first, min(first + step, n)) for first in range(0, n, step)]
+
+
+def _step_slices(k: int, n: int, length: int) -> list[slice]:
     """Short and few sequences are answered several steps at a time: a small batch leaves a processor idle."""
-    return max(1, _BASES_AT_A_TIME // max(1, n * length))
+    size = max(1, _BASES_AT_A_TIME // max(1, min(n * length, _BASES_OF_A_PIECE)))
+    return [slice(first, min(first + size, k)) for first in range(0, k, size)]
 
 
 def _ask_each(

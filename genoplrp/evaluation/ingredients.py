@@ -144,8 +144,15 @@ def _parts(value: Any, seen: dict[int, Any]) -> list[bytes]:
     if id(value) in seen:
         return [b"again"]
     seen[id(value)] = value  # kept alive: a number that is given out again would pass for it
-    if isinstance(value, types.CodeType):
-        return [value.co_code, repr(value.co_names).encode(), *_all(value.co_consts, seen)]
+    for read in (_parts_of_data, _parts_of_code, _parts_of_objects):
+        parts = read(value, seen)
+        if parts is not None:
+            return parts
+    raise _UnreadableError(type(value).__name__)
+
+
+def _parts_of_data(value: Any, seen: dict[int, Any]) -> list[bytes] | None:
+    """Arrays, tensors and containers."""
     if isinstance(value, np.ndarray) and value.dtype != object:
         return [f"array {value.dtype} {value.shape}".encode(), np.ascontiguousarray(value).tobytes()]
     if type(value).__module__.partition(".")[0] == "torch" and hasattr(value, "detach"):
@@ -156,6 +163,13 @@ def _parts(value: Any, seen: dict[int, Any]) -> list[bytes]:
         return [b"dict", *_all([item for pair in value.items() for item in pair], seen)]
     if isinstance(value, set | frozenset):
         return [b"set", *sorted(part for item in value for part in _parts(item, seen))]
+    return None
+
+
+def _parts_of_code(value: Any, seen: dict[int, Any]) -> list[bytes] | None:
+    """Functions and what they are made of; of an installed package the name and the version."""
+    if isinstance(value, types.CodeType):
+        return [value.co_code, repr(value.co_names).encode(), *_all(value.co_consts, seen)]
     if isinstance(value, functools.partial):
         return [b"partial", *_all([value.func, value.args, value.keywords], seen)]
     if isinstance(value, types.MethodType):
@@ -173,18 +187,20 @@ def _parts(value: Any, seen: dict[int, Any]) -> list[bytes]:
             b"function",
             *_all([value.__code__, value.__defaults__, value.__kwdefaults__, cells, known], seen),
         ]
+    return None
+
+
+def _parts_of_objects(value: Any, seen: dict[int, Any]) -> list[bytes] | None:
+    """Classes, what stands in them, and their instances."""
     if isinstance(value, type):
-        own = {
-            k: v
-            for k, v in vars(value).items()
-            if k not in ("__dict__", "__weakref__", "__doc__", "__module__")
-        }
+        hidden = ("__dict__", "__weakref__", "__doc__", "__module__")
+        own = {k: v for k, v in vars(value).items() if k not in hidden}
         return [f"class {value.__qualname__}".encode(), *_all([own, value.__bases__], seen)]
     if isinstance(value, property | staticmethod | classmethod):
         return _all([getattr(value, "fget", None) or getattr(value, "__func__", None)], seen)
     if hasattr(value, "__dict__"):
         return [b"object", *_all([type(value), vars(value)], seen)]
-    raise _UnreadableError(type(value).__name__)
+    return None
 
 
 def _all(values: Any, seen: dict[int, Any]) -> list[bytes]:

@@ -5,6 +5,7 @@ Relevance mass accuracy flatters a map that names one site of five with all its 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -163,14 +164,8 @@ def measure_sites(
     check_finite(maps, sizes)
     table = _check_instances(instances, np.full(len(maps), maps.shape[1]) if sizes is None else sizes)
     rows, starts, ends = (table[name].to_numpy() for name in ("sequence", "start", "end"))
-    order = np.argsort(rows, kind="stable")
-    first = np.searchsorted(rows[order], np.arange(len(maps) + 1))
     found = _Measured(*np.full((4, len(rows)), np.nan))
-    for chosen, length in blocks(maps.shape, sizes):
-        members = np.arange(len(maps))[chosen]
-        here = np.concatenate([order[first[i] : first[i + 1]] for i in members])
-        block = maps[chosen, :length].astype(np.float64, copy=False)
-        place = np.searchsorted(members, rows[here])
+    for here, place, block in sites_by_block(maps, rows, sizes):
         for values, column in zip(_measure(block, place, starts[here], ends[here]), found, strict=True):
             column[here] = values
     total = np.bincount(rows, weights=found.mass, minlength=len(maps))[rows]
@@ -181,6 +176,38 @@ def measure_sites(
     table["recovered"] = recovered.where(table["percentile"].notna())
     table["net"] = found.net
     return table
+
+
+def sites_by_block(
+    maps: np.ndarray, rows: np.ndarray, lengths: np.ndarray | None = None
+) -> Iterator[tuple[np.ndarray, np.ndarray, Maps]]:
+    """Hand out maps a block at a time, with the sites that lie in them.
+
+    Parameters
+    ----------
+    maps : numpy.ndarray, shape (N, L)
+        The maps, checked.
+    rows : numpy.ndarray, shape (K,)
+        The sequence of each site.
+    lengths : numpy.ndarray, shape (N,), optional
+        Real positions of each sequence; by default all L.
+
+    Yields
+    ------
+    tuple of numpy.ndarray
+        Which sites, the row of each of them in the block, and the block (n, l), float64.
+
+    Examples
+    --------
+    >>> [place.tolist() for _, place, _ in sites_by_block(np.ones((3, 4)), np.array([2, 0, 2]))]
+    [[0, 2, 2]]
+    """
+    order = np.argsort(rows, kind="stable")
+    first = np.searchsorted(rows[order], np.arange(len(maps) + 1))
+    for chosen, length in blocks(maps.shape, lengths):
+        members = np.arange(len(maps))[chosen]
+        here = np.concatenate([order[first[i] : first[i + 1]] for i in members])
+        yield here, np.searchsorted(members, rows[here]), maps[chosen, :length].astype(np.float64, copy=False)
 
 
 class _Measured(NamedTuple):

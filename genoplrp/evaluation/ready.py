@@ -19,6 +19,7 @@ from genoplrp.evaluation.plan import Plan
 from genoplrp.evaluation.pointing import pointing_game, signal_contrast, top_k_intersection, weighted_cosine
 from genoplrp.evaluation.removals import Removals, infidelity, random_removals, sensitivity_n
 from genoplrp.evaluation.scoring import score
+from genoplrp.evaluation.signed import score_signed
 from genoplrp.evaluation.sparsity import effective_bases, entropy, gini, hoyer, zero_fraction
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Ready:
         self.lengths = None if (chosen.lengths == data.length).all() else chosen.lengths
         self.X = pad(chosen.one_hot(), data.length)
         self.mask = pad(chosen.mask(self.target), data.length)
+        self.signs = pad(chosen.signed_mask(self.target), data.length)
         self.information = pad(chosen.information(self.target), data.length)
         self.sites = chosen.instances_of(self.target)
         self.all_sites = _with_roles(chosen, self.target)
@@ -64,7 +66,7 @@ class Ready:
             return self
         some = copy.copy(self)
         some.rows, some.X, some.mask = self.rows[:n], self.X[:n], self.mask[:n]
-        some.information = self.information[:n]
+        some.information, some.signs = self.information[:n], self.signs[:n]
         some.lengths = self.lengths_of(n)
         some.sites = self.sites[self.sites["sequence"] < n]
         some.all_sites = self.all_sites[self.all_sites["sequence"] < n]
@@ -90,11 +92,12 @@ class Ready:
 
 
 def score_truth(maps: Maps, ready: Ready) -> pd.DataFrame:
-    """Score a map against the planted truth: localization, sparsity, recovery of sites, grammar."""
+    """Score a map against the planted truth: localization, also with its sign, sparsity, recovery of sites, grammar."""
     import pandas as pd
 
     tables = [
         score(maps, ready.mask, lengths=ready.lengths),
+        score_signed(maps, ready.signs, lengths=ready.lengths),
         _further_scores(maps, ready),
         score_recovery(maps, ready.sites, lengths=ready.lengths),
         score_grammar(maps, ready.all_sites, lengths=ready.lengths),

@@ -11,10 +11,10 @@ import numpy as np
 from jaxtyping import Float
 
 from genoplrp.errors import InputError
-from genoplrp.evaluation.blocks import check_lengths, real_positions
-from genoplrp.evaluation.faithfulness import Predict, ask, check_pair
+from genoplrp.evaluation.blocks import by_blocks, check_lengths, real_positions
+from genoplrp.evaluation.faithfulness import Predict, ask, check_pair, some_sequences
 from genoplrp.evaluation.fills import Fill, draw_fill, replace
-from genoplrp.evaluation.maps import Arrays, Scores, check_maps
+from genoplrp.evaluation.maps import Arrays, Scores, check_finite, read_maps
 
 
 class Removals(NamedTuple):
@@ -79,19 +79,22 @@ def random_removals(
         raise InputError(
             f"size must lie between 1 and the length {shortest} of the shortest sequence; got {size}"
         )
-    real = real_positions(sizes, (n, length))
     if n_subsets < 2:
         raise InputError(f"n_subsets must be at least 2 to correlate anything; got {n_subsets}")
     rng = np.random.default_rng(seed)
-    full = ask(predict, one_hot)
     subsets = np.zeros((n, n_subsets, length), dtype=bool)
     drop = np.zeros((n, n_subsets))
-    for s in range(n_subsets):
-        drawn = np.where(real, rng.random((n, length)), 1.0)
-        subsets[:, s] = drawn.argsort(axis=1).argsort(axis=1) < size
-        for _ in range(n_fills):
-            filled = draw_fill(one_hot, fill, rng)
-            drop[:, s] += (full - ask(predict, replace(one_hot, subsets[:, s], filled))) / n_fills
+    for rows in some_sequences(n, length):
+        some = one_hot[rows]
+        real = real_positions(None if sizes is None else sizes[rows], (len(some), length))
+        full = ask(predict, some)
+        for s in range(n_subsets):
+            drawn = np.where(real, rng.random(real.shape), 1.0)
+            subsets[rows, s] = drawn.argsort(axis=1).argsort(axis=1) < size
+            for _ in range(n_fills):
+                filled = draw_fill(some, fill, rng)
+                left = ask(predict, replace(some, subsets[rows, s], filled))
+                drop[rows, s] += (full - left) / n_fills
     return Removals(subsets, drop)
 
 
@@ -130,7 +133,8 @@ def sensitivity_n(per_nucleotide: Arrays, removals: Removals) -> Scores:
     claimed = claimed - claimed.mean(axis=1, keepdims=True)
     lost = removals.drop - removals.drop.mean(axis=1, keepdims=True)
     # Rounding leaves a constant map's sums not quite equal.
-    size = np.abs(claimed).max(axis=1) > 1e-9 * np.abs(check_maps(per_nucleotide)).sum(axis=1)
+    total = by_blocks(lambda maps: np.abs(maps).sum(axis=1), per_nucleotide)
+    size = np.abs(claimed).max(axis=1) > 1e-9 * total
     norms = np.sqrt(np.square(claimed).sum(axis=1) * np.square(lost).sum(axis=1))
     correlation: Scores = np.zeros(len(claimed))
     np.divide((claimed * lost).sum(axis=1), norms, out=correlation, where=size & (norms > 0))
@@ -190,9 +194,14 @@ def infidelity(per_nucleotide: Arrays, removals: Removals, *, rescale: bool = Tr
 
 
 def _claimed(per_nucleotide: Arrays, removals: Removals) -> Float[np.ndarray, "n subsets"]:
-    maps = check_maps(per_nucleotide)
+    maps = read_maps(per_nucleotide)
+    check_finite(maps)
     n, _, length = removals.subsets.shape
     if maps.shape != (n, length):
         raise InputError(f"the map has shape {maps.shape}, the removals are of {n} sequences of {length} bp")
-    claimed: np.ndarray = np.einsum("nsl,nl->ns", removals.subsets, maps)
+    claimed = np.zeros(removals.drop.shape)
+    for rows in some_sequences(n, length):
+        claimed[rows] = np.einsum(
+            "nsl,nl->ns", removals.subsets[rows], maps[rows].astype(np.float64, copy=False)
+        )
     return claimed

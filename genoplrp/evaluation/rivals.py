@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from genoplrp.errors import MissingDependencyError
+from genoplrp.evaluation.blocks import blocks
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -135,30 +136,36 @@ def deeplift_shap(job: Job) -> Tensor:
     2017; Lundberg and Lee, *A unified approach to interpreting model predictions*, NeurIPS 2017.
     """
     tangermeme = _tangermeme("deep_lift_shap")
-    x = _tensor(job)
-    attribution: Tensor = tangermeme.deep_lift_shap(
-        job.model,
-        x,
-        target=job.target,
-        n_shuffles=SHUFFLES,
-        random_state=job.seed,
-        batch_size=job.batch_size * 4,
-        device=x.device,
-    )
-    return attribution
+
+    def explain(model: nn.Module, x: Tensor) -> Tensor:
+        attribution: Tensor = tangermeme.deep_lift_shap(
+            model,
+            x,
+            target=job.target,
+            n_shuffles=SHUFFLES,
+            random_state=job.seed,
+            batch_size=job.batch_size * 4,
+            device=x.device,
+        )
+        return attribution
+
+    return _without_padding(job, explain)
 
 
 def shuffles(X: Tensor, seed: int) -> Tensor:
     """Draw the ten dinucleotide shuffles that `deeplift_shap` takes as references, (N, 10, 4, L).
 
-    Each sequence's depend on the seed and on itself, not on its batch.
+    Each sequence's depend on the seed and on itself, not on its batch; zero columns at its end stay there.
     """
-    import torch
-
     shuffle = _tangermeme("ersatz").dinucleotide_shuffle
     x = X.detach().cpu()
-    drawn = [shuffle(x, n=1, random_state=[seed + k] * len(x))[:, 0] for k in range(SHUFFLES)]
-    return torch.stack(drawn, dim=1).to(X)
+    drawn = x.new_zeros(len(x), SHUFFLES, *x.shape[1:])
+    lengths = x.any(dim=1).sum(dim=1).numpy()
+    for rows, length in blocks((len(x), x.shape[2]), lengths):
+        part = x[rows, :, :length]
+        for k in range(SHUFFLES):
+            drawn[rows, k, :, :length] = shuffle(part, n=1, random_state=[seed + k] * len(part))[:, 0]
+    return drawn.to(X)
 
 
 def in_silico_mutagenesis(job: Job) -> Tensor:
@@ -186,6 +193,36 @@ RIVALS: dict[str, Rival] = {
     "ism": Rival("perturbation", in_silico_mutagenesis, "tangermeme"),
 }
 """The registry: name in tables -> rival."""
+
+
+def _without_padding(job: Job, explain: Callable[[nn.Module, Tensor], Tensor]) -> Tensor:
+    """Explain sequences of one length at a time, for packages that take no column without a base."""
+    import torch
+
+    x = _tensor(job)
+    if job.lengths is None:
+        return explain(job.model, x)
+    found, model = torch.zeros_like(x), _padded(job.model, x.shape[2])
+    for rows, length in blocks((len(x), x.shape[2]), job.lengths):
+        found[rows, :, :length] = explain(model, x[rows, :, :length]).to(found)
+    return found
+
+
+def _padded(model: nn.Module, length: int) -> nn.Module:
+    """Make a model of shorter sequences, which are padded to the length that the model takes."""
+    from torch import nn
+    from torch.nn import functional as F
+
+    class Padded(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, x: Tensor) -> Tensor:
+            output: Tensor = self.model(F.pad(x, (0, length - x.shape[2])))
+            return output
+
+    return Padded().train(model.training)
 
 
 def _batched(job: Job, explain: Callable[[nn.Module, Tensor, int], Tensor]) -> Tensor:

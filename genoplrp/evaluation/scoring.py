@@ -37,6 +37,10 @@ class PlantedTruth(Protocol):
         """Positions that matter for a task, (N, L) bool."""
         ...
 
+    def signed_mask(self, task: int | str = 0) -> np.ndarray:
+        """Which way each position matters, (N, L): +1, -1 or 0."""
+        ...
+
 
 class Explained(Protocol):
     """What is needed of explanations to score them: `genoplrp.formats.AttributionFile` has it."""
@@ -119,7 +123,7 @@ def score(per_nucleotide: Arrays, mask: Arrays, *, lengths: Arrays | None = None
 
 
 def score_dataset(
-    explained: Explained, truth: PlantedTruth, *, task: int | str | None = None
+    explained: Explained, truth: PlantedTruth, *, task: int | str | None = None, signed: bool = False
 ) -> pd.DataFrame:
     """Score explanations of a data set's sequences against its masks, each for the task that was explained.
 
@@ -132,12 +136,15 @@ def score_dataset(
     task : int or str, optional
         Score every sequence against this task's mask; by default the output that was explained names the
         task.
+    signed : bool
+        Score against the signed truth, too, where a wrong sign counts against a map (`score_signed`).
 
     Returns
     -------
     pandas.DataFrame
         One row per explanation, in order: ``name``, ``sequence`` (row of the data set), ``task``,
-        ``prediction`` and the columns of `score`.
+        ``prediction`` and the columns of `score`, if asked for with ``signed_rma`` and
+        ``signed_average_precision``.
 
     Raises
     ------
@@ -177,6 +184,8 @@ def score_dataset(
         if tables
         else score(explained.per_nucleotide, np.zeros((0, length)))
     )
+    if signed:
+        _add_signed_scores(table, explained, truth, tasks)
     table.insert(0, "name", [truth.names[i] for i in explained.sequence])
     table.insert(1, "sequence", explained.sequence)
     table.insert(2, "task", [truth.tasks[i] for i in tasks])
@@ -210,6 +219,20 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
     numbers = table.select_dtypes("number")
     summary = pd.DataFrame({"mean": numbers.mean(), "standard_error": numbers.sem(), "n": numbers.count()})
     return summary.rename_axis("metric")
+
+
+def _add_signed_scores(
+    table: pd.DataFrame, explained: Explained, truth: PlantedTruth, tasks: np.ndarray
+) -> None:
+    from genoplrp.evaluation.signed import score_signed
+
+    for index in np.unique(tasks):
+        rows = np.flatnonzero(tasks == index)
+        part = truth.subset(explained.sequence[rows])
+        maps = explained.per_nucleotide[rows]
+        scores = score_signed(maps, pad(part.signed_mask(int(index)), maps.shape[1]), lengths=part.lengths)
+        for name in scores:
+            table.loc[rows, name] = scores[name].to_numpy()
 
 
 def what_is_missing(table: pd.DataFrame) -> list[str]:

@@ -12,9 +12,10 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from genoplrp.errors import InputError
-from genoplrp.evaluation.blocks import by_blocks, check_lengths
+from genoplrp.evaluation.blocks import blocks, by_blocks, check_lengths
+from genoplrp.evaluation.instances import sites_by_block
 from genoplrp.evaluation.localization import tie_bounds
-from genoplrp.evaluation.maps import Maps, Scores, as_array, check_finite, check_maps, read_maps
+from genoplrp.evaluation.maps import Maps, Scores, as_array, check_finite, read_maps
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,12 +31,16 @@ class Correlation(NamedTuple):
     pearson, spearman : float
         Pearson's r and Spearman's rank correlation, -1 to 1; NaN where the true values are all alike, 0 where only the
         others are.
+    cosine : float
+        The same without subtracting the means: signs count, because an effect of 0 is no effect. NaN where the true
+        values are all 0, 0 where only the others are.
     n : int
         How many pairs of numbers.
     """
 
     pearson: float
     spearman: float
+    cosine: float
     n: int
 
 
@@ -182,9 +187,10 @@ def base_correlation(per_nucleotide: Any, effects: Any, *, lengths: Any = None) 
     array([1.])
     """
     maps = read_maps(per_nucleotide)
-    return by_blocks(
-        _pearson, maps, _like(check_maps(effects, name="effects"), maps, "effects"), lengths=lengths
-    )
+    sizes = check_lengths(lengths, maps.shape)
+    truth = _like(read_maps(effects, name="effects"), maps, "effects")
+    check_finite(truth, sizes, name="effects")
+    return by_blocks(_pearson, maps, truth, lengths=sizes)
 
 
 def site_correlation(per_nucleotide: Any, sites: pd.DataFrame) -> Correlation:
@@ -213,7 +219,8 @@ def site_correlation(per_nucleotide: Any, sites: pd.DataFrame) -> Correlation:
     >>> site_correlation([[1.0, 1.0, -1.0, -2.0, 0.0, 0.0]], sites).spearman
     1.0
     """
-    maps = check_maps(per_nucleotide)
+    maps = read_maps(per_nucleotide)
+    check_finite(maps)
     missing = [name for name in ("sequence", "start", "end", "effect") if name not in sites]
     if missing:
         raise InputError(f"sites has no column {missing[0]!r}; pass what Dataset.site_effects returns")
@@ -225,8 +232,11 @@ def site_correlation(per_nucleotide: Any, sites: pd.DataFrame) -> Correlation:
             f"sites, row {first}: sequence {row[first]}, {start[first]} to {end[first]} is no part of maps of shape "
             f"{maps.shape}"
         )
-    sums = np.concatenate([np.zeros((len(maps), 1)), np.cumsum(maps, axis=1)], axis=1)
-    return correlate(sums[row, end] - sums[row, start], sites["effect"].to_numpy(dtype=np.float64))
+    found = np.zeros(len(row))
+    for here, place, block in sites_by_block(maps, row):
+        sums = np.concatenate([np.zeros((len(block), 1)), np.cumsum(block, axis=1)], axis=1)
+        found[here] = sums[place, end[here]] - sums[place, start[here]]
+    return correlate(found, sites["effect"].to_numpy(dtype=np.float64))
 
 
 def correlate(found: Any, true: Any) -> Correlation:
@@ -262,21 +272,25 @@ def correlate(found: Any, true: Any) -> Correlation:
         check_finite(values, name=name)
     x, y = (values.astype(np.float64) for values in pair)
     if x.size == 0:
-        return Correlation(np.nan, np.nan, 0)
+        return Correlation(np.nan, np.nan, np.nan, 0)
     ranks = (rankdata(values, axis=1) for values in (x, y))
-    return Correlation(float(_pearson(x, y)[0]), float(_pearson(*ranks)[0]), x.size)
+    cosine = np.nan if not y.any() else _cosine(x, y)[0]
+    return Correlation(float(_pearson(x, y)[0]), float(_pearson(*ranks)[0]), float(cosine), x.size)
 
 
 def _against_signs(metric: Any, per_nucleotide: Any, signed_mask: Any, lengths: Any) -> Scores:
     maps = read_maps(per_nucleotide)
     signs = _like(as_array(signed_mask, "signed_mask"), maps, "signed_mask")
-    odd = ~np.isin(signs, (-1, 0, 1))
-    if odd.any():
-        row, position = np.argwhere(odd)[0]
-        raise InputError(
-            f"signed_mask must hold only -1, 0 and 1; got {signs[row, position]} at sequence {row}, position {position}"
-        )
-    return by_blocks(metric, maps, signs, lengths=check_lengths(lengths, maps.shape))
+    sizes = check_lengths(lengths, maps.shape)
+    for rows, length in blocks(maps.shape, sizes):
+        odd = np.argwhere(~np.isin(signs[rows, :length], (-1, 0, 1)))
+        if len(odd):
+            row, position = np.arange(len(maps))[rows][odd[0, 0]], odd[0, 1]
+            raise InputError(
+                f"signed_mask must hold only -1, 0 and 1; got {signs[row, position]} at sequence {row}, position "
+                f"{position}"
+            )
+    return by_blocks(metric, maps, signs, lengths=sizes)
 
 
 def _like(values: np.ndarray, maps: Maps, name: str) -> np.ndarray:
@@ -317,9 +331,14 @@ def _average_precision(maps: Maps, signs: Signs) -> Scores:
 def _pearson(x: Float[np.ndarray, "n k"], y: Float[np.ndarray, "n k"]) -> Scores:
     """Pearson's r row by row: NaN where y is constant, 0 where only x is."""
     flat_x, flat_y = (np.ptp(values, axis=1) == 0 for values in (x, y))
-    x, y = (values - values.mean(axis=1, keepdims=True) for values in (x, y))
+    r = _cosine(*(values - values.mean(axis=1, keepdims=True, dtype=np.float64) for values in (x, y)))
+    return np.asarray(np.where(flat_y, np.nan, np.where(flat_x, 0.0, r)))
+
+
+def _cosine(x: Float[np.ndarray, "n k"], y: Float[np.ndarray, "n k"]) -> Scores:
+    """Cosine of the angle between x and y row by row: 0 where one of them is all 0."""
     # Scaled first: squares of tiny effects underflow.
     x, y = (values / np.maximum(np.abs(values).max(axis=1, keepdims=True), 1e-300) for values in (x, y))
     norm = np.sqrt((x**2).sum(axis=1) * (y**2).sum(axis=1))
-    r = np.divide((x * y).sum(axis=1), norm, out=np.zeros(len(x)), where=norm > 0)
-    return np.where(flat_y, np.nan, np.where(flat_x, 0.0, np.clip(r, -1, 1)))
+    cosine: Scores = np.divide((x * y).sum(axis=1), norm, out=np.zeros(len(x)), where=norm > 0)
+    return np.asarray(np.clip(cosine, -1, 1))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -173,7 +174,7 @@ class AttributionFile:
                 meta = json.loads(str(archive["meta"]))
         except InputError:
             raise
-        except (ValueError, OSError, EOFError, zipfile.BadZipFile, KeyError) as error:
+        except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error, KeyError) as error:
             raise InputError(
                 f"{path} cannot be read as a relevance file (.npz of `genoplrp explain`): {error}"
             ) from error

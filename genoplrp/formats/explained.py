@@ -207,7 +207,9 @@ def check_regions(regions: pd.DataFrame, n: int, length: int) -> pd.DataFrame:
     if missing:
         raise InputError(f"regions lack the columns {', '.join(missing)}; needed: chrom, start, end")
     if len(regions) != n:
-        raise InputError(f"{len(regions)} regions for {n} sequences: give one a sequence, in the same order")
+        raise InputError(
+            f"{len(regions)} regions for {n} sequences: give one per sequence, in the same order"
+        )
     regions = regions.reset_index(drop=True)
     wrong = np.flatnonzero((regions["end"] - regions["start"]).to_numpy() != length)
     if len(wrong):

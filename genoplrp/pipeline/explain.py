@@ -91,7 +91,7 @@ def explain_dataset(
     Returns
     -------
     tuple
-        The relevance file (not yet saved) and the explanation with its books.
+        The relevance file (not yet saved) and the explanation with its conservation ledger.
 
     Raises
     ------

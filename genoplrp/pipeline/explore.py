@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 
 from genoplrp.errors import InputError, MissingDependencyError
 from genoplrp.pipeline.report import METHODS, RULES, SHARES
+from genoplrp.relevance.axes import Layout
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +35,7 @@ def explore(
     mask: Bool[np.ndarray, "n length"] | None = None,
     args: Sequence[torch.Tensor] | None = None,
     device: str | None = None,
-    layout: str | None = None,
+    layout: Layout | None = None,
     scheme: str = "classic",
 ) -> RelevanceWidget:
     """Show a logo with a slider over p in a notebook; needs the extra ``notebook``.

@@ -103,6 +103,7 @@ def logo_figure(
         raise InputError(f"region {low}-{high} does not lie in the sequence, 0-{data.length}")
     row = int(first.sequence[index])
     planted = data.instances[data.instances["sequence"] == row]
+    planted = planted[(planted["end"] > low) & (planted["start"] < high)]
     rows = {name: file.relevance[index, :, low:high] for name, file in files.items()}
     size = (width or logo_width(high - low), 0.8 + 1.2 * (len(rows) + bool(len(planted))))
     figure = Figure(figsize=size)

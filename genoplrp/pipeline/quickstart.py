@@ -1,4 +1,4 @@
-"""The whole road once: simulate, train, explain, score, draw, into one folder."""
+"""The whole workflow once: simulate, train, explain, score, draw, into one folder."""
 
 from __future__ import annotations
 

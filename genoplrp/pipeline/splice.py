@@ -1,4 +1,4 @@
-"""The road on real DNA: train on primate splice junctions and look where the relevance lies."""
+"""The workflow on real DNA: train on primate splice junctions and look where the relevance lies."""
 
 from __future__ import annotations
 

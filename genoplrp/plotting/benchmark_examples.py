@@ -165,7 +165,7 @@ def _legend(ax: Axes, table: object, colors: dict[str, str]) -> None:
 
 
 def _title(data: Dataset, row: int) -> str:
-    labels = " ".join(f"{value:.2g}" for value in data.labels[row])
+    labels = " ".join(f"{value:.3g}" for value in data.labels[row])
     return f"{data.classes[row]}  {labels}" if data.classes is not None else labels
 
 

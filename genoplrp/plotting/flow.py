@@ -11,7 +11,7 @@ from matplotlib.patches import PathPatch, Rectangle
 from matplotlib.path import Path
 
 from genoplrp.errors import InputError
-from genoplrp.plotting.logo import plot_logo
+from genoplrp.plotting.logo import plot_logo, sized_figure
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +26,7 @@ _SWEEPS = 4
 
 
 def plot_flow(
-    flow: Flow, *, share: float = 0.9, title: str | None = None, figsize: tuple[float, float] | None = None
+    flow: Flow, *, share: float = 0.9, title: str | None = None, figure: Figure | None = None
 ) -> Figure:
     """Draw a flow: sites on the left, the output on the right, layers as columns between them.
 
@@ -38,13 +38,13 @@ def plot_flow(
         Of the relevance between two columns: the fewest bands that hold it are drawn.
     title : str, optional
         Text above.
-    figsize : (float, float), optional
-        Size in inches.
+    figure : matplotlib Figure, optional
+        An empty figure to draw in, made as large as the graph asks for; by default a new one of pyplot's.
 
     Returns
     -------
     Figure
-        Not one of pyplot's; `genoplrp.plotting.save_figure` writes it. A bar is as high as its node's share of its
+        A bar is as high as its node's share of its
         column, red for positive and blue for negative relevance; what is pooled is grey. The letters beside a channel
         are the mean relevance of the bases where it gathers, those beside a site its own.
 
@@ -60,8 +60,8 @@ def plot_flow(
     nodes = flow.nodes[flow.nodes["relevance"] != 0].set_index("node")
     members = {column: list(nodes.index[nodes["layer"] == column]) for column in columns}
     tallest = max(len(names) for names in members.values())
-    height = max(3.0, 0.62 * tallest + 0.9)
-    figure = Figure(figsize=figsize or (_PITCH * len(columns) + 1.0, height))
+    size = _PITCH * len(columns) + 1.0, max(3.0, 0.62 * tallest + 0.9)
+    figure = sized_figure(figure, size)
     ax = figure.add_axes((0.02, 0.02, 0.96, 0.96 if title is None else 0.9))
     places = _places(nodes, edges, members, columns, float(tallest))
     ax.set_xlim(-0.15, _PITCH * (len(columns) - 1) + 1.0)

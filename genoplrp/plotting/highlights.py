@@ -5,6 +5,7 @@ The letters are not drawn here.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
@@ -74,6 +75,12 @@ def read_spans(highlight: Highlight | None, start: int = 0, chrom: str | None = 
     """
     if highlight is None:
         return []
+    if not isinstance(highlight, pd.DataFrame) and (
+        isinstance(highlight, str) or not isinstance(highlight, Iterable)
+    ):
+        raise InputError(
+            f"highlight={highlight!r}: give a table with start and end, tuples (start, end, label), or a mask"
+        )
     if isinstance(highlight, pd.DataFrame):
         rows: Iterable[Any] = _table_rows(highlight, chrom)
     elif hasattr(highlight, "dtype"):
@@ -120,6 +127,27 @@ def draw_highlights(
     if bands:
         _draw_bands(ax, visible, color)
     return _draw_labels(ax, [s for s in visible if s.label], color, strand) if labels else 0.0
+
+
+def warn_if_outside(highlight: Highlight | None, spans: Sequence[Span], start: int, length: int) -> None:
+    """Warn where all that a caller marks lies beside the window; of spans that were read before, the reader has."""
+    read = isinstance(highlight, list) and all(isinstance(row, Span) for row in highlight)
+    if spans and not read and not any(s.end > start and s.start < start + length for s in spans):
+        warnings.warn(_outside(spans, start, start + length), stacklevel=3)
+
+
+def _outside(spans: Sequence[Span], start: float, end: float) -> str:
+    first, last = min(s.start for s in spans), max(s.end for s in spans)
+    size = end - start
+    hint = ""
+    if start > 0 and first >= 0 and last <= size:
+        hint = f"; they look like positions in the window: add its start, {start:,.0f}"
+    elif start == 0 and first >= size:
+        hint = "; they look like positions on a chromosome: pass start=, the window's first coordinate"
+    return (
+        f"no highlight lies on the axis, {start:,.0f} to {end:,.0f}: they reach from {first:,.0f} to "
+        f"{last:,.0f}{hint}"
+    )
 
 
 def _span_colors(spans: Sequence[Span]) -> dict[Span, str]:

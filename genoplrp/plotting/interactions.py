@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from genoplrp.errors import InputError
 from genoplrp.plotting.curves import SERIES_COLORS
+from genoplrp.plotting.logo import sized_figure
 
 if TYPE_CHECKING:
     from genoplrp.sites.pairs import Interactions
@@ -17,9 +18,7 @@ _MOST_NUMBERS = 14
 """Sites up to which the numbers stand in the cells."""
 
 
-def plot_interactions(
-    found: Interactions, sequence: int = 0, *, figsize: tuple[float, float] | None = None
-) -> Figure:
+def plot_interactions(found: Interactions, sequence: int = 0, *, figure: Figure | None = None) -> Figure:
     """Draw the pairs of one sequence: interactions above the diagonal, changes of relevance below it.
 
     Parameters
@@ -28,8 +27,8 @@ def plot_interactions(
         As `genoplrp.interactions` makes them.
     sequence : int
         Row of X.
-    figsize : (float, float), optional
-        Size in inches.
+    figure : matplotlib Figure, optional
+        An empty figure to draw in, made as large as it needs to be; by default a new one of pyplot's.
 
     Returns
     -------
@@ -50,7 +49,8 @@ def plot_interactions(
     upper = np.where(np.tril(np.ones((n, n), dtype=bool), -1), np.nan, effects.to_numpy())
     lower = np.where(np.triu(np.ones((n, n), dtype=bool)), np.nan, changes)
     side = 1.9 + 0.62 * n
-    figure = Figure(figsize=figsize or (side + 1.9, side), layout="constrained")
+    figure = sized_figure(figure, (side + 1.9, side))
+    figure.set_layout_engine("constrained")
     ax = figure.subplots()
     for values, label in (
         (upper, f"interaction (diagonal: effect), {found.scale}"),
@@ -81,7 +81,7 @@ def plot_interactions(
 
 
 def plot_distance(
-    found: Interactions, *, width: int = 5, most: int = 6, figsize: tuple[float, float] | None = None
+    found: Interactions, *, width: int = 5, most: int = 6, figure: Figure | None = None
 ) -> Figure:
     """Draw the mean interaction of each pair of motifs against the distance between their sites.
 
@@ -92,9 +92,9 @@ def plot_distance(
     width : int
         Bins of so many bp.
     most : int
-        Pairs of motifs, those with the largest mean first.
-    figsize : (float, float), optional
-        Size in inches.
+        Pairs of motifs, the most frequent first.
+    figure : matplotlib Figure, optional
+        An empty figure to draw in, made as large as it needs to be; by default a new one of pyplot's.
 
     Returns
     -------
@@ -109,10 +109,11 @@ def plot_distance(
     if found.pairs.empty:
         raise InputError("there are no pairs of sites: there is nothing to draw")
     curves = found.by_distance(width)
-    kinds = found.summary()["motif_pair"].tolist()[:most]
+    kinds = found.summary().sort_values("pairs", ascending=False)["motif_pair"].tolist()[:most]
     columns = min(len(kinds), 3)
     rows = -(-len(kinds) // columns)
-    figure = Figure(figsize=figsize or (3.6 * columns + 0.6, 2.5 * rows + 0.3), layout="constrained")
+    figure = sized_figure(figure, (3.6 * columns + 0.6, 2.5 * rows + 0.3))
+    figure.set_layout_engine("constrained")
     axes = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
     names = [" + ".join(sorted(p)) for p in zip(found.pairs["motif_a"], found.pairs["motif_b"], strict=True)]
     for k, (ax, kind) in enumerate(zip(axes, kinds, strict=False)):

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
 from genoplrp.errors import InputError
 from genoplrp.plotting.arrays import as_logo
 from genoplrp.plotting.glyphs import BASES, scheme_colors
-from genoplrp.plotting.highlights import Highlight, draw_highlights, read_spans
+from genoplrp.plotting.highlights import Highlight, draw_highlights, read_spans, warn_if_outside
 from genoplrp.plotting.letters import LETTER_WIDTH, draw_letters, stack_letters
 
 if TYPE_CHECKING:
@@ -103,9 +104,15 @@ def plot_logo(
     if style and renderer == "batched":
         raise InputError(f"plot_logo has no option {', '.join(style)}; logomaker's need renderer='logomaker'")
     colors = scheme_colors(scheme)
+    if isinstance(start, bool) or not isinstance(start, int | np.integer):
+        raise InputError(
+            f"start={start!r}: a whole number is needed, the coordinate of the window's first base (0-based); its "
+            "chromosome is chrom="
+        )
     spans = read_spans(highlight, start, chrom)
 
     length = heights.shape[1]
+    warn_if_outside(highlight, spans, start, length)
     ax = new_axes(length, figsize) if ax is None else ax
     forward = strand == "+"
     x = np.arange(start, start + length, dtype=np.float64)[:: 1 if forward else -1]
@@ -128,6 +135,16 @@ def new_axes(length: int, figsize: tuple[float, float] | None = None) -> Axes:
 
     _, ax = plt.subplots(figsize=figsize or (logo_width(length), 1.9), layout="constrained")
     return ax
+
+
+def sized_figure(figure: Figure | None, size: tuple[float, float]) -> Figure:
+    """Return a figure of a size in inches: the one that is given, or a new one of pyplot's."""
+    if figure is None:
+        import matplotlib.pyplot as plt
+
+        return plt.figure(figsize=size)
+    figure.set_size_inches(size)
+    return figure
 
 
 def logo_width(length: int) -> float:

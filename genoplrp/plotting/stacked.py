@@ -11,7 +11,7 @@ from matplotlib.figure import Figure, SubFigure
 
 from genoplrp.errors import InputError
 from genoplrp.plotting.arrays import as_array, as_logo
-from genoplrp.plotting.highlights import Highlight, Span, read_spans
+from genoplrp.plotting.highlights import Highlight, Span, read_spans, warn_if_outside
 from genoplrp.plotting.logo import logo_limits, logo_width, plot_logo
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ def plot_logos(
         raise InputError(f"scale must be 'kind' or 'own'; got {scale!r}")
     length = arrays[0].shape[1]
     spans = read_spans(highlight, start, chrom)
+    warn_if_outside(highlight, spans, start, length)
     axes = _row_axes(len(arrays), figure, (logo_width(length), 0.7 + row_height * len(arrays)))
     limits = _shared_limits(arrays, list(kinds) if kinds else [""] * len(arrays), scale)
     for i, (ax, array) in enumerate(zip(axes, arrays, strict=True)):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -20,7 +20,8 @@ from genoplrp.errors import GenoplrpError, InputError
 from genoplrp.relevance.tracing.calls import Args, Call
 from genoplrp.relevance.tracing.guards import evaluation_mode
 
-LAYOUTS = {
+Layout = Literal["NCL", "NLC", "N1CL", "N1LC", "NC1L", "NCL1", "NLC1"]
+LAYOUTS: dict[Layout, str] = {
     "NCL": "(N, 4, L)",
     "NLC": "(N, L, 4)",
     "N1CL": "(N, 1, 4, L)",
@@ -57,7 +58,7 @@ class Adapted(nn.Module):
         As given.
     """
 
-    def __init__(self, model: nn.Module, layout: str) -> None:
+    def __init__(self, model: nn.Module, layout: Layout) -> None:
         super().__init__()
         self.model = model
         self.layout = layout
@@ -72,7 +73,7 @@ class Adapted(nn.Module):
 
 
 def adapt_model(
-    model: nn.Module, layout: str | None = None, *, X: Float[Tensor, "n 4 length"] | None = None
+    model: nn.Module, layout: Layout | None = None, *, X: Float[Tensor, "n 4 length"] | None = None
 ) -> nn.Module:
     """Return a model that takes (N, 4, L), whatever the one handed in takes; that one is not changed.
 
@@ -124,7 +125,7 @@ def adapt_model(
     return Adapted(model, layout)
 
 
-def arrange(x: Float[Tensor, "n 4 length"], layout: str) -> Tensor:
+def arrange(x: Float[Tensor, "n 4 length"], layout: Layout) -> Tensor:
     """Return (N, 4, L) sequences in the order of axes that a layout names; anything of other axes as it is."""
     if x.dim() != 3 or layout == "NCL":
         return x
@@ -136,7 +137,7 @@ def arrange(x: Float[Tensor, "n 4 length"], layout: str) -> Tensor:
 # -- finding out ---
 
 
-def recognised(model: nn.Module, X: Float[Tensor, "n 4 length"], args: Sequence[Tensor] = ()) -> str:
+def recognised(model: nn.Module, X: Float[Tensor, "n 4 length"], args: Sequence[Tensor] = ()) -> Layout:
     """Return the layout in which a model takes sequences; ``"NCL"`` where none fits, so that its own error is seen.
 
     Raises
@@ -260,7 +261,7 @@ def keras_device(device: torch.device) -> AbstractContextManager[Any]:
     return scope
 
 
-def keras_layout(model: Any) -> str | None:
+def keras_layout(model: Any) -> Layout | None:
     """Return the layout of a Keras model's sequences, None where its inputs do not say it.
 
     Raises
@@ -273,7 +274,7 @@ def keras_layout(model: Any) -> str | None:
     return found[0] if found else None
 
 
-def shape_layout(shape: Sequence[int | None]) -> str | None:
+def shape_layout(shape: Sequence[int | None]) -> Layout | None:
     """Return the layout that an input shape says, e.g. (None, 1000, 4); None for one that is not of DNA.
 
     Raises
@@ -297,7 +298,7 @@ def shape_layout(shape: Sequence[int | None]) -> str | None:
     return fits[0] if fits else None
 
 
-def sequence_length(shape: Sequence[int | None], layout: str | None = None) -> int | None:
+def sequence_length(shape: Sequence[int | None], layout: Layout | None = None) -> int | None:
     """Return the length of the sequences of an input shape in bp, None where it is open or not of DNA."""
     layout = shape_layout(shape) if layout is None else layout
     return None if layout is None or len(layout) != len(shape) else shape[layout.index("L")]
@@ -321,7 +322,7 @@ def _keras_names(model: Any, prefix: str) -> dict[nn.Module, str]:
     return names
 
 
-def _keras_inputs(model: Any, x: Tensor, args: Sequence[Tensor], layout: str) -> Any:
+def _keras_inputs(model: Any, x: Tensor, args: Sequence[Tensor], layout: Layout) -> Any:
     """Return what a Keras model is called with: its inputs in its own order, the sequences at their place."""
     inputs = list(getattr(model, "inputs", None) or ())
     if len(inputs) < 2:
@@ -339,5 +340,7 @@ def _keras_inputs(model: Any, x: Tensor, args: Sequence[Tensor], layout: str) ->
     for i, kind in enumerate(kinds):
         value = x if i == place else next(rest)
         as_given = kind is None or value.dim() != 3 or value.shape[1] != 4
-        given_inputs.append(arrange(value, layout if i == place else "NCL" if as_given else str(kind)))
+        given_inputs.append(
+            arrange(value, layout if i == place else "NCL" if as_given or kind is None else kind)
+        )
     return given_inputs

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from genoplrp.errors import UnsupportedOperationError
-from genoplrp.relevance.axes import adapt_model
+from genoplrp.relevance.axes import Layout, adapt_model
 from genoplrp.relevance.explainer import Explainer
 from genoplrp.relevance.inputs import check_input
 from genoplrp.relevance.presets import DEFAULT_PRESET, Rules
@@ -37,7 +37,7 @@ def coverage(
     *,
     rules: Rules = DEFAULT_PRESET,
     args: Sequence[Tensor] | None = None,
-    layout: str | None = None,
+    layout: Layout | None = None,
 ) -> pd.DataFrame:
     """Run a model once and say of each operation that touches relevance whether it is ruled, neutral or refused.
 

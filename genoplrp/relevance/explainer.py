@@ -8,6 +8,7 @@ Bach et al. 2015, PLOS ONE 10(7), e0130140 (LRP); Yanez Sarmiento et al. 2024, E
 from __future__ import annotations
 
 import copy
+import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -17,10 +18,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from genoplrp.errors import GenoplrpError, InputError, NonFiniteError, UnsupportedOperationError
+from genoplrp.errors import (
+    GenoplrpError,
+    InputError,
+    ModelInputError,
+    NonFiniteError,
+    UnsupportedOperationError,
+)
 from genoplrp.relevance.axes import (
     LAYOUTS,
     Adapted,
+    Layout,
     adapt_model,
     may_be_of_shape,
     module_names,
@@ -50,6 +58,8 @@ from genoplrp.relevance.tracing.tracer import LOGIT, Tracer, one_explanation
 Target = int | str | Sequence[int] | Tensor | Callable[[Any], Tensor] | None
 SWEEP = tuple(round(0.05 * i, 2) for i in range(20))
 """The paper's values of p: 0, 0.05, ..., 0.95."""
+_OWN = "Raised by the model's own forward pass"
+_SHAPES = re.compile(r"shape|size|channels|dimension|elements|numel")
 
 
 class Explainer:
@@ -76,7 +86,7 @@ class Explainer:
         The order of axes that the model takes, see `adapt_model`; None to find out. Sequences and relevance are
         (N, 4, L) whatever it is.
     diagnostics
-        Keep the books (`Explanation.layers`, `Explanation.check`); costs a pass over memory a layer.
+        Keep the conservation ledger (`Explanation.layers`, `Explanation.check`); costs a pass over memory per layer.
     keep_intermediate
         True, or names of layers (wildcards allowed): keep the relevance at their input.
     keep_multiplier
@@ -106,7 +116,7 @@ class Explainer:
         *,
         batch_size: int = 64,
         device: str | torch.device | None = None,
-        layout: str | None = None,
+        layout: Layout | None = None,
         diagnostics: bool = True,
         keep_intermediate: bool | str | Iterable[str] = False,
         keep_multiplier: bool = False,
@@ -134,6 +144,11 @@ class Explainer:
         self._fits: dict[tuple[int, ...], int] = {}
         # What earlier batches were told by a GPU (see `deferred`).
         self._answers: Answers = {}
+
+    @property
+    def network(self) -> nn.Module:
+        """The model as it is called: on its device, and behind an adapter where it takes another order of axes."""
+        return self._runner
 
     @property
     def device(self) -> torch.device:
@@ -332,7 +347,7 @@ class Explainer:
                     if self._turned(error, x, self._inputs_beside(extra)):
                         continue
                     if not is_out_of_memory(error) or stop - start == 1:
-                        raise
+                        raise _said(error, x) from error
                     size = self._fits[shape] = max(1, (stop - start) // 2)
                     warnings.warn(
                         f"memory ran out with {stop - start} sequences; going on with {size}", stacklevel=3
@@ -377,7 +392,7 @@ class Explainer:
             run = Run(batch=len(x), keep=self.keep, questions=questions)
             if self.diagnostics:
                 run.ledger = Ledger()
-            forward = self._by_hand(x, extra, target, run) or self._by_autograd(x, extra, target, run)
+            forward = self._by_fast_path(x, extra, target, run) or self._by_autograd(x, extra, target, run)
             output, tracer = forward.output, forward.tracer
             results = []
             for i, pruning in enumerate(prunings):
@@ -428,9 +443,7 @@ class Explainer:
         except Exception as error:
             if not isinstance(error, GenoplrpError) and not hasattr(error, "__notes__"):
                 shapes = ", ".join(str(tuple(a.shape)) for a in (x, *extra))
-                error.add_note(
-                    f"Raised by the model's own forward pass, given {shapes}: does it take this shape?"
-                )
+                error.add_note(f"{_OWN}, given {shapes}: does it take this shape?")
             raise
 
     def _turned(self, error: Exception, x: Tensor, args: Sequence[Tensor]) -> bool:
@@ -459,7 +472,7 @@ class Explainer:
 
         return _Forward(output, tracer, back, "autograd")
 
-    def _by_hand(self, x: Tensor, extra: list[Tensor], target: Any, run: Run) -> _Forward | None:
+    def _by_fast_path(self, x: Tensor, extra: list[Tensor], target: Any, run: Run) -> _Forward | None:
         """Compute a model that is a plain chain of layers without autograd; None for any other."""
         kind = type(self)
         as_here = kind._tracer is Explainer._tracer and kind._backward is Explainer._backward
@@ -472,7 +485,7 @@ class Explainer:
         for leaf in chain.leaves:
             tracer.leaf(leaf, is_input=False)
         output = self._explained(chain.output, tracer, target, len(x))
-        return _Forward(output, tracer, lambda last: chain.backward(output, last=last), "by hand")
+        return _Forward(output, tracer, lambda last: chain.backward(output, last=last), "fast path")
 
     def _explained(self, y: Any, tracer: Tracer, target: Any, n: int) -> Tensor:
         """Return the explained numbers, (N,), from the model's output at its logits."""
@@ -544,6 +557,18 @@ class _Forward:
     tracer: Tracer
     backward: Callable[[bool], tuple[Tensor, Tensor | None]]
     kind: str
+
+
+def _said(error: Exception, x: Tensor) -> Exception:
+    """Return the error itself, or what torch says of shapes in the model's own layers as an error of the input."""
+    own = any(note.startswith(_OWN) for note in getattr(error, "__notes__", []))
+    if not own or type(error) is not RuntimeError or not _SHAPES.search(str(error)):
+        return error
+    first = str(error).strip().splitlines()[0]
+    return ModelInputError(
+        f"the model's own forward pass does not take X of shape {tuple(x.shape)}: {first}. Is that the length, and the "
+        "order of axes, it was trained on?"
+    )
 
 
 def unit_of(relevance: Tensor) -> Tensor:

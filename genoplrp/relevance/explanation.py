@@ -1,8 +1,11 @@
-"""What an explanation is: relevance, what was explained, and the books. Not here: how it is computed."""
+"""What an explanation is: relevance, what was explained, and the conservation ledger. Not here: how it is computed."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import torch
@@ -10,16 +13,18 @@ from jaxtyping import Float
 from torch import Tensor
 
 from genoplrp.errors import InputError
-from genoplrp.relevance.propagation.ledger import Ledger, ledger_frame
+from genoplrp.relevance.propagation.ledger import Ledger, ledger_frame, select_rows
+from genoplrp.relevance.storage import read_tensors, write_tensors
 from genoplrp.relevance.tracing.tracer import LOGIT
 from genoplrp.thumbnails import thumbnail
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
 
 
 class Conservation(NamedTuple):
-    """Verdict on the books: whether every unit of the explained output is accounted for.
+    """Verdict on the conservation ledger: whether every unit of the explained output is accounted for.
 
     Attributes
     ----------
@@ -85,6 +90,123 @@ class Explanation:
     def __len__(self) -> int:
         return len(self.relevance)
 
+    def __getitem__(self, rows: int | slice | Sequence[int] | Tensor) -> Explanation:
+        """Return the explanation of some of the sequences, of one for a number; its ledger comes along.
+
+        Examples
+        --------
+        >>> e = Explanation(torch.ones(3, 4, 5), torch.arange(3.0), target=0)
+        >>> e[1], e[1:].prediction.tolist(), len(e[[0, 2]])
+        (Explanation(1 sequences, relevance (1, 4, 5), target 0), [1.0, 2.0], 2)
+        """
+        every = torch.arange(len(self))
+        if isinstance(rows, int):
+            if not -len(self) <= rows < len(self):
+                raise IndexError(
+                    f"sequence {rows} is out of range: there are {len(self)}, 0 to {len(self) - 1}"
+                )
+            index = every[[rows]]
+        else:
+            index = every[rows] if isinstance(rows, slice) else every[torch.as_tensor(rows)]
+        settings = dict(self.settings)
+        if "regions" in settings:
+            settings["regions"] = settings["regions"].iloc[index.numpy()].reset_index(drop=True)
+        return replace(
+            self,
+            relevance=self.relevance[index],
+            prediction=self.prediction[index],
+            target=self.target[index] if _one_each(self.target) else self.target,
+            multiplier=None if self.multiplier is None else self.multiplier[index],
+            intermediate={name: values[index] for name, values in self.intermediate.items()},
+            notes=list(self.notes),
+            settings=settings,
+            ledgers=select_rows(self.ledgers, index),
+            baseline=None if self.baseline is None else self.baseline[index],
+        )
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Write the explanation to one .npz file; its ledger (``layers``, ``check()``) is not kept.
+
+        Parameters
+        ----------
+        path
+            The file, as it stands.
+        overwrite
+            Replace a file that exists.
+
+        Raises
+        ------
+        OutputExistsError
+            If the file exists.
+        InputError
+            If its folder does not.
+        """
+        tensors = {"relevance": self.relevance, "prediction": self.prediction}
+        optional = {"multiplier": self.multiplier, "baseline": self.baseline}
+        tensors |= {name: value for name, value in optional.items() if value is not None}
+        tensors |= {f"at:{name}": value for name, value in self.intermediate.items()}
+        meta: dict[str, Any] = {"notes": self.notes, "settings": self.settings}
+        if _one_each(self.target):
+            tensors["target"] = self.target
+        else:
+            meta["target"] = self.target
+        return write_tensors(path, tensors, meta, overwrite=overwrite)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Explanation:
+        """Read a file of `save`; settings that were objects come back as text.
+
+        Raises
+        ------
+        InputError
+            If it is none.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> e = Explanation(torch.ones(3, 4, 5), torch.arange(3.0), target=0)
+        >>> Explanation.load(e.save(tempfile.mkdtemp() + "/e.npz"))
+        Explanation(3 sequences, relevance (3, 4, 5), target 0)
+        """
+        tensors, meta = read_tensors(path)
+        if not {"relevance", "prediction"} <= tensors.keys():
+            raise InputError(f"{path} is no file of Explanation.save: it lacks relevance or prediction")
+        return cls(
+            tensors["relevance"],
+            tensors["prediction"],
+            tensors.get("target", meta.get("target")),
+            multiplier=tensors.get("multiplier"),
+            intermediate={
+                name.removeprefix("at:"): value for name, value in tensors.items() if name.startswith("at:")
+            },
+            notes=list(meta.get("notes", [])),
+            settings=dict(meta.get("settings", {})),
+            baseline=tensors.get("baseline"),
+        )
+
+    def plot(self, i: int = 0, ax: Any = None, **options: Any) -> Axes:
+        """Draw the logo of one sequence.
+
+        Parameters
+        ----------
+        i
+            Which sequence.
+        ax
+            Where to draw; by default a new figure.
+        **options
+            Passed to `genoplrp.plot_logo`: ``highlight``, ``start``, ``chrom``, ``scheme``, ...
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
+        one = self[i]
+        title = f"sequence {i % len(self)}, {self.units} {float(one.prediction[0]):.2f}"
+        drawn: Axes = import_module("genoplrp.plotting").plot_logo(
+            one.relevance[0], ax, **{"title": title} | options
+        )
+        return drawn
+
     def __repr__(self) -> str:
         return f"Explanation({len(self)} sequences, relevance {tuple(self.relevance.shape)}, target {self.target!r})"
 
@@ -115,7 +237,7 @@ class Explanation:
 
     @property
     def absorbed(self) -> pd.DataFrame:
-        """One row a sequence, one column a layer or operation: the relevance it absorbed."""
+        """One row per sequence, one column per layer or operation: the relevance it absorbed."""
         import pandas as pd
 
         frames = [
@@ -147,10 +269,12 @@ class Explanation:
         """
         if "average" in self.settings:
             raise InputError(
-                "an average over p is scaled to one mass and has no books: check the maps of Explainer.sweep()"
+                "an average over p is scaled to one mass and has no ledger: check the maps of Explainer.sweep()"
             )
         if not self.ledgers and len(self):
-            raise InputError("check() needs the books: explain with Explainer(..., diagnostics=True)")
+            raise InputError(
+                "check() needs the conservation ledger: explain with Explainer(..., diagnostics=True)"
+            )
         n = len(self)
         absorbed, circulation = torch.zeros(n, dtype=torch.float64), torch.zeros(n, dtype=torch.float64)
         for first, ledger in self.ledgers:
@@ -179,7 +303,7 @@ class Explanation:
         return Conservation(holds, gap, scale, relevance, absorbed, output, verdict)
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row a sequence: prediction, its units (logit or output), target, sums, share of zeros."""
+        """Return one row per sequence: prediction, its units (logit or output), target, sums, share of zeros."""
         import pandas as pd
 
         scores = self.per_nucleotide
@@ -196,7 +320,7 @@ class Explanation:
         ).rename_axis("sequence")
 
     def filters(self, layer: str) -> pd.DataFrame:
-        """Return the relevance that each channel of a layer's input carried, one row a sequence and channel.
+        """Return the relevance that each channel of a layer's input carried, one row per sequence and channel.
 
         Parameters
         ----------
@@ -273,6 +397,10 @@ class Explanation:
                 "Explainer(..., keep_intermediate=True) or keep_intermediate=[names]"
             )
         return self.intermediate[layer]
+
+
+def _one_each(target: Any) -> bool:
+    return isinstance(target, Tensor) and target.dim() == 1
 
 
 def join(parts: list[Explanation]) -> Explanation:

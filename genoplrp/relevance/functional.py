@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from genoplrp.relevance.axes import Layout
 from genoplrp.relevance.explainer import Explainer, Target
 from genoplrp.relevance.presets import DEFAULT_PRESET, Rules
 from genoplrp.relevance.pruning.policy import Method, Pruning
@@ -28,7 +29,7 @@ def lrp(
     args: Sequence[Tensor] | None = None,
     batch_size: int = 64,
     device: str | torch.device | None = None,
-    layout: str | None = None,
+    layout: Layout | None = None,
     progress: bool = False,
 ) -> Float[Tensor, "n 4 length"]:
     """Layer-wise relevance propagation: the relevance of every base for one output of a model.
@@ -102,7 +103,7 @@ def plrp(
     args: Sequence[Tensor] | None = None,
     batch_size: int = 64,
     device: str | torch.device | None = None,
-    layout: str | None = None,
+    layout: Layout | None = None,
     progress: bool = False,
 ) -> Float[Tensor, "n 4 length"]:
     """Pruned layer-wise relevance propagation: sparse relevance of every base for one output of a model.

@@ -31,6 +31,16 @@ def check_input(X: Any, args: Sequence[Tensor] | None, model: nn.Module) -> tupl
         further inputs do not have one entry a sequence.
     """
     x = _as_tensor(X, "X")
+    _check_sequences(x)
+    like = next((t for t in [*model.parameters(), *model.buffers()] if t.is_floating_point()), None)
+    device = None if like is None else like.device
+    own = x.dtype if x.is_floating_point() else torch.get_default_dtype()
+    dtype = own if like is None else like.dtype
+    extra = [_further_input(i, value, len(x), device, dtype) for i, value in enumerate(args or ())]
+    return x.detach().to(device=device, dtype=dtype), extra
+
+
+def _check_sequences(x: Tensor) -> None:
     if x.dim() < 2:
         raise InputError(f"X has shape {tuple(x.shape)}: expected (N, 4, L); one sequence is X[None]")
     if x.dim() == 2 and x.shape[0] == 4 and _looks_one_hot(x[None], 1):
@@ -44,20 +54,15 @@ def check_input(X: Any, args: Sequence[Tensor] | None, model: nn.Module) -> tupl
     if not x.is_complex() and x.is_floating_point() and not bool(torch.isfinite(x).all()):
         index = int((~torch.isfinite(x.reshape(len(x), -1)).all(dim=1)).nonzero()[0])
         raise InputError(f"X holds NaN or infinity, first in sequence {index}: remove or mask it")
-    like = next((t for t in [*model.parameters(), *model.buffers()] if t.is_floating_point()), None)
-    device = None if like is None else like.device
-    own = x.dtype if x.is_floating_point() else torch.get_default_dtype()
-    dtype = own if like is None else like.dtype
-    extra = []
-    for i, value in enumerate(args or ()):
-        tensor = _as_tensor(value, f"args[{i}]")
-        if len(tensor) != len(x):
-            raise InputError(
-                f"args[{i}] has {len(tensor)} rows, X has {len(x)} sequences: one row a sequence is needed"
-            )
-        tensor = tensor.to(device=device, dtype=dtype if tensor.is_floating_point() else None)
-        extra.append(tensor.detach())
-    return x.detach().to(device=device, dtype=dtype), extra
+
+
+def _further_input(i: int, value: Any, n: int, device: torch.device | None, dtype: torch.dtype) -> Tensor:
+    tensor = _as_tensor(value, f"args[{i}]")
+    if len(tensor) != n:
+        raise InputError(
+            f"args[{i}] has {len(tensor)} rows, X has {n} sequences: one row per sequence is needed"
+        )
+    return tensor.to(device=device, dtype=dtype if tensor.is_floating_point() else None).detach()
 
 
 def check_target(target: Any, n: int) -> Callable[[int, int], Any]:

@@ -1,7 +1,7 @@
 """Networks in ``torch.export`` archives (.pt2), turned back into calls of torch's own functions; no user's code runs.
 
 The graph of an archive calls operators of ATen, whose arguments are ordered otherwise than those of the functions that
-layers call. Each is replaced by the function it came from, and the result is held against the archive itself.
+layers call. Each is replaced by the function it came from, and the result is compared with the archive itself.
 """
 
 from __future__ import annotations

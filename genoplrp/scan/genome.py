@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from torch import nn
 
 from genoplrp.errors import InputError
-from genoplrp.relevance import Pruning, Rules
+from genoplrp.relevance import Pruning, Rules, adapt_model
+from genoplrp.relevance.axes import Layout
 from genoplrp.relevance.inputs import automatic_batch
 from genoplrp.relevance.targets import output_target
 from genoplrp.scan.blocks import Task
-from genoplrp.scan.models import LoadedModel, describe_output, load_any_model
-from genoplrp.scan.run import scan
-from genoplrp.scan.store import ScanStore
+from genoplrp.scan.models import LoadedModel, describe_output, fingerprint, load_any_model
+from genoplrp.scan.run import EngineName, Precision, scan
+from genoplrp.scan.store import ScanStore, Values
 from genoplrp.scan.summary import summarise
 from genoplrp.scan.variants import write_effects
 from genoplrp.sequence import (
@@ -29,10 +31,11 @@ from genoplrp.sequence import (
     read_vcf,
     tile_regions,
 )
+from genoplrp.sequence.windows import Edge
 
 
 def scan_genome(
-    model: str | Path | LoadedModel,
+    model: str | Path | LoadedModel | nn.Module,
     fasta: str | Path,
     out: str | Path,
     *,
@@ -41,26 +44,26 @@ def scan_genome(
     feature: str | None = None,
     tile: int | None = None,
     length: int | None = None,
-    edge: str = "drop",
+    edge: Edge = "drop",
     max_unknown: float = 0.0,
     state_dict: str | Path | None = None,
     trust_pickle: bool = False,
     keras_objects: str | Path | None = None,
-    layout: str | None = None,
+    layout: Layout | None = None,
     target: int | str = 0,
     rules: Rules | None = None,
     pruning: Pruning | None = None,
     consensus: bool = False,
     max_shift: int = 3,
     both_strands: bool = True,
-    values: str = "per_nucleotide",
+    values: Values = "per_nucleotide",
     hypothetical: bool = False,
-    dtype: str = "float32",
+    dtype: Precision = "float32",
     batch_size: int | None = None,
     shard: tuple[int, int] | None = None,
     device: str | None = None,
     devices: Sequence[str] | None = None,
-    engine: str = "local",
+    engine: EngineName = "local",
     workers: int | None = None,
     address: str | None = None,
     overwrite: bool = False,
@@ -72,15 +75,16 @@ def scan_genome(
     Parameters
     ----------
     model
-        A `LoadedModel`, or what `load_any_model` takes.
+        A `torch.nn.Module`, a `LoadedModel`, or what `load_any_model` takes.
     fasta
         Genome: FASTA (plain, gzip, bgzip) or 2bit.
     out
         Folder to make; see `scan` for what happens when the work is interrupted.
     bed, vcf
-        At most one of them: regions (BED, narrowPeak, GTF / GFF, bigBed), or variants, each explained with its
-        reference and its alternative allele. With neither, every record of the FASTA is a region: a sequence of the
-        model's length, or, with `tile`, a chromosome to be covered.
+        Regions (BED, narrowPeak, GTF / GFF, bigBed); or variants, each explained with its reference and its alternative
+        allele in a window around it; or both: each variant in the window of every region that holds it, on the region's
+        strand. With neither, every record of the FASTA is a region: a sequence of the model's length, or, with `tile`,
+        a chromosome to be covered.
     feature
         Of a GTF / GFF only this feature.
     tile
@@ -111,31 +115,42 @@ def scan_genome(
         If a file or an argument makes no sense.
     """
     say = log or (lambda line: None)
-    if bed is not None and vcf is not None:
-        raise InputError("give regions (--bed) or variants (--vcf), not both")
-    loaded = (
-        model
-        if isinstance(model, LoadedModel)
-        else load_any_model(
+    loaded: LoadedModel
+    if isinstance(model, LoadedModel):
+        loaded = model
+    elif isinstance(model, nn.Module):
+        given = {
+            "state_dict": state_dict,
+            "keras_objects": keras_objects,
+            "trust_pickle": trust_pickle or None,
+        }
+        beside = [name for name, value in given.items() if value is not None]
+        if beside:
+            raise InputError(f"{beside[0]} is for a model on disk; this one is in memory and has its weights")
+        loaded = LoadedModel(adapt_model(model, layout), type(model).__name__, fingerprint(model))
+    else:
+        loaded = load_any_model(
             model,
             state_dict=state_dict,
             trust_pickle=trust_pickle,
             keras_objects=keras_objects,
             layout=layout,
         )
-    )
     length = _length(loaded, length)
     wanted, _ = output_target(target, loaded.tasks, loaded.outputs)
     returned = describe_output(loaded.model, length, wanted)
     say(f"{loaded.source} returns {returned} for sequences of {length} bp")
     genome = Genome(fasta)
     source: Windows | VariantWindows
-    if vcf is not None:
+    if vcf is not None and bed is None:
         source = place_variants(read_vcf(vcf), genome, length)
     else:
         regions = _records(genome, length, tile) if bed is None else read_regions(str(bed), feature=feature)
         regions = regions if tile is None else tile_regions(regions, length, tile)
         source = place_windows(regions, genome, length, edge=edge, max_unknown=max_unknown, progress=progress)
+        if vcf is not None:
+            say(f"{len(source):,} windows of regions; {len(source.dropped):,} dropped")
+            source = place_variants(read_vcf(vcf), genome, length, windows=source)
     what = "windows" if vcf is None else "windows (two a variant)"
     say(f"{len(source):,} {what} of {length} bp; {len(source.dropped):,} dropped")
     for reason, count in source.dropped["reason"].value_counts().head(5).items():
@@ -221,12 +236,17 @@ def _inputs(
     genome: Genome, bed: str | Path | None, vcf: str | Path | None, options: dict[str, Any]
 ) -> dict[str, Any]:
     """Names and checksums, not paths: a store can be moved, and two machines give the same bytes."""
-    given = bed if vcf is None else vcf
-    regions = None if given is None else Path(given)
+    files = {"regions": bed if vcf is None or bed is not None else vcf}
+    if bed is not None and vcf is not None:
+        files["variants"] = vcf
+    named = {
+        kind: "every record"
+        if path is None
+        else {"name": Path(path).name, "sha256": hashlib.sha256(Path(path).read_bytes()).hexdigest()}
+        for kind, path in files.items()
+    }
     return {
         "genome": {"name": genome.path.name, "sha256": genome.checksum()},
-        "regions": "every record"
-        if regions is None
-        else {"name": regions.name, "sha256": hashlib.sha256(regions.read_bytes()).hexdigest()},
+        **named,
         "options": {key: value for key, value in options.items() if value is not None},
     }

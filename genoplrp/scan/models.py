@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, fx, nn
 
 from genoplrp.errors import InputError, UnsupportedModelError
-from genoplrp.relevance.axes import Adapted, adapt_model, is_keras_model, sequence_length
-from genoplrp.relevance.tracing.guards import check_model
+from genoplrp.relevance.axes import Adapted, Layout, adapt_model, is_keras_model, sequence_length
+from genoplrp.relevance.tracing.guards import check_model, evaluation_mode
 from genoplrp.scan.archives import open_archive
 from genoplrp.scan.keras_files import is_keras, load_keras
 from genoplrp.scan.user_code import WAYS, from_file, importable, imported, module_name, names_in
@@ -54,7 +54,7 @@ def load_any_model(
     state_dict: str | Path | None = None,
     trust_pickle: bool = False,
     keras_objects: str | Path | None = None,
-    layout: str | None = None,
+    layout: Layout | None = None,
 ) -> LoadedModel:
     """Load a model from whatever a user has.
 
@@ -158,7 +158,7 @@ def describe_output(
     like = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(0))
     X = torch.eye(4, dtype=like.dtype, device=like.device)[codes.to(like.device)].mT.contiguous()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), evaluation_mode(model):
             y = adapt_model(model, X=X)(X)
             if callable(target):
                 target(y)
@@ -182,7 +182,7 @@ def _checkpoint(path: Path, state_dict: str | Path | None) -> LoadedModel:
     return LoadedModel(fit.model, str(path), fingerprint(fit.model), fit.length, tuple(fit.tasks))
 
 
-def _keras(path: Path, objects: str | Path | None, trust: bool, layout: str | None) -> LoadedModel:
+def _keras(path: Path, objects: str | Path | None, trust: bool, layout: Layout | None) -> LoadedModel:
     model: Any = load_keras(path, objects, trust_lambda=trust)
     if len(model.inputs) > 1:
         inputs = ", ".join(f"{t.name} {tuple(t.shape)}" for t in model.inputs)

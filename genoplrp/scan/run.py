@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, get_args
 
 import numpy as np
 import pandas as pd
@@ -36,6 +36,7 @@ from genoplrp.scan.store import (
     REGIONS,
     VALUES,
     ScanWriter,
+    Values,
     blocks_of,
     read_manifest,
     zarr_module,
@@ -46,7 +47,9 @@ from genoplrp.version import __version__
 ROWS_A_BLOCK = 1024
 ASKED = 32
 """Windows on which a model is asked what a consensus may do to them."""
-ENGINES = ("local", "ray")
+EngineName = Literal["local", "ray"]
+ENGINES = get_args(EngineName)
+Precision = Literal["float32", "float16"]
 # What lies in an unfinished scan before its manifest is written.
 _ARRAYS = {"sequence", "relevance", "prediction", "output", "hypothetical"}
 _BEGUN = {REGIONS, DROPPED, JOURNAL, "zarr.json", f"{MANIFEST}.partial", *_ARRAYS}
@@ -105,15 +108,15 @@ def scan(
     consensus: bool = False,
     max_shift: int = 3,
     both_strands: bool = True,
-    values: str = "per_nucleotide",
+    values: Values = "per_nucleotide",
     hypothetical: bool = False,
-    dtype: str = "float32",
+    dtype: Precision = "float32",
     batch_size: int | None = None,
     shard: tuple[int, int] | None = None,
     device: str | None = None,
     devices: Sequence[str] | None = None,
     inputs: dict[str, Any] | None = None,
-    engine: str = "local",
+    engine: EngineName = "local",
     workers: int | None = None,
     address: str | None = None,
     overwrite: bool = False,

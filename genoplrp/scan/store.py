@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 MANIFEST, REGIONS, DROPPED, JOURNAL = "manifest.json", "regions.tsv", "dropped.tsv", ".journal"
 FORMAT, FORMAT_VERSION = "genoplrp-scan", 1
-VALUES = ("per_nucleotide", "full")
+Values = Literal["per_nucleotide", "full"]
+VALUES = get_args(Values)
 Rows = int | str | slice | Sequence[int] | np.ndarray
 """Which windows of a store: numbers, a name, or chrom:start-end."""
 _PLACE = re.compile(r"(?P<chrom>.+):(?P<start>\d+)-(?P<end>\d+)")

@@ -45,8 +45,12 @@ class Relevance(NamedTuple):
     same: int
 
 
-def relevance_figures(maps: Iterator[np.ndarray], prediction: np.ndarray) -> Relevance:
+def relevance_figures(
+    maps: Iterator[np.ndarray], prediction: np.ndarray, lengths: np.ndarray | None = None
+) -> Relevance:
     """Summarise relevance per position, (n, L) arrays one after the other, and the predictions, (N,).
+
+    With ``lengths``, (N,), what follows the real positions of a sequence is padding, and not counted.
 
     Examples
     --------
@@ -57,10 +61,13 @@ def relevance_figures(maps: Iterator[np.ndarray], prediction: np.ndarray) -> Rel
     zeros = positions = first = 0
     empty: list[np.ndarray] = []
     for values in maps:
+        real = np.ones(values.shape, dtype=bool)
+        if lengths is not None:
+            real = np.arange(values.shape[1]) < lengths[first : first + len(values), None]
         without = ~values.any(axis=1)
         empty.append(first + np.flatnonzero(without))
-        zeros += int((values[~without] == 0).sum())
-        positions += values[~without].size
+        zeros += int(((values == 0) & real)[~without].sum())
+        positions += int(real[~without].sum())
         first += len(values)
     low, median, high = np.quantile(prediction, [0, 0.5, 1])
     return Relevance(

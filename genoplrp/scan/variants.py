@@ -29,11 +29,12 @@ def variant_effects(store: ScanStore, *, rows: int = 1024) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``chrom, position`` (0-based), ``name, ref, alt, prediction_ref, prediction_alt, effect`` (alternative minus
-        reference, in units of the explained output); for a model that ends in a sigmoid or softmax instead ``logit_ref,
-        logit_alt, effect_logit, probability_ref, probability_alt, effect_probability``; ``relevance_gained`` and
-        ``relevance_lost`` (sums of the positive and of the negative differences per position), ``changed`` (positions
-        whose relevance differs), ``largest_at`` (position in bp, from the variant, of the largest difference).
+        ``chrom, position`` (0-based), ``name, ref, alt`` (of variants in regions also ``peak, strand``),
+        ``prediction_ref, prediction_alt, effect`` (alternative minus reference, in units of the explained output); for
+        a model that ends in a sigmoid or softmax instead ``logit_ref, logit_alt, effect_logit, probability_ref,
+        probability_alt, effect_probability``; ``relevance_gained`` and ``relevance_lost`` (sums of the positive and of
+        the negative differences per position), ``changed`` (positions whose relevance differs), ``largest_at`` (where
+        the largest difference lies, in bp to the right of the variant on the genome).
 
     Raises
     ------
@@ -43,8 +44,9 @@ def variant_effects(store: ScanStore, *, rows: int = 1024) -> pd.DataFrame:
     table = variant_table(store)
     parts = []
     for start in range(0, len(table), rows):
-        difference = relevance_difference(store, start, min(start + rows, len(table)))
-        largest = np.abs(difference).argmax(axis=1) - store.length // 2
+        stop = min(start + rows, len(table))
+        difference = relevance_difference(store, start, stop)
+        largest = np.abs(difference).argmax(axis=1) - _offsets(store)[start:stop]
         parts.append(
             pd.DataFrame(
                 {
@@ -68,7 +70,7 @@ def variant_effects(store: ScanStore, *, rows: int = 1024) -> pd.DataFrame:
 def relevance_difference(
     store: ScanStore, start: int = 0, stop: int | None = None
 ) -> Float[np.ndarray, "v length"]:
-    """Relevance of the alternative minus the reference, in the coordinates of the reference window.
+    """Relevance of the alternative minus the reference, along the genome in the coordinates of the reference window.
 
     Bases that both alleles share stand against each other, also behind an insertion or deletion. Relevance of inserted
     bases is added at the last base of the reference allele that has a partner; where bases leave or enter the window at
@@ -87,10 +89,13 @@ def relevance_difference(
     """
     table = variant_table(store).iloc[start:stop]
     values = store.per_nucleotide(slice(2 * start, None if stop is None else 2 * stop)).astype(np.float64)
+    strands = store.regions["strand"].iloc[0::2].iloc[start:stop].to_numpy()
+    turned = np.repeat(strands == "-", 2)
+    values[turned] = values[turned, ::-1]
     reference, alternative = values[0::2], values[1::2]
     difference = -reference
-    centre, length = store.length // 2, store.length
-    for i, (ref, alt) in enumerate(zip(table["ref"], table["alt"], strict=True)):
+    length, offsets = store.length, _offsets(store)[start:stop]
+    for i, (centre, ref, alt) in enumerate(zip(offsets, table["ref"], table["alt"], strict=True)):
         shared = min(len(ref), len(alt))
         difference[i, : centre + shared] += alternative[i, : centre + shared]
         difference[i, centre + shared - 1] += alternative[i, centre + shared : centre + len(alt)].sum()
@@ -112,7 +117,14 @@ def variant_table(store: ScanStore) -> pd.DataFrame:
     if "allele" not in regions:
         raise InputError(f"{store.path} is a scan of regions, not of variants")
     columns = ["chrom", "position", "name", "ref", "alt"]
+    columns += ["peak", "strand"] if "peak" in regions else []
     return pd.DataFrame(regions.loc[regions["allele"] == "ref", columns].reset_index(drop=True))
+
+
+def _offsets(store: ScanStore) -> np.ndarray:
+    """(V,) where each variant's first base lies in its window, along the genome."""
+    regions: Any = store.regions.iloc[0::2]
+    return np.asarray(regions["position"] - regions["start"], dtype=np.int64)
 
 
 def write_effects(folder: Path) -> Path:

@@ -128,7 +128,7 @@ def write_fasta(
     *,
     overwrite: bool = False,
 ) -> None:
-    r"""Write a FASTA file, one line a sequence; a name that ends in ``.gz`` or ``.bgz`` is written as bgzip.
+    r"""Write a FASTA file, one line per sequence; a name that ends in ``.gz`` or ``.bgz`` is written as bgzip.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ def write_fasta(
     sequences : sequence of str
         Letters.
     names : sequence of str, optional
-        One a sequence; ``seq0``, ``seq1``, ... by default.
+        One per sequence; ``seq0``, ``seq1``, ... by default.
     descriptions : sequence of str, optional
         Rest of the header lines.
     overwrite : bool, default False

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
@@ -16,6 +16,7 @@ from genoplrp.sequence.fasta import open_text
 from genoplrp.sequence.genome import Genome
 from genoplrp.sequence.intervals import match_names
 from genoplrp.sequence.onehot import decode_codes, encode_codes
+from genoplrp.sequence.windows import Windows, reverse_complement_codes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +29,8 @@ _LETTERS = frozenset("ACGTN")
 class VariantWindows:
     """Two windows a variant, the reference and then the alternative allele, read when they are asked for.
 
-    The variant's first base lies at position ``length // 2`` of both. Behind an insertion the alternative window loses
+    The variant's first base lies at position ``length // 2`` of both, or wherever it falls in the window of a region.
+    Behind an insertion the alternative window loses
     bases at its right end, behind a deletion it takes more of the genome there, so that both are of one length.
 
     Attributes
@@ -36,7 +38,7 @@ class VariantWindows:
     table : DataFrame
         Rows 2k and 2k + 1 belong to variant k: ``chrom, start, end`` (of the reference window), ``name, score,
         strand, region`` (row in the variants that were handed in), ``allele`` ("ref" or "alt"), ``position``
-        (0-based), ``ref, alt``.
+        (0-based), ``ref, alt``; for variants in regions also ``peak``, the region's name.
     dropped : DataFrame
         Variants that gave no windows: ``region, chrom, start, end, name, reason``.
     notes : list of str
@@ -62,18 +64,21 @@ class VariantWindows:
         return self.genome.sizes
 
     def codes(self, start: int, stop: int) -> UInt8[np.ndarray, "n length"]:
-        """Base numbers of the windows start to stop."""
+        """Base numbers of the windows start to stop as the model is to read them: minus strand reverse complemented."""
         rows = self.table.iloc[start:stop]
         codes = np.empty((len(rows), self.length), dtype=np.uint8)
-        columns = (rows[name].tolist() for name in ("chrom", "start", "position", "ref", "alt", "allele"))
-        for i, (chrom, first, position, ref, alt, allele) in enumerate(zip(*columns, strict=True)):
+        columns = (
+            rows[name].tolist() for name in ("chrom", "start", "position", "ref", "alt", "allele", "strand")
+        )
+        for i, (chrom, first, position, ref, alt, allele, strand) in enumerate(zip(*columns, strict=True)):
             if allele == "ref":
-                codes[i] = self.genome.codes(chrom, first, first + self.length)
-                continue
-            before = self.genome.codes(chrom, first, position)
-            after = position + len(ref)
-            whole = [before, encode_codes(alt)[0], self.genome.codes(chrom, after, after + self.length)]
-            codes[i] = np.concatenate(whole)[: self.length]
+                piece = self.genome.codes(chrom, first, first + self.length)
+            else:
+                before = self.genome.codes(chrom, first, position)
+                after = position + len(ref)
+                whole = [before, encode_codes(alt)[0], self.genome.codes(chrom, after, after + self.length)]
+                piece = np.concatenate(whole)[: self.length]
+            codes[i] = reverse_complement_codes(piece) if strand == "-" else piece
         return codes
 
 
@@ -116,7 +121,9 @@ def read_vcf(path: str | os.PathLike[str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["chrom", "position", "name", "ref", "alt", "line"])
 
 
-def place_variants(variants: pd.DataFrame, genome: Genome, length: int) -> VariantWindows:
+def place_variants(
+    variants: pd.DataFrame, genome: Genome, length: int, *, windows: Windows | None = None
+) -> VariantWindows:
     r"""Make the two windows of each variant.
 
     Parameters
@@ -127,6 +134,9 @@ def place_variants(variants: pd.DataFrame, genome: Genome, length: int) -> Varia
         The genome. Its bases must be the reference alleles; a variant where they are not is dropped.
     length : int
         Length of a window in bp.
+    windows : Windows, optional
+        Windows of regions, as `genoplrp.sequence.place_windows` makes them: a variant gets the two windows of every one
+        that holds it, on its strand, instead of one in its own middle.
 
     Returns
     -------
@@ -153,28 +163,32 @@ def place_variants(variants: pd.DataFrame, genome: Genome, length: int) -> Varia
         raise InputError(f"length={length}: a window has at least 1 bp")
     names = [str(name) for name in variants["chrom"]]
     matched, note = match_names(list(dict.fromkeys(names)), list(genome.sizes))
+    held_by = _Holders(windows)
     rows: list[dict[str, Any]] = []
     dropped: list[dict[str, Any]] = []
     columns = (variants[name].tolist() for name in ("position", "name", "ref", "alt"))
     for k, (name, position, label, ref, alt) in enumerate(zip(names, *columns, strict=True)):
-        start = position - length // 2
-        place = {"region": k, "chrom": matched.get(name, name), "start": start, "end": start + length}
-        reason = _reason(genome, matched.get(name), position, ref, alt, length)
-        if reason:
-            dropped.append(
-                {**place, "start": position, "end": position + len(ref), "name": label} | {"reason": reason}
-            )
-            continue
-        common = {
-            **place,
-            "name": label,
-            "score": 0.0,
-            "strand": "+",
-            "position": position,
-            "ref": ref,
-            "alt": alt,
-        }
-        rows += [{**common, "allele": allele} for allele in ALLELES]
+        chrom = matched.get(name)
+        spots = [_Spot(position - length // 2)] if windows is None else held_by(chrom, position, len(ref))
+        reasons = [_reason(genome, chrom, position, spot.start, ref, alt, length) for spot in spots]
+        if not spots:
+            reasons = ["no region's window holds it" if chrom else "chromosome is not in the genome"]
+        for spot, reason in zip(spots, reasons, strict=False):
+            common = {
+                "region": k,
+                "chrom": chrom,
+                "start": spot.start,
+                "end": spot.start + length,
+                "name": label,
+            }
+            common |= {"score": 0.0, "strand": spot.strand, "position": position, "ref": ref, "alt": alt}
+            if windows is not None:
+                common["peak"] = spot.peak
+            if not reason:
+                rows += [{**common, "allele": allele} for allele in ALLELES]
+        if all(reasons):
+            at = {"region": k, "chrom": chrom or name, "start": position, "end": position + len(ref)}
+            dropped.append({**at, "name": label, "reason": reasons[0]})
     kept = pd.DataFrame(rows)
     left_out = pd.DataFrame(dropped, columns=["region", "chrom", "start", "end", "name", "reason"])
     if not rows:
@@ -193,15 +207,47 @@ def place_variants(variants: pd.DataFrame, genome: Genome, length: int) -> Varia
     return VariantWindows(kept, left_out, genome, length, notes)
 
 
-def _reason(genome: Genome, chrom: str | None, position: int, ref: str, alt: str, length: int) -> str:
+class _Spot(NamedTuple):
+    """Where a window begins, on which strand, and of which region it is."""
+
+    start: int
+    strand: str = "+"
+    peak: str = ""
+
+
+class _Holders:
+    """Which windows hold a stretch of the genome whole."""
+
+    def __init__(self, windows: Windows | None) -> None:
+        self._of: dict[str, pd.DataFrame] = {}
+        if windows is None:
+            return
+        self.length = windows.length
+        self._of = {
+            str(chrom): table.sort_values("start", kind="stable")[["start", "strand", "name"]]
+            for chrom, table in windows.table.groupby("chrom", sort=False)
+        }
+
+    def __call__(self, chrom: str | None, position: int, size: int) -> list[_Spot]:
+        table = self._of.get(chrom or "")
+        if table is None:
+            return []
+        start = table["start"].to_numpy()
+        low = np.searchsorted(start, position + size - self.length, side="left")
+        high = np.searchsorted(start, position, side="right")
+        return [_Spot(int(a), str(b), str(c)) for a, b, c in table.iloc[low:high].itertuples(index=False)]
+
+
+def _reason(
+    genome: Genome, chrom: str | None, position: int, start: int, ref: str, alt: str, length: int
+) -> str:
     """Why a variant gives no windows, or ""."""
     if chrom is None:
         return "chromosome is not in the genome"
     if not (set(ref) <= _LETTERS and alt and set(alt) <= _LETTERS):
         return f"symbolic or missing allele {alt}"
-    start = position - length // 2
-    if max(len(ref), len(alt)) > length - length // 2:
-        return "allele is longer than the window's right half"
+    if position + max(len(ref), len(alt)) > start + length:
+        return "allele reaches beyond the window"
     if start < 0 or start + length + max(0, len(ref) - len(alt)) > genome.sizes[chrom]:
         return "window reaches beyond the end"
     there = decode_codes(genome.codes(chrom, position, position + len(ref))[None])[0]

@@ -61,8 +61,13 @@ class Windows:
         columns = (rows[name].tolist() for name in ("chrom", "start", "end", "strand"))
         for i, (chrom, first, last, strand) in enumerate(zip(*columns, strict=True)):
             piece = self.genome.codes(chrom, first, last)
-            codes[i] = _COMPLEMENT[piece[::-1]] if strand == "-" else piece
+            codes[i] = reverse_complement_codes(piece) if strand == "-" else piece
         return codes
+
+
+def reverse_complement_codes(codes: UInt8[np.ndarray, " length"]) -> UInt8[np.ndarray, " length"]:
+    """Base numbers of the other strand, read 5' to 3'."""
+    return np.asarray(_COMPLEMENT[codes[::-1]])
 
 
 def place_windows(
@@ -70,7 +75,7 @@ def place_windows(
     genome: Genome,
     length: int,
     *,
-    edge: str = "drop",
+    edge: Edge = "drop",
     max_unknown: float = 0.0,
     progress: bool = False,
 ) -> Windows:

@@ -10,7 +10,6 @@ from genoplrp.sites.calling import (
 )
 from genoplrp.sites.candidates import Candidates, candidate_sites
 from genoplrp.sites.discover import (
-    CalledSites,
     called_sites,
     discover_motifs,
     explain_alike,
@@ -19,7 +18,7 @@ from genoplrp.sites.discover import (
 from genoplrp.sites.export import copy_of_run, is_motifs_run, write_motifs_meme, write_sites_bed
 from genoplrp.sites.filters import FilterView, filter_view
 from genoplrp.sites.flow import Flow, flow
-from genoplrp.sites.found import Motifs, find_motifs, found_motifs
+from genoplrp.sites.found import CalledSites, Motifs, find_motifs, found_motifs
 from genoplrp.sites.given import check_sites, strongest_sites
 from genoplrp.sites.interactions import interactions
 from genoplrp.sites.matching import explained_bits, jaspar_vertebrates, match_motifs, motif_table
@@ -27,6 +26,7 @@ from genoplrp.sites.merging import bounded, merge_alike, overlay, with_flanks
 from genoplrp.sites.motifs import FoundMotif, cluster_sites
 from genoplrp.sites.pairs import Interactions
 from genoplrp.sites.placing import locate_sites, located_once
+from genoplrp.sites.thinning import thinning
 
 __all__ = [
     "CalledSites",
@@ -66,6 +66,7 @@ __all__ = [
     "shuffle_between",
     "strongest",
     "strongest_sites",
+    "thinning",
     "with_flanks",
     "write_motifs_meme",
     "write_sites_bed",

@@ -1,4 +1,4 @@
-"""Which stretches of relevance are sites: candidates held against what the same model gives on shuffled sequences.
+"""Which stretches of relevance are sites: candidates compared with what the same model gives on shuffled sequences.
 
 The false-discovery rate is estimated by counting: at a score s, (candidates of the null with at least s, per sequence)
 over (candidates with at least s, per sequence), made monotone in s (Storey and Tibshirani, PNAS 100, 2003; with the
@@ -38,9 +38,9 @@ def find_sites(
     relevance: Any = None,
     *,
     fdr: float = 0.05,
-    null: str = "background",
+    null: Null = "background",
     n_shuffles: int | None = None,
-    sign: str = "both",
+    sign: Sign = "both",
     width: int = WIDTH,
     target: Target = 0,
     seed: int = 0,
@@ -190,7 +190,7 @@ def call_sites(
     *,
     blocked: Bool[np.ndarray, "m length"] | None = None,
     fdr: float = 0.05,
-    sign: str = "both",
+    sign: Sign = "both",
     width: int = WIDTH,
 ) -> pd.DataFrame:
     """Call the sites of relevance maps against null maps that are already there.

@@ -6,20 +6,19 @@ import ast
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 
 from genoplrp.errors import InputError
 from genoplrp.formats.tracks import write_bed
 from genoplrp.formats.writing import written_folder
 from genoplrp.relevance.inputs import automatic_batch
 from genoplrp.sequence import codes_to_one_hot, one_hot_to_codes
-from genoplrp.sites.calling import Explain, find_sites, recursive_seqlets
+from genoplrp.sites.calling import Explain, Null, Sign, find_sites, recursive_seqlets
 from genoplrp.sites.filters import FilterView, filter_view
-from genoplrp.sites.found import found_motifs
+from genoplrp.sites.found import CalledSites, found_motifs
 from genoplrp.sites.matching import match_motifs, motif_table
 from genoplrp.sites.motifs import LEIDEN_RUNS, FoundMotif
 from genoplrp.sites.pages import write_filters, write_pages
@@ -35,7 +34,8 @@ if TYPE_CHECKING:
     from genoplrp.synthetic import Motif
 
 
-CALLERS = ("null", "tangermeme")
+Caller = Literal["null", "tangermeme"]
+CALLERS = get_args(Caller)
 
 
 def discover_motifs(
@@ -44,11 +44,11 @@ def discover_motifs(
     out: str | Path,
     *,
     fdr: float = 0.05,
-    null: str = "background",
-    sign: str = "both",
+    null: Null = "background",
+    sign: Sign = "both",
     database: Sequence[Motif] | None = None,
     limit: int = 5000,
-    caller: str = "null",
+    caller: Caller = "null",
     threshold: float = 0.01,
     filters: FilterView | None = None,
     leiden_runs: int = LEIDEN_RUNS,
@@ -130,34 +130,15 @@ def discover_motifs(
     return Path(out)
 
 
-class CalledSites(NamedTuple):
-    """Sites, and the sequences that they were called in.
-
-    Attributes
-    ----------
-    X, scores : array, (N, 4, L)
-        One-hot sequences and projected scores.
-    sites : DataFrame
-        As `find_sites` or `recursive_seqlets` returns them; at least one row.
-    regions : DataFrame
-        Where the N sequences lie.
-    """
-
-    X: Float[np.ndarray, "n 4 length"]
-    scores: Float[np.ndarray, "n 4 length"]
-    sites: pd.DataFrame
-    regions: pd.DataFrame
-
-
 def called_sites(
     explained: Explained,
     explain: Explain | None,
     *,
     fdr: float = 0.05,
-    null: str = "background",
-    sign: str = "both",
+    null: Null = "background",
+    sign: Sign = "both",
     limit: int = 5000,
-    caller: str = "null",
+    caller: Caller = "null",
     threshold: float = 0.01,
     seed: int = 0,
     log: Callable[[str], None] | None = None,
@@ -181,7 +162,7 @@ def called_sites(
         raise InputError(f"caller={caller!r}: choose one of {', '.join(CALLERS)}")
     if caller == "null" and explain is None:
         raise InputError(
-            "sites are held against shuffled sequences, which the model has to explain: name it (--model), or take "
+            "sites are compared with shuffled sequences, which the model has to explain: name it (--model), or take "
             "tangermeme's seqlets (--caller tangermeme)"
         )
     X, scores = _held(explained, limit)

@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from genoplrp.errors import InputError
-from genoplrp.relevance import Explainer, Explanation, Pruning, Rules, Target
+from genoplrp.relevance import Explainer, Pruning, Rules, Target, channel_relevance
 from genoplrp.sites.motifs import FoundMotif
 
 SHARE = 0.5
@@ -56,7 +56,7 @@ def filter_view(
     device: str | None = None,
     progress: bool = False,
 ) -> FilterView:
-    """Rank the filters of the first convolution by the relevance that arrives at the layer behind it.
+    """Rank the filters of the first convolution by the relevance that arrives at its output.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def filter_view(
     Raises
     ------
     InputError
-        If the first layer is no convolution of DNA, or the layer behind it does not keep its filters apart.
+        If the first layer is no convolution of DNA.
 
     Examples
     --------
@@ -76,23 +76,11 @@ def filter_view(
     >>> len(filter_view(model, X).table)
     3
     """
-    # The names of the layers, and then the relevance at two of them only: all would fill the memory.
-    names = list(
-        Explainer(model, rules, pruning, device=device, keep_intermediate=True)(X[:2], target).intermediate
-    )
-    if len(names) < 2:
-        raise InputError("the network has one layer with weights: there is none behind its filters")
-    weight = _weight(model, names[0])
-    explainer = Explainer(
-        model,
-        rules,
-        pruning,
-        batch_size=batch_size,
-        device=device,
-        diagnostics=False,
-        keep_intermediate=[names[1]],
-    )
-    carried = _carried(explainer(X, target, progress=progress), names[1], len(weight))
+    first = channel_relevance(Explainer(model, rules, pruning, device=device), X[:2], target).layers[0]
+    weight = _weight(model, first)
+    explainer = Explainer(model, rules, pruning, batch_size=batch_size, device=device, diagnostics=False)
+    found = channel_relevance(explainer, X, target, layers=[first], progress=progress)
+    carried = found.channels[first].double().numpy()
     total = np.abs(carried).sum(axis=0)
     order = np.argsort(-total, kind="stable")
     rows, motifs = [], []
@@ -109,7 +97,7 @@ def filter_view(
         )
         if motif is not None:
             motifs.append(motif)
-    return FilterView(names[0], pd.DataFrame(rows), motifs)
+    return FilterView(first, pd.DataFrame(rows), motifs)
 
 
 def _weight(model: nn.Module, layer: str) -> Tensor:
@@ -117,18 +105,6 @@ def _weight(model: nn.Module, layer: str) -> Tensor:
     if weight is None or weight.dim() != 3 or weight.shape[1] != 4:
         raise InputError(f"the first layer, {layer!r}, is no one-dimensional convolution of the four bases")
     return weight.detach().float().cpu()
-
-
-def _carried(e: Explanation, layer: str, filters: int) -> Float[np.ndarray, "n filters"]:
-    relevance = e.intermediate[layer].double()
-    if relevance.dim() == 2 and relevance.shape[1] % filters == 0:  # flattened, filter by filter
-        relevance = relevance.reshape(len(relevance), filters, -1)
-    if relevance.dim() != 3 or relevance.shape[1] != filters:
-        raise InputError(
-            f"the layer behind the first, {layer!r}, has an input of the shape {tuple(relevance.shape)}: the {filters} "
-            "filters cannot be told apart there"
-        )
-    return np.asarray(relevance.sum(dim=2).numpy())
 
 
 def _motif(weight: Tensor, X: Tensor, name: str) -> FoundMotif | None:

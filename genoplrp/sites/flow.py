@@ -239,7 +239,7 @@ def flow(
     if not 0 < share <= 1 or most < 1:
         raise InputError(f"share={share:g}, most={most}: a share in (0, 1], and at least one node")
     X = X[None] if getattr(X, "ndim", 0) == 2 else X
-    x, extra = check_input(X, args, explainer._runner)
+    x, extra = check_input(X, args, explainer.network)
     if x.dim() != 3 or x.shape[1] != 4 or len(x) == 0:
         raise InputError(
             f"X has shape {tuple(x.shape)}: needed is DNA, (N, 4, L), with at least one sequence"

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
 from genoplrp.errors import InputError
 from genoplrp.relevance import Explainer, Explanation
 from genoplrp.sequence import codes_to_one_hot
-from genoplrp.sites.calling import Explain, as_codes, as_function, find_sites
+from genoplrp.sites.calling import Explain, Null, Sign, as_codes, as_function, find_sites
 from genoplrp.sites.matching import match_motifs, motif_table
 from genoplrp.sites.merging import LEAST_TOTAL, bounded, is_motif, merge_alike, named_in_order, with_flanks
 from genoplrp.sites.motifs import LEIDEN_RUNS, FoundMotif, cluster_sites
@@ -21,8 +22,26 @@ from genoplrp.sites.motifs import LEIDEN_RUNS, FoundMotif, cluster_sites
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from genoplrp.sites.discover import CalledSites
     from genoplrp.synthetic import Motif
+
+
+class CalledSites(NamedTuple):
+    """Sites, and the sequences that they were called in.
+
+    Attributes
+    ----------
+    X, scores : array, (N, 4, L)
+        One-hot sequences and projected scores.
+    sites : DataFrame
+        As `find_sites` or `recursive_seqlets` returns them; at least one row.
+    regions : DataFrame
+        Where the N sequences lie.
+    """
+
+    X: Float[np.ndarray, "n 4 length"]
+    scores: Float[np.ndarray, "n 4 length"]
+    sites: pd.DataFrame
+    regions: pd.DataFrame
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,8 +126,8 @@ def find_motifs(
     *,
     target: int | str | Sequence[int] = 0,
     fdr: float = 0.05,
-    null: str = "background",
-    sign: str = "both",
+    null: Null = "background",
+    sign: Sign = "both",
     database: Sequence[Motif] | None = None,
     leiden_runs: int = LEIDEN_RUNS,
     seed: int = 0,
@@ -139,8 +158,6 @@ def find_motifs(
     MissingDependencyError
         If modisco-lite, or memelite with a database, is not installed.
     """
-    from genoplrp.sites.discover import CalledSites
-
     targets = list(target) if isinstance(target, Sequence) and not isinstance(target, str) else [target]
     if len(targets) > 1 and relevance is not None:
         raise InputError("relevance is of one output: leave it out where several targets are asked for")
@@ -165,8 +182,6 @@ def find_motifs(
 
 def stacked(calls: Mapping[Any, CalledSites]) -> CalledSites:
     """Lay the sites of several targets over one another: sequence i of the k-th target becomes i + k N."""
-    from genoplrp.sites.discover import CalledSites
-
     parts = list(calls.items())
     if len(parts) == 1:
         return parts[0][1]

@@ -22,7 +22,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from genoplrp.errors import InputError
-from genoplrp.relevance import Explainer, Pruning
+from genoplrp.relevance import Explainer, Pruning, Target
 from genoplrp.relevance.inputs import check_input, check_target
 from genoplrp.relevance.methods.outputs import explained_outputs
 from genoplrp.sequence import shuffle_codes
@@ -39,7 +39,7 @@ def interactions(
     model: nn.Module | Explainer,
     X: Float[Tensor, "n 4 length"],
     sites: Any,
-    target: Any = 0,
+    target: Target = 0,
     *,
     fills: int = 4,
     scale: str = "output",
@@ -110,7 +110,7 @@ def interactions(
     _check(fills, scale, most, batch_size)
     explain = model if isinstance(model, Explainer) else Explainer(model, pruning=Pruning(p=0.15))
     X = X[None] if getattr(X, "ndim", 0) == 2 else X
-    x, extra = check_input(X, args, explain._runner)
+    x, extra = check_input(X, args, explain.network)
     if x.dim() != 3 or x.shape[1] != 4:
         raise InputError(f"X has shape {tuple(x.shape)}: needed is DNA, (N, 4, L)")
     work = _Work(explain, x, extra, check_target(target, len(x)), scale, batch_size, progress)

@@ -31,7 +31,7 @@ _LEAST_OVERLAP = 5
 
 
 def match_motifs(
-    motifs: Sequence[FoundMotif], database: Sequence[Motif], *, nearest: int = 10
+    motifs: Sequence[FoundMotif], database: Sequence[Motif] | None = None, *, nearest: int = 10
 ) -> pd.DataFrame:
     """Match motifs to known ones by Tomtom.
 
@@ -45,8 +45,9 @@ def match_motifs(
     ----------
     motifs : sequence of FoundMotif
         What was found.
-    database : sequence of Motif
-        Known motifs. Tomtom's background comes from them: with fewer than about 50, p-values are rough.
+    database : sequence of Motif, optional
+        Known motifs; by default those of `jaspar_vertebrates`, as on the command line. Tomtom's background comes from
+        them: with fewer than about 50, p-values are rough.
     nearest : int
         Matches of each motif to return.
 
@@ -65,6 +66,7 @@ def match_motifs(
     InputError
         If the database is empty.
     """
+    database = jaspar_vertebrates() if database is None else database
     try:
         from memelite import tomtom
     except ImportError as error:

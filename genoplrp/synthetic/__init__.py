@@ -1,10 +1,12 @@
 """Benchmark sequences of known truth: what to plant, motifs, backgrounds, planting, the data set on disk."""
 
 from genoplrp.synthetic.backgrounds import Background
+from genoplrp.synthetic.croissant import write_croissant
 from genoplrp.synthetic.dataset import Dataset
 from genoplrp.synthetic.distributions import Count, Position, Spacing
 from genoplrp.synthetic.generate import simulate
 from genoplrp.synthetic.motifs import Motif, fetch_jaspar, read_motifs, write_meme
+from genoplrp.synthetic.profiles import dataset_of_profiles
 from genoplrp.synthetic.simdata import read_simdata
 from genoplrp.synthetic.similarity import Similarity, similarity, similarity_matrix
 from genoplrp.synthetic.spec import Spec
@@ -12,6 +14,7 @@ from genoplrp.synthetic.spec_parts import MotifUse, Plant, Scan, SequenceClass, 
 from genoplrp.synthetic.spec_toml import list_presets, load_spec, spec_from_table, spec_to_table
 from genoplrp.synthetic.stream import simulate_to
 from genoplrp.synthetic.tasks import Task
+from genoplrp.synthetic.variants import Variants, draw_variants
 
 __all__ = [
     "Background",
@@ -28,6 +31,9 @@ __all__ = [
     "Spacing",
     "Spec",
     "Task",
+    "Variants",
+    "dataset_of_profiles",
+    "draw_variants",
     "fetch_jaspar",
     "list_presets",
     "load_spec",
@@ -39,5 +45,6 @@ __all__ = [
     "simulate_to",
     "spec_from_table",
     "spec_to_table",
+    "write_croissant",
     "write_meme",
 ]

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Int, UInt8
 
 from genoplrp.errors import InputError
-from genoplrp.sequence import encode_codes
+from genoplrp.sequence import encode_padded
 from genoplrp.synthetic.grammar import COUNTED, DECOY
 from genoplrp.synthetic.scan import Hits, find_hits, score_threshold
 
@@ -66,7 +66,7 @@ def accidental_hits(
     wanted = _wanted(data, motifs)
     given = p_value is not None
     p_value = p_value or (scan.p_value if scan is not None else 1e-4)
-    codes = encode_codes([sequence.ljust(data.length, "N") for sequence in data.sequences])
+    codes = encode_padded(data.sequences)
     least = scan.min_score if scan is not None and not given else None
     thresholds = hit_thresholds(wanted, p_value, least)
     core = table[(table["role"] != "decoy").to_numpy(dtype=bool)]
@@ -124,7 +124,7 @@ class AccidentalScan:
         codes: UInt8[np.ndarray, "n length"],
         lengths: Int[np.ndarray, " n"],
         planted: InstanceTable,
-        split: Int[np.ndarray, " n"],
+        drawn_for: tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]],
         rng: np.random.Generator,
     ) -> dict[str, int]:
         """Count accidental hits, and remove them where that is asked for; changes ``codes``.
@@ -132,7 +132,8 @@ class AccidentalScan:
         A hit is accidental unless at least half of it lies on planted instances that are no decoys (with a
         ``min_score``: of its own motif, since one on another motif is as good as a planted one). To remove one,
         those of its bases that belong to no instance are replaced by freshly drawn background; a hit that lies on
-        planted bases alone (a decoy that happens to contain a core motif) stays, and is reported as left.
+        planted bases alone (a decoy that happens to contain a core motif) stays, and is reported as left. The
+        background is drawn for the part and the class of each sequence, ``drawn_for``.
 
         Returns
         -------
@@ -153,7 +154,7 @@ class AccidentalScan:
             # Only sequences with a hit are drawn and scanned again.
             affected = np.unique(hits.row)
             rows, hits = rows[affected], hits._replace(row=np.searchsorted(affected, hits.row))
-            self._redraw(codes, rows, hits, taken, split, rng)
+            self._redraw(codes, rows, hits, taken, drawn_for, rng)
             hits = self._accidental(codes[rows], lengths[rows], [cover[rows] for cover in core])
             stuck = self._stuck(hits, taken[rows])
             left += int(stuck.sum())
@@ -185,10 +186,11 @@ class AccidentalScan:
         rows: np.ndarray,
         hits: Hits,
         taken: np.ndarray,
-        split: np.ndarray,
+        drawn_for: tuple[np.ndarray, np.ndarray],
         rng: np.random.Generator,
     ) -> None:
-        fresh, _ = self.background.draw(rng, split[rows])
+        split, classes = drawn_for
+        fresh, _ = self.background.draw(rng, split[rows], classes[rows])
         chosen = np.zeros(fresh.shape, dtype=bool)
         for row, start, width in zip(hits.row, hits.start, self.widths[hits.motif], strict=True):
             chosen[row, start : start + width] = True

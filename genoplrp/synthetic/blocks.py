@@ -156,6 +156,7 @@ class BlockMaker:
         self.sampler = Sampler(plan.spec)
         self.cells = plan.cell_counts()
         self.class_of_cell, self.split_of_cell = np.divmod(np.arange(self.cells.shape[1]), len(SPLITS))
+        self.noisy = np.array([task.noise > 0 for task in plan.spec.tasks])
         self.shuffled = np.array([one.shuffled for one in plan.spec.classes])
         self.background = BackgroundSource(plan.spec)
         self.scan = AccidentalScan(plan.spec, self.background) if plan.spec.scan is not None else None
@@ -187,7 +188,7 @@ class BlockMaker:
         first, end = self.plan.bounds(block)
         classes, split = self._cells(block, rng)
         lengths = _lengths(spec, rng, end - first)
-        codes, places = self.background.draw(rng, split)
+        codes, places = self.background.draw(rng, split, classes)
         placed = self._place(rng, classes, lengths)
         scores = write_units(codes, placed, self.sampler, rng)
         shuffled = self.shuffled[classes]
@@ -198,9 +199,10 @@ class BlockMaker:
         affinity = np.maximum(scores / self.sampler.best[placed.units.motif], 0)
         planted = planted_units(placed, affinity, placed.units.role == CORE, classes, lengths)
         labels = derive_labels(spec, planted, rng)
-        report = {"redrawn": placed.redrawn, "noisy": int((labels.values != labels.clean).any(axis=1).sum())}
+        changed = (labels.values != labels.clean)[:, self.noisy]
+        report = {"redrawn": placed.redrawn, "noisy": int(changed.any(axis=1).sum())}
         if self.scan is not None:
-            report |= self.scan.run(codes, lengths, table, split, rng)
+            report |= self.scan.run(codes, lengths, table, (split, classes), rng)
         made = (labels.values, labels.clean, classes, split, table, report, labels.profiles, places)
         return Block(first, codes, lengths, *made)
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from genoplrp.synthetic.spec import Spec
 
 _SHOWN_MOTIFS = 12
+_KINDS = {"real": "real-valued", "count": "counts", "profile": "profile"}
 
 
 @dataclass(frozen=True)
@@ -126,8 +127,10 @@ def preset_table() -> pd.DataFrame:
         spec = load_spec(name)
         sample = simulate(spec, n=400 * len(spec.classes), seed=0)
         clean = sample.labels if sample.clean is None else sample.clean
-        binary = [task.kind == "binary" for task in spec.tasks]
-        shares = [f"{clean[:, k].mean():.2f}" if binary[k] else "real-valued" for k in range(len(binary))]
+        shares = [
+            f"{clean[:, k].mean():.2f}" if task.kind == "binary" else _KINDS[task.kind]
+            for k, task in enumerate(spec.tasks)
+        ]
         rows.append(
             {
                 "preset": name,

@@ -12,6 +12,9 @@ from jaxtyping import Float, Int
 
 from genoplrp.errors import SpecError
 
+#: A start that no sequence has.
+_NOWHERE = np.iinfo(np.int64).max // 2
+
 
 @dataclass(frozen=True)
 class Count:
@@ -114,15 +117,15 @@ class Spacing:
     Attributes
     ----------
     kind : {"fixed", "range", "periodic", "choice"}
-        Which gaps are allowed; those that are allowed are equally likely.
+        Which gaps are allowed; those that are allowed are equally likely, but for a choice with ``p``.
     value : int
         The gap, where fixed.
     low, high : int
         Smallest and largest gap (both included) of a range, and bounds of a periodic one.
     period, offset : float
         Periodic gaps lie at ``offset + k * period``, rounded; DNA's helical period is 10.5 bp.
-    values : sequence of int
-        The gaps of a choice.
+    values, p : sequence
+        The gaps of a choice, and their probabilities (equal by default).
 
     Examples
     --------
@@ -137,8 +140,13 @@ class Spacing:
     period: float = 10.5
     offset: float = 0.0
     values: tuple[int, ...] = ()
+    p: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.p and self.kind != "choice":
+            raise SpecError(
+                f"p is {list(self.p)}, which only a choice has; the gaps of a {self.kind} are equally likely."
+            )
         if self.kind == "fixed" and self.value < 0:
             raise SpecError(f"value is {self.value}; a gap is at least 0 (motifs do not overlap).")
         if self.kind in ("range", "periodic") and not 0 <= self.low <= self.high:
@@ -146,7 +154,7 @@ class Spacing:
         if self.kind == "periodic" and self.period <= 1:
             raise SpecError(f"period is {self.period:g}; expected more than 1 bp.")
         if self.kind == "choice":
-            _check_choice(self.values, ())
+            _check_choice(self.values, self.p)
         if len(self.allowed()) == 0:
             raise SpecError(f"no gap between low {self.low} and high {self.high} fits the period.")
 
@@ -161,6 +169,14 @@ class Spacing:
         turns = np.arange(math.floor(-self.offset / self.period), math.ceil(self.high / self.period) + 1)
         gaps = np.unique(np.floor(self.offset + turns * self.period + 0.5).astype(np.int64))
         return gaps[(gaps >= self.low) & (gaps <= self.high)]
+
+    def shares(self) -> Float[np.ndarray, " k"]:
+        """Return the probabilities of the allowed gaps."""
+        allowed = self.allowed()
+        if not self.p:
+            return np.full(len(allowed), 1 / len(allowed))
+        p = np.array(self.p, dtype=np.float64)[np.argsort(self.values)]
+        return np.asarray(p / p.sum())
 
     def forbidden(self) -> Int[np.ndarray, " k"]:
         """Return gaps that break the rule: the others up to twice the largest allowed one, at least up to 20 bp."""
@@ -179,22 +195,30 @@ class Position:
 
     Attributes
     ----------
-    kind : {"uniform", "fixed", "central", "normal"}
-        Uniform over all arrangements that do not overlap; at one start; in the middle; or normally distributed.
+    kind : {"uniform", "fixed", "central", "normal", "inside", "outside"}
+        Uniform over all arrangements that do not overlap; at one start; in the middle; normally distributed; or uniform
+        over the places that lie wholly inside, or wholly outside, the ``width`` bp in the middle of the sequence.
     start : int
         0-based start, where fixed.
     mean : float, optional
         Mean of the normal distribution of the middle, in bp; by default the middle of the sequence.
     sd : float
         Its standard deviation, in bp.
+    width : int
+        Of the middle, in bp.
     """
 
-    kind: Literal["uniform", "fixed", "central", "normal"] = "uniform"
+    kind: Literal["uniform", "fixed", "central", "normal", "inside", "outside"] = "uniform"
     start: int = 0
     mean: float | None = None
     sd: float = 0.0
+    width: int = 0
 
     def __post_init__(self) -> None:
+        if self.kind in ("inside", "outside") and self.width <= 0:
+            raise SpecError(
+                f"width is {self.width}; how many bp in the middle are meant must be said (above 0)."
+            )
         if self.kind == "fixed" and self.start < 0:
             raise SpecError(f"start is {self.start}; positions count from 0.")
         if self.kind == "normal" and self.sd <= 0:
@@ -208,6 +232,8 @@ class Position:
             return np.full(len(widths), -1, dtype=np.int64)
         if self.kind == "fixed":
             return np.full(len(widths), self.start, dtype=np.int64)
+        if self.kind in ("inside", "outside"):
+            return self._beside_the_middle(rng, widths, lengths)
         middle = (
             lengths / 2 if self.mean is None or self.kind == "central" else np.full(len(widths), self.mean)
         )
@@ -215,7 +241,24 @@ class Position:
             middle = middle + self.sd * normal_numbers(rng, len(widths))
         # Outside the sequence it is no start at all: moved out of the way of -1, refused when it is placed.
         starts = np.floor(middle - widths / 2 + 0.5).astype(np.int64)
-        return np.where(starts < 0, np.iinfo(np.int64).max // 2, starts)
+        return np.where(starts < 0, _NOWHERE, starts)
+
+    def _beside_the_middle(
+        self, rng: np.random.Generator, widths: Int[np.ndarray, " n"], lengths: Int[np.ndarray, " n"]
+    ) -> Int[np.ndarray, " n"]:
+        """Starts inside or outside the middle, each equally likely; where there is none, one that is refused."""
+        lengths = np.broadcast_to(lengths, widths.shape)
+        if self.kind == "inside":
+            first, end = (lengths - self.width + 1) // 2, (lengths + self.width) // 2
+            first, left = np.maximum(first, 0), np.zeros_like(widths)
+            right = np.maximum(np.minimum(end, lengths) - widths - first + 1, 0)
+        else:
+            first = (lengths + self.width + 1) // 2
+            left = np.maximum((lengths - self.width) // 2 - widths + 1, 0)
+            right = np.maximum(lengths - widths - first + 1, 0)
+        drawn = np.floor(rng.random(len(widths)) * (left + right)).astype(np.int64)
+        starts = np.where(drawn < left, drawn, first + drawn - left)
+        return np.where(left + right > 0, starts, _NOWHERE)
 
 
 def draw_from(rng: np.random.Generator, n: int, values: np.ndarray, p: np.ndarray) -> Int[np.ndarray, " n"]:

@@ -74,12 +74,12 @@ def check_manifest(folder: Path) -> dict[str, Any]:
         raise InputError(f"{folder} is not a data set of genoplrp: it has no manifest.json.")
     try:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        version, files = manifest["format"], manifest["files"]
-        _ = manifest["tasks"], manifest["kinds"]
-    except (ValueError, KeyError, TypeError) as error:
+    except ValueError as error:
         raise InputError(
             f"{folder / 'manifest.json'} is damaged ({error}); generate the data set again."
         ) from error
+    _check_entries(folder / "manifest.json", manifest)
+    version, files = manifest["format"], manifest["files"]
     if version != FORMAT_VERSION:
         raise InputError(
             f"{folder} has the format {version}, this version of genoplrp reads {FORMAT_VERSION}: update."
@@ -94,6 +94,26 @@ def check_manifest(folder: Path) -> dict[str, Any]:
                 "set again, or build one from your own files with Dataset.from_sequences."
             )
     return dict(manifest)
+
+
+def _check_entries(path: Path, manifest: Any) -> None:
+    """Raise InputError unless a manifest has all of its keys, each of its own kind."""
+    wrong = "it is no table" if not isinstance(manifest, dict) else ""
+    if not wrong:
+        for key, kind in (("format", int), ("tasks", list), ("kinds", list), ("files", dict)):
+            if not isinstance(manifest.get(key), kind):
+                wrong = wrong or f"its {key!r} is {manifest.get(key, 'missing')!r}"
+    if not wrong:
+        tasks, kinds = manifest["tasks"], manifest["kinds"]
+        entries = manifest["files"].values()
+        if not all(isinstance(one, dict) and {"bytes", "sha256"} <= one.keys() for one in entries):
+            wrong = "a file has no size or no checksum"
+        elif not all(isinstance(name, str) for name in [*tasks, *kinds]) or len(set(tasks)) != len(tasks):
+            wrong = "its tasks are no names, or repeat"
+        elif len(tasks) != len(kinds) or not tasks:
+            wrong = f"it has {len(tasks)} tasks and {len(kinds)} kinds"
+    if wrong:
+        raise InputError(f"{path} is damaged: {wrong[:200]}; generate the data set again.")
 
 
 def _sha256(path: Path) -> str:

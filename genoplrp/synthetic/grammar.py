@@ -13,7 +13,7 @@ from jaxtyping import Bool, Int
 
 from genoplrp.synthetic.breaking import SiteRule, choose_orders, choose_orientations
 from genoplrp.synthetic.distributions import draw_from
-from genoplrp.synthetic.spec_check import gaps_of, site_rule
+from genoplrp.synthetic.spec_check import gap_rules, site_rule
 
 if TYPE_CHECKING:
     from genoplrp.synthetic.spec import Spec
@@ -162,8 +162,7 @@ class Layout:
         else:
             order = _orders(site, rng, n)
         motif, minus = np.take_along_axis(motif, order, 1), np.take_along_axis(minus, order, 1)
-        gaps = np.array(gaps_of(site, plant.broken == "spacing"))
-        gap = draw_from(rng, n * (slots - 1), gaps, np.full(len(gaps), 1 / len(gaps))).reshape(n, slots - 1)
+        gap = _gaps(site, rng, n, broken=plant.broken == "spacing")
         if plant.broken == "spacing" and slots > 2:
             gap = _one_broken_gap(site, rng, gap)
         width = self.width[motif]
@@ -285,11 +284,19 @@ def _orders(site: Site, rng: np.random.Generator, n: int) -> Int[np.ndarray, "n 
     return np.tile(np.arange(slots), (n, 1))
 
 
+def _gaps(site: Site, rng: np.random.Generator, n: int, broken: bool) -> Int[np.ndarray, "n gaps"]:
+    """Draw the gaps of n sites, all of them broken or none."""
+    rules = gap_rules(site, broken)
+    pairs = len(rules)
+    if isinstance(site.spacing, tuple) or isinstance(site.broken_spacing, tuple):
+        return np.stack([draw_from(rng, n, gaps, p) for gaps, p in rules], axis=1)
+    return draw_from(rng, n * pairs, *rules[0]).reshape(n, pairs)
+
+
 def _one_broken_gap(site: Site, rng: np.random.Generator, gap: np.ndarray) -> np.ndarray:
     """Of several gaps only one breaks the rule: the others are allowed ones."""
     n, number = gap.shape
-    allowed = site.spacing.allowed()
-    fine = draw_from(rng, n * number, allowed, np.full(len(allowed), 1 / len(allowed))).reshape(n, number)
+    fine = _gaps(site, rng, n, broken=False)
     broken = np.floor(rng.random(n) * number).astype(np.int64)
     return np.where(np.arange(number) == broken[:, None], gap, fine)
 

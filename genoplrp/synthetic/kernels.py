@@ -11,6 +11,41 @@ import numpy as np
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[misc, unused-ignore, untyped-decorator]
+def arrange_shares(
+    first: np.ndarray,
+    widths: np.ndarray,
+    room: np.ndarray,
+    rows: np.ndarray,
+    u: np.ndarray,
+    starts: np.ndarray,
+) -> np.ndarray:
+    """Give the k units of some rows the k + 1 gaps that have the shares of as many numbers, rounded to whole bases.
+
+    Parameters: ``first`` (rows + 1) is where each row's units begin in the flat arrays; ``room`` the bases that are
+    free; ``u`` the numbers, k + 1 for each of ``rows`` in turn. Writes ``starts``; returns which of ``rows`` have gaps
+    that do not sum to the room, and need other numbers.
+    """
+    again = np.zeros(len(rows), np.bool_)
+    at = 0
+    for index in range(len(rows)):
+        row = rows[index]
+        begin, units = first[row], first[row + 1] - first[row]
+        total = 0.0
+        for k in range(units + 1):
+            total += u[at + k]
+        used, place = 0, 0
+        for k in range(units + 1):
+            gap = int(np.rint(u[at + k] / total * room[row])) if total > 0 else 0
+            used += gap
+            if k < units:
+                starts[begin + k] = place + gap
+                place += gap + widths[begin + k]
+        again[index] = used != room[row]
+        at += units + 1
+    return again
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[misc, unused-ignore, untyped-decorator]
 def arrange(
     first: np.ndarray,
     widths: np.ndarray,

@@ -273,20 +273,38 @@ def _parse_meme(text: str, path: Path) -> Iterator[Motif]:
         options = dict(zip(keys[::2], keys[1::2], strict=False))
         if not title or "w" not in options:
             raise InputError(f"{path}, line {number}: a matrix without a MOTIF line or without 'w='.")
+        width, sites = _meme_options(options, f"{path}, line {number}")
         rows: list[list[float]] = []
         for at, row in lines:
             if not row.strip() and not rows:
                 continue
             rows.append(_numbers(row, path, at))
-            if len(rows) == int(options["w"]):
+            if len(rows[-1]) != len(ALPHABET):
+                raise InputError(
+                    f"{path}, line {at}: {row.strip()[:60]!r} is not four probabilities (A C G T)."
+                )
+            if len(rows) == width:
                 break
         yield Motif(
             title[0],
             _normalised(np.array(rows).T, f"{path}: motif {title[0]}"),
             matrix_id=title[1] if len(title) > 1 else "",
-            sites=float(options.get("nsites", _DEFAULT_SITES)) or _DEFAULT_SITES,
+            sites=sites,
         )
         title = []
+
+
+def _meme_options(options: dict[str, str], where: str) -> tuple[int, float]:
+    """Width and number of sites that the head of a matrix names."""
+    try:
+        width, sites = int(options["w"]), float(options.get("nsites", _DEFAULT_SITES))
+    except ValueError as error:
+        raise InputError(f"{where}: w or nsites is no number ({error}).") from error
+    if width < 1 or not math.isfinite(sites) or sites < 0:
+        raise InputError(
+            f"{where}: w is {width} and nsites {sites:g}; expected w of 1 or more, nsites of 0 or more."
+        )
+    return width, sites or _DEFAULT_SITES
 
 
 def _parse_with_biopython(text: str, format_name: str, path: Path) -> list[Motif]:

@@ -9,17 +9,19 @@ sequences, count as background; and hits that were removed from the background a
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import permutations, product
+from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from genoplrp.errors import InputError
-from genoplrp.sequence import encode_codes
+from genoplrp.sequence import encode_padded
 from genoplrp.synthetic.breaking import SiteRule
-from genoplrp.synthetic.odds import log_ratios
-from genoplrp.synthetic.spec_check import gaps_of, site_rule
+from genoplrp.synthetic.odds import background_logs, log_ratios
+from genoplrp.synthetic.spec_check import gap_rules, site_rule
 
 if TYPE_CHECKING:
     from genoplrp.synthetic.dataset import Dataset
@@ -78,7 +80,7 @@ def oracle_scores(data: Dataset, *, progress: bool = False) -> Float[np.ndarray,
     if data.spec is None or data.classes is None:
         raise InputError("The oracle needs a generated data set with its specification; this one has none.")
     spec = data.spec
-    codes = encode_codes([sequence.ljust(data.length, "N") for sequence in data.sequences])
+    codes = encode_padded(data.sequences)
     logs = class_log_likelihoods(spec, codes, data.lengths, progress=progress)
     logs = logs + np.log([one.fraction for one in spec.classes])
     posterior = np.exp(logs - logs.max(axis=1, keepdims=True))
@@ -122,7 +124,7 @@ def class_log_likelihoods(
     *,
     progress: bool = False,
 ) -> Float[np.ndarray, "n classes"]:
-    """Log-likelihood of each sequence in each class, relative to background alone, in nats.
+    """Log-likelihood of each sequence in each class, relative to the common background alone, in nats.
 
     Parameters
     ----------
@@ -143,12 +145,21 @@ def class_log_likelihoods(
 
     logs = np.zeros((len(codes), len(spec.classes)))
     models = [ClassModel(spec, one) for one in spec.classes]
+    # The specification as each class sees it: with the background that it has.
+    views = [
+        None if one.background is None else replace(spec, background=one.background) for one in spec.classes
+    ]
     with tqdm(total=len(codes), unit="seq", desc="oracle", disable=not progress) as bar:
         for first in range(0, len(codes), _CHUNK):
             rows = slice(first, first + _CHUNK)
             ratios = log_ratios(spec, codes[rows], lengths[rows])
-            for column, model in enumerate(models):
-                logs[rows, column] = model.log_likelihood(ratios, lengths[rows])
+            for column, (model, view) in enumerate(zip(models, views, strict=True)):
+                own = ratios if view is None else log_ratios(view, codes[rows], lengths[rows])
+                logs[rows, column] = model.log_likelihood(own, lengths[rows])
+                if view is not None:
+                    inside = np.arange(codes.shape[1]) < lengths[rows, None]
+                    change = background_logs(view, codes[rows]) - background_logs(spec, codes[rows])
+                    logs[rows, column] += (change * inside).sum(axis=1)
             bar.update(len(codes[rows]))
     return logs
 
@@ -267,17 +278,17 @@ def _site_kinds(
     """All ways a site can look, by its motifs, orientations, orders, gaps and strand, with their probabilities."""
     site = spec.sites[name]
     slots = len(site.motifs)
-    gaps = _gap_rows(site, broken)
+    gaps = list(_gap_rows(site, broken))
     arrangements = [
         (share, signs, order, [motif_number[one] for one in names])
         for names in product(*(spec.members(slot) for slot in site.motifs))
         for share, signs, order in _arrangements(site_rule(spec, name), names, broken)
     ]
-    total = sum(share for share, *_ in arrangements) * len(gaps)
+    total = sum(share for share, *_ in arrangements)
     ways: list[tuple[float, int, tuple[_Part, ...]]] = []
     for share, signs, order, motifs in arrangements:
         ordered, turned_signs = [motifs[k] for k in order], [signs[k] for k in order]
-        ways.extend((share / total, *_layout(ordered, turned_signs, gap, widths)) for gap in gaps)
+        ways.extend((share / total * p, *_layout(ordered, turned_signs, gap, widths)) for p, gap in gaps)
     found: list[tuple[float, int, tuple[_Part, ...]]] = []
     for weight, width, parts in ways:
         for turned, p in ((False, 1 - site.minus), (True, site.minus)):
@@ -320,15 +331,16 @@ def _layout(
     return at, tuple(parts)
 
 
-def _gap_rows(site: Site, broken: str) -> list[tuple[int, ...]]:
-    number = len(site.motifs) - 1
-    fine = gaps_of(site, broken=False)
-    if broken != "spacing":
-        return list(product(fine, repeat=number))
-    wrong = gaps_of(site, broken=True)
-    return [
-        row for at in range(number) for row in product(*(wrong if k == at else fine for k in range(number)))
-    ]
+def _gap_rows(site: Site, broken: str) -> Iterator[tuple[float, tuple[int, ...]]]:
+    """Gaps of a site and their probability; where the spacing is broken, one of them breaks the rule."""
+    fine = [list(zip(*rule, strict=True)) for rule in gap_rules(site, broken=False)]
+    rows = [fine]
+    if broken == "spacing":
+        wrong = [list(zip(*rule, strict=True)) for rule in gap_rules(site, broken=True)]
+        rows = [[*fine[:at], wrong[at], *fine[at + 1 :]] for at in range(len(fine))]
+    for row in rows:
+        for chosen in product(*row):
+            yield prod(float(p) for _, p in chosen) / len(rows), tuple(int(gap) for gap, _ in chosen)
 
 
 def _orders(site: Site) -> list[tuple[int, ...]]:

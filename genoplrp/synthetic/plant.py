@@ -245,22 +245,18 @@ def arrange_by_shares(
     ----------
     Koo and Ploenzke, *Nature Machine Intelligence* 3, 2021 (its synthetic data of task 3, ``generate_model``).
     """
-    n = len(lengths)
-    count = np.bincount(units.row, minlength=n)
-    room = lengths - np.bincount(units.row, weights=units.width, minlength=n).astype(np.int64)
+    from genoplrp.synthetic.kernels import arrange_shares
+
+    count = np.bincount(units.row, minlength=len(lengths))
+    first = np.zeros(len(lengths) + 1, dtype=np.int64)
+    np.cumsum(count, out=first[1:])
+    room = lengths - np.bincount(units.row, weights=units.width, minlength=len(lengths)).astype(np.int64)
     failed = room < 0
-    first = np.cumsum(count) - count
-    before = np.cumsum(units.width) - units.width
-    start = before - before[first[units.row]] if len(units.row) else before
-    for k in np.unique(count[~failed]):
-        pending = np.flatnonzero((count == k) & ~failed & (count > 0))
-        while len(pending):
-            share = rng.random((len(pending), k + 1))
-            gap = np.round(share / share.sum(axis=1, keepdims=True) * room[pending, None]).astype(np.int64)
-            fits = gap.sum(axis=1) == room[pending]
-            place = first[pending[fits], None] + np.arange(k)
-            start[place] += np.cumsum(gap[fits, :-1], axis=1)
-            pending = pending[~fits]
+    start = np.zeros(len(units.row), dtype=np.int64)
+    pending = np.flatnonzero((count > 0) & ~failed)
+    while len(pending):
+        shares = rng.random(int((count[pending] + 1).sum()))
+        pending = pending[arrange_shares(first, units.width, room, pending, shares, start)]
     return start, failed
 
 

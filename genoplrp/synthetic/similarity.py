@@ -22,7 +22,7 @@ class Similarity:
     of : str
         The set that is bounded (the decoys).
     to : str
-        The set that it is held against (the core).
+        The set that it is compared with (the core).
     maximum : float
         Largest similarity allowed, see :func:`similarity`.
     action : {"error", "drop"}

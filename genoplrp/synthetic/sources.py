@@ -43,6 +43,9 @@ class BackgroundSource:
 
     def __init__(self, spec: Spec) -> None:
         self.background = spec.background
+        self.of_classes = {
+            number: one.background for number, one in enumerate(spec.classes) if one.background is not None
+        }
         self.length = int(spec.length_range[1])
         self.parts: list[Windows] | None = None
         if self.background.kind == "genome" and self.background.split_by != "none":
@@ -50,7 +53,7 @@ class BackgroundSource:
             self.parts = self.background.windows.divided(shares, self.background.split_by, self.length)
 
     def draw(
-        self, rng: np.random.Generator, split: Int[np.ndarray, " n"]
+        self, rng: np.random.Generator, split: Int[np.ndarray, " n"], classes: Int[np.ndarray, " n"]
     ) -> tuple[UInt8[np.ndarray, "n length"], Places | None]:
         """Draw the background of some sequences.
 
@@ -60,12 +63,23 @@ class BackgroundSource:
             Source of chance.
         split : array, (n,), int
             The part that each belongs to, as a number in ``SPLITS``.
+        classes : array, (n,), int
+            The class of each, as a number in the order of the specification.
 
         Returns
         -------
         codes, places
             Base numbers, (n, length); where the windows are from, None for backgrounds that are no windows.
         """
+        codes, places = self._common(rng, split)
+        for number, background in self.of_classes.items():
+            chosen = classes == number
+            codes[chosen] = background.draw(rng, int(chosen.sum()), self.length)
+        return codes, places
+
+    def _common(
+        self, rng: np.random.Generator, split: Int[np.ndarray, " n"]
+    ) -> tuple[UInt8[np.ndarray, "n length"], Places | None]:
         background, n = self.background, len(split)
         if background.kind not in ("genome", "shuffle"):
             return background.draw(rng, n, self.length), None

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
+from jaxtyping import Float, Int
+
 from genoplrp.errors import InputError, SpecError
 from genoplrp.synthetic.activity import Activity
 from genoplrp.synthetic.breaking import SiteRule
@@ -45,18 +48,28 @@ def widest(spec: Parts, plant: Plant) -> int:
     if plant.motifs:
         return max(spec.motifs[name].motif.width for name in spec.all_members(plant.motifs))
     site = spec.sites[plant.site]
-    gaps = gaps_of(site, plant.broken == "spacing")
+    gaps = [gaps for gaps, _ in gap_rules(site, plant.broken == "spacing")]
     motifs = sum(max(spec.motifs[name].motif.width for name in spec.members(slot)) for slot in site.motifs)
-    return motifs + (len(site.motifs) - 1) * max(gaps)
+    return motifs + sum(int(of_pair.max()) for of_pair in gaps)
 
 
-def gaps_of(site: Site, broken: bool) -> list[int]:
-    """Return the gaps of a site in bp, or those that break its rule."""
+def gap_rules(site: Site, broken: bool) -> list[tuple[Int[np.ndarray, " k"], Float[np.ndarray, " k"]]]:
+    """Return the gaps of each pair of neighbours in bp, or those that break its rule, and their probabilities.
+
+    Unless they are given, gaps that no pair of the site may have break the rule: read on the other strand, a gap is
+    that of another pair.
+    """
     if not broken:
-        return [int(gap) for gap in site.spacing.allowed()]
-    if site.broken_spacing is None:
-        return [int(gap) for gap in site.spacing.forbidden()]
-    return [int(gap) for gap in site.broken_spacing.allowed()]
+        return [(rule.allowed(), rule.shares()) for rule in site.spacings]
+    fine = np.concatenate([rule.allowed() for rule in site.spacings])
+    found = []
+    for rule, wrong in zip(site.spacings, site.broken_spacings, strict=True):
+        if wrong is not None:
+            found.append((wrong.allowed(), wrong.shares()))
+            continue
+        others = np.setdiff1d(rule.forbidden(), fine)
+        found.append((others, np.full(len(others), 1 / max(len(others), 1))))
+    return found
 
 
 def site_rule(spec: Parts, name: str) -> SiteRule:
@@ -123,12 +136,14 @@ def _check_breakable(spec: Parts, plant: Plant, where: str) -> None:
         return
     site, broken = spec.sites[plant.site], f"{where}.broken: site {plant.site!r} cannot be broken"
     if plant.broken == "spacing":
-        both = set(gaps_of(site, broken=True)) & set(gaps_of(site, broken=False))
+        fine = {int(gap) for gaps, _ in gap_rules(site, broken=False) for gap in gaps}
+        wrong = [set(gaps.tolist()) for gaps, _ in gap_rules(site, broken=True)]
+        both = fine & set().union(*wrong)
         if both:
             raise SpecError(
                 f"sites.{plant.site}.broken_spacing allows {min(both)} bp, which spacing allows too; keep them apart."
             )
-        if not gaps_of(site, broken=True):
+        if not all(wrong):
             raise SpecError(f"{broken} in its spacing: no other gap is off the period; give broken_spacing.")
     if plant.broken not in ("order", "orientation"):
         return

@@ -51,9 +51,9 @@ class Site:
     ----------
     motifs : sequence of str
         The motifs (or sets, of which one motif is drawn) in order, 5' to 3' on the site's own strand.
-    spacing : Spacing
+    spacing : Spacing, or a sequence of one for each pair of neighbours
         The gap between neighbours.
-    broken_spacing : Spacing, optional
+    broken_spacing : Spacing, or a sequence of them, optional
         Gaps used where the spacing is broken on purpose; by default all others of about the same size.
     orientation : str, default "any"
         "any" (each on a strand of its own), "same", "opposite" (of two), or signs such as "+-".
@@ -64,8 +64,10 @@ class Site:
     """
 
     motifs: tuple[str, ...]
-    spacing: Spacing = field(default_factory=lambda: Spacing(kind="range", low=0, high=10))
-    broken_spacing: Spacing | None = None
+    spacing: Spacing | tuple[Spacing, ...] = field(
+        default_factory=lambda: Spacing(kind="range", low=0, high=10)
+    )
+    broken_spacing: Spacing | tuple[Spacing, ...] | None = None
     orientation: str = "any"
     order: Literal["fixed", "any"] = "fixed"
     minus: float = 0.0
@@ -75,6 +77,12 @@ class Site:
             raise SpecError(
                 f"motifs are {list(self.motifs)}; a site needs two or more (one is planted without a site)."
             )
+        for key, rules in (("spacing", self.spacing), ("broken_spacing", self.broken_spacing)):
+            if isinstance(rules, tuple) and len(rules) != len(self.motifs) - 1:
+                raise SpecError(
+                    f"{key} has {len(rules)} rules for {len(self.motifs)} motifs; give one, or {len(self.motifs) - 1} "
+                    "(one for each pair of neighbours)."
+                )
         signs = set(self.orientation) <= {"+", "-"} and len(self.orientation) == len(self.motifs)
         if not signs and self.orientation not in ("any", "same", "opposite"):
             raise SpecError(
@@ -85,6 +93,20 @@ class Site:
                 f"orientation 'opposite' needs two motifs, there are {len(self.motifs)}; give signs."
             )
         _check_probability(self.minus, "minus")
+
+    @property
+    def spacings(self) -> tuple[Spacing, ...]:
+        """The rule of each pair of neighbours."""
+        if isinstance(self.spacing, tuple):
+            return self.spacing
+        return (self.spacing,) * (len(self.motifs) - 1)
+
+    @property
+    def broken_spacings(self) -> tuple[Spacing | None, ...]:
+        """What each pair of neighbours has where it breaks the rule; None where that is not said."""
+        if isinstance(self.broken_spacing, tuple):
+            return self.broken_spacing
+        return (self.broken_spacing,) * (len(self.motifs) - 1)
 
 
 @dataclass(frozen=True)
@@ -154,6 +176,9 @@ class SequenceClass:
         Share of all sequences.
     plant : sequence of Plant
         What is planted; nothing for background alone.
+    background : Background, optional
+        What this class is planted into ("uniform", "gc" or "markov"), if not what all are: a shortcut on purpose, such
+        as another GC content.
     shuffled : bool, default False
         Whether the dinucleotides of each finished sequence are shuffled: it keeps the composition of a sequence that
         holds all this, but nothing planted is left, and it has no instances.
@@ -165,6 +190,7 @@ class SequenceClass:
     name: str
     fraction: float
     plant: tuple[Plant, ...] = ()
+    background: Background | None = None
     shuffled: bool = False
     gaps: Literal["arrangements", "shares"] = "arrangements"
 
@@ -172,6 +198,11 @@ class SequenceClass:
         _check_word(self.name, "name")
         if not 0 < self.fraction <= 1:
             raise SpecError(f"fraction is {self.fraction:g}; expected more than 0 and at most 1.")
+        if self.background is not None and self.background.kind in ("genome", "shuffle"):
+            raise SpecError(
+                f"background.kind is {self.background.kind!r}; real windows are drawn for all classes alike. Give the "
+                "class 'uniform', 'gc' or 'markov', or the specification the windows."
+            )
         placed = [plant.position.kind for plant in self.plant if plant.position.kind != "uniform"]
         if self.gaps == "shares" and placed:
             raise SpecError(

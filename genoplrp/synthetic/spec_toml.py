@@ -105,6 +105,13 @@ def spec_from_table(table: Mapping[str, Any], *, where: str = "spec", folder: Pa
         sources = [_build(MotifSource, entry, f"motifs[{i}]") for i, entry in enumerate(entries)]
         named_sets = _convert(rest.pop("sets", {}), Mapping[str, tuple[str, ...]], "sets")
         rest["background"] = _with_folder(rest.get("background", {}), folder or Path())
+        if isinstance(rest.get("classes"), list):
+            rest["classes"] = [
+                one | {"background": _with_folder(one["background"], folder or Path())}
+                if isinstance(one, dict) and "background" in one
+                else one
+                for one in rest["classes"]
+            ]
         limits = _convert(rest.get("similarity", []), get_type_hints(Spec)["similarity"], "similarity")
         motifs, sets, limits = collect_motifs(sources, named_sets, limits, folder or Path())
         rest.pop("similarity", None)
@@ -131,12 +138,15 @@ def spec_to_table(spec: Spec, motif_file: str = "motifs.meme") -> dict[str, Any]
         | ({} if min_score is None else {"min_score": min_score})
         for (sampling, min_score), names in groups.items()
     ]
-    if spec.background.kind == "markov":
-        # The fitted chain instead of the file it was fitted to: the data set needs nothing outside its folder.
-        chain = {"transitions": spec.background.chain.reshape(-1).tolist()}
-        table["background"] = {
-            key: value for key, value in table["background"].items() if key != "file"
-        } | chain
+    for place, background in [
+        (table, spec.background),
+        *((of_class, one.background) for of_class, one in zip(table["classes"], spec.classes, strict=True)),
+    ]:
+        if background is not None and background.kind == "markov":
+            # The fitted chain instead of the file it was fitted to: the data set needs nothing outside its folder.
+            chain = {"transitions": background.chain.reshape(-1).tolist()}
+            kept = {key: value for key, value in place["background"].items() if key != "file"}
+            place["background"] = kept | chain
     if spec.sets:
         table["sets"] = {name: list(members) for name, members in spec.sets.items()}
     return table
@@ -146,11 +156,10 @@ def read_saved_spec(path: Path) -> tuple[Spec, int | None, dict[str, Any]]:
     """Read the ``spec.toml`` of a data set: the specification, the seed, and what the generator reported."""
     table = _read_toml(path)
     made = table.get("dataset", {})
-    return (
-        spec_from_table(table, where=path.name, folder=path.parent),
-        made.get("seed"),
-        made.get("report", {}),
-    )
+    seed, report = (made.get("seed"), made.get("report", {})) if isinstance(made, dict) else (None, None)
+    if not isinstance(report, dict) or type(seed) not in (int, type(None)):
+        raise SpecError(f"{path.name}: dataset is {_shown(made)}; expected a table with a seed and a report.")
+    return spec_from_table(table, where=path.name, folder=path.parent), seed, report
 
 
 def write_saved_spec(path: Path, spec: Spec, *, seed: int | None, n: int, report: Mapping[str, Any]) -> None:

@@ -12,12 +12,15 @@ from multiprocessing import get_context
 from operator import add
 
 from genoplrp.synthetic.blocks import BlockMaker, Plan
+from genoplrp.synthetic.dataset import Dataset
 from genoplrp.synthetic.folder import check_target, new_folder
 from genoplrp.synthetic.generate import check_count, dataset_of, progress_bar, total_report
 from genoplrp.synthetic.spec import Spec
 from genoplrp.synthetic.spec_toml import load_spec
+from genoplrp.synthetic.splits import SPLITS
 from genoplrp.synthetic.tables import Piece, piece_of
 from genoplrp.synthetic.tally import Tally, tally_labels
+from genoplrp.synthetic.variants import draw_variants
 from genoplrp.synthetic.writer import DatasetWriter
 
 _Chunk = list[tuple[Piece, dict[str, int], Tally]]
@@ -33,6 +36,8 @@ def simulate_to(
     chunk_size: int = 50_000,
     compress: bool = False,
     parquet: bool = False,
+    truth: bool = False,
+    variants: int = 0,
     overwrite: bool = False,
     progress: bool = False,
 ) -> Tally:
@@ -60,6 +65,11 @@ def simulate_to(
         Write the sequences with bgzip.
     parquet : bool, default False
         Write the tables as Parquet, too; needs pyarrow.
+    truth : bool, default False
+        Write what sites, pairs of sites and bases are worth, too; it takes some milliseconds a sequence.
+    variants : int, default 0
+        Write so many variants with their true effects, too, of the first test sequences (of all, where none is for
+        testing); see :func:`genoplrp.synthetic.variants.draw_variants`.
     overwrite : bool, default False
         Replace a folder that holds a data set.
     progress : bool, default False
@@ -90,6 +100,7 @@ def simulate_to(
     spec = load_spec(spec) if not isinstance(spec, Spec) else spec
     plan = Plan(spec, check_count(n, "n", 1), check_count(seed, "seed", 0))
     check_count(workers, "workers", 1)
+    check_count(variants, "variants", 0)
     per_chunk = -(-check_count(chunk_size, "chunk_size", 1) // plan.block_size)
     chunks = [range(k, min(k + per_chunk, plan.blocks)) for k in range(0, plan.blocks, per_chunk)]
     tasks, kinds = [task.name for task in spec.tasks], [task.kind for task in spec.tasks]
@@ -101,12 +112,14 @@ def simulate_to(
         DatasetWriter(folder, tasks, kinds, noisy=noisy, **options) as writer,
         progress_bar(n, shown=progress) as bar,
     ):
-        for chunk in _make_chunks(plan, chunks, workers, parquet):
+        for chunk in _make_chunks(plan, chunks, workers, {"frames": parquet, "truth": truth}):
             for piece, report, tally in chunk:
                 writer.add(piece)
                 reports.append(report)
                 tallies.append(tally)
                 bar.update(piece.n)
+        if variants:
+            draw_variants(_for_variants(plan, variants), variants, plan.seed, progress=progress).save(folder)
         writer.finish(spec, spec.matrices, plan.seed, total_report(reports))
     total = reduce(add, tallies)
     for note in total.notes(tasks, kinds):
@@ -114,13 +127,13 @@ def simulate_to(
     return total
 
 
-def _make_chunks(plan: Plan, chunks: list[range], workers: int, frames: bool) -> Iterator[_Chunk]:
+def _make_chunks(plan: Plan, chunks: list[range], workers: int, what: dict[str, bool]) -> Iterator[_Chunk]:
     """Chunks in order, made here or by worker processes that are at most a few chunks ahead."""
     if workers == 1 or len(chunks) == 1:
         maker = BlockMaker(plan)
         for chunk in chunks:
             for block in chunk:
-                yield [_piece(maker, block, frames)]
+                yield [_piece(maker, block, what)]
         return
     pending: deque[Future[_Chunk]] = deque()
     pool = ProcessPoolExecutor(
@@ -132,7 +145,7 @@ def _make_chunks(plan: Plan, chunks: list[range], workers: int, frames: bool) ->
     with pool:
         try:
             for chunk in chunks:
-                pending.append(pool.submit(_work, list(chunk), frames))
+                pending.append(pool.submit(_work, list(chunk), what))
                 if len(pending) > workers + 1:
                     yield pending.popleft().result()
             while pending:
@@ -141,10 +154,24 @@ def _make_chunks(plan: Plan, chunks: list[range], workers: int, frames: bool) ->
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _piece(maker: BlockMaker, block: int, frames: bool) -> tuple[Piece, dict[str, int], Tally]:
+def _piece(maker: BlockMaker, block: int, what: dict[str, bool]) -> tuple[Piece, dict[str, int], Tally]:
     made = maker.make(block)
     tally = tally_labels(made.labels, made.split)
-    return piece_of(dataset_of(maker.plan, [made]), frames=frames), made.report, tally
+    return piece_of(dataset_of(maker.plan, [made]), **what), made.report, tally
+
+
+def _for_variants(plan: Plan, k: int) -> Dataset:
+    """The first test sequences, one for each variant where there are so many."""
+    maker, blocks, found = BlockMaker(plan), [], 0
+    test = SPLITS.index("test") if plan.spec.split.get("test", 0) > 0 else None
+    for number in range(plan.blocks):
+        blocks.append(maker.make(number))
+        split = blocks[-1].split
+        found += len(split) if test is None else int((split == test).sum())
+        if found >= k:
+            break
+    data = dataset_of(plan, blocks)
+    return (data if found == 0 or test is None else data.subset("test")).subset(slice(k))
 
 
 _maker: BlockMaker | None = None
@@ -155,6 +182,6 @@ def _start_worker(plan: Plan) -> None:
     _maker = BlockMaker(plan)
 
 
-def _work(blocks: list[int], frames: bool) -> _Chunk:
+def _work(blocks: list[int], what: dict[str, bool]) -> _Chunk:
     assert _maker is not None, "the pool starts each worker with a plan"
-    return [_piece(_maker, block, frames) for block in blocks]
+    return [_piece(_maker, block, what) for block in blocks]

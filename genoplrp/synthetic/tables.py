@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from genoplrp.synthetic.dataset import Dataset
+    from genoplrp.synthetic.truth_tables import Truth
 
 BED_COLUMNS = ("chrom", "start", "end", "name", "score", "strand", "role", "site", "tasks")
 
@@ -35,6 +36,8 @@ class Piece(NamedTuple):
         The two tables, where Parquet is asked for.
     profiles : array, (n, P, L), or None
         Reads at each base, where there are profile tasks.
+    truth : Truth or None
+        What sites and bases are worth, where it is asked for.
     sources : str
         Rows of ``sequences.tsv``, where the sequences are windows of others.
     """
@@ -45,15 +48,21 @@ class Piece(NamedTuple):
     instances: str
     frames: tuple[pd.DataFrame, pd.DataFrame] | None = None
     profiles: np.ndarray | None = None
+    truth: Truth | None = None
     sources: str = ""
 
 
-def piece_of(data: Dataset, *, frames: bool = False) -> Piece:
+def piece_of(data: Dataset, *, frames: bool = False, truth: bool = False) -> Piece:
     """Turn a data set (or a part of a larger one) into rows of text."""
+    from genoplrp.synthetic.truth_tables import truth_of
+
     fasta = "".join(f">{name}\n{letters}\n" for name, letters in zip(data.names, data.sequences, strict=True))
     both = (labels_frame(data), bed_frame(data.names, data.instances)) if frames else None
+    exact = truth_of(data) if truth else None
     instances = bed_text(data.names, data.instances)
-    return Piece(len(data), fasta, labels_text(data), instances, both, data.profiles, sources_text(data))
+    return Piece(
+        len(data), fasta, labels_text(data), instances, both, data.profiles, exact, sources_text(data)
+    )
 
 
 def sources_header() -> str:

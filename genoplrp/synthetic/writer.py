@@ -12,6 +12,7 @@ from genoplrp.errors import MissingDependencyError
 from genoplrp.synthetic.folder import write_manifest
 from genoplrp.synthetic.profiles import PROFILES, ProfileWriter
 from genoplrp.synthetic.tables import SOURCES, Piece, bed_header, labels_header, sources_header
+from genoplrp.synthetic.truth_tables import BASES, HEADERS, Truth
 
 if TYPE_CHECKING:
     from genoplrp.synthetic.motifs import Motif
@@ -54,6 +55,8 @@ class DatasetWriter:
         self._stack = ExitStack()
         self._parquet: dict[str, Any] = {}
         self._profiles: ProfileWriter | None = None
+        self._bases: ProfileWriter | None = None
+        self._texts: dict[str, IO[str]] = {}
         self._sources: IO[str] | None = None
         if parquet:
             _pyarrow()
@@ -91,6 +94,8 @@ class DatasetWriter:
             if self._profiles is None:
                 self._profiles = self._stack.enter_context(ProfileWriter(self.folder / PROFILES))
             self._profiles.add(piece.profiles)
+        if piece.truth is not None:
+            self._add_truth(piece.truth)
         self.n += piece.n
 
     def finish(
@@ -119,6 +124,16 @@ class DatasetWriter:
 
         handle = self._stack.enter_context(open_for_writing(self.folder / "sequences.fa.gz", compressed=True))
         return lambda text: handle.write(text.encode("ascii"))
+
+    def _add_truth(self, truth: Truth) -> None:
+        if self._bases is None:
+            self._bases = self._stack.enter_context(ProfileWriter(self.folder / BASES, "<f4"))
+            for name, header in HEADERS.items():
+                self._texts[name] = self._open(name)
+                self._texts[name].write(header)
+        self._bases.add(truth.bases)
+        for name, rows in truth.texts.items():
+            self._texts[name].write(rows)
 
     def _add_parquet(self, name: str, frame: Any) -> None:
         pa, pq = _pyarrow()

@@ -194,7 +194,7 @@ def _network(path: Path, found: dict[str, Any], model: nn.Module | None) -> nn.M
         )
     try:
         return build_architecture(name, **found["architecture"]["parameters"])
-    except (InputError, TypeError) as error:
+    except (InputError, TypeError, ValueError, IndexError, ArithmeticError, RuntimeError) as error:
         raise CheckpointError(
             f"{path / CARD}: the architecture's parameters do not fit {name!r}: {error}"
         ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import csv
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -195,7 +196,7 @@ def _read_table(path: Path) -> pd.DataFrame:
     try:
         table = pd.read_csv(path, sep=None, engine="python", dtype={"name": str})
         header = pd.read_csv(path, sep=None, engine="python", header=None, nrows=1)
-    except (OSError, ValueError, pd.errors.ParserError) as error:
+    except (OSError, ValueError, csv.Error) as error:  # pandas' ParserError is a ValueError
         raise InputError(f"The table of labels {path} cannot be read: {error}") from error
     # pandas would go on with y and y.1.
     repeated = _first_repeated(header.iloc[0].dropna().astype(str).tolist())

@@ -58,7 +58,7 @@ def test_an_unknown_command_is_exit_code_2(capsys):
     ("args", "said"),
     [
         (["explain", "nowhere", "--dataset", "nowhere", "--out", "r.npz"], "nowhere"),
-        (["score", "nowhere.npz", "--dataset", "nowhere"], "nowhere.npz"),
+        (["score", "nowhere.npz", "--dataset", "nowhere"], "nowhere"),
         (["quickstart", "--dataset", "no_such_preset", "--out", "q"], "no_such_preset"),
         (["simulate", "no_such_preset", "-n", "10", "--out", "d"], "no_such_preset"),
     ],

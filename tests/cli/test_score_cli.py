@@ -8,7 +8,7 @@ from genoplrp.cli.main import main
 from genoplrp.errors import InputError
 from genoplrp.evaluation import score, score_dataset, summarise
 from genoplrp.formats.attribution import AttributionFile
-from genoplrp.synthetic import Dataset
+from genoplrp.synthetic import Dataset, simulate
 from genoplrp.synthetic.dataset import INSTANCE_COLUMNS
 from genoplrp.synthetic.motifs import Motif
 
@@ -136,6 +136,28 @@ def test_many_sequences_are_scored_in_pieces(monkeypatch):
     whole = score_dataset(explained(), planted())
     monkeypatch.setattr("genoplrp.evaluation.scoring._SEQUENCES_AT_A_TIME", 3)
     pd.testing.assert_frame_equal(score_dataset(explained(), planted()), whole)
+
+
+def test_signed_scores_count_a_wrong_sign_against_a_map(tmp_path, capsys):
+    data = simulate("not", n=60, seed=0)
+    data.save(tmp_path / "data")
+    rows = np.flatnonzero(data.classes == "repressed")[:6]
+    truth = data.signed_mask()[rows].astype(float)
+    assert (truth < 0).any(axis=1).all()
+    file = AttributionFile(
+        data.subset(rows).one_hot() * truth[:, None],
+        np.ones(6),
+        [0] * 6,
+        rows,
+        meta={"data_checksum": data.checksum()},
+    )
+    file.save(tmp_path / "r.npz")
+    signed = ["signed_rma", "signed_average_precision"]
+    for sign, expected in [(1, 1.0), (-1, 0.0)]:
+        shown = AttributionFile(sign * file.relevance, file.prediction, file.target, rows)
+        assert (score_dataset(shown, data, signed=True)[signed] == expected).all(axis=None)
+    assert run("score", tmp_path / "r.npz", "--dataset", tmp_path / "data", "--signed") == 0
+    assert "signed_average_precision 1.000" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

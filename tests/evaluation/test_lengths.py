@@ -9,10 +9,12 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from torch import nn
 
 from genoplrp.errors import InputError, NonFiniteError
 from genoplrp.evaluation import (
+    Job,
     Plan,
     agreement,
     auroc,
@@ -22,6 +24,7 @@ from genoplrp.evaluation import (
     deletion_insertion,
     effective_bases,
     entropy,
+    explain_with,
     gini,
     hoyer,
     pointing_game,
@@ -36,6 +39,7 @@ from genoplrp.evaluation import (
     score_instances,
     score_recovery,
     score_robustness,
+    score_signed,
     sharpen_at_gini,
     shift,
     signal_contrast,
@@ -115,6 +119,20 @@ def test_every_metric_scores_a_padded_sequence_as_it_does_alone(kind):
     np.testing.assert_allclose(weighted_cosine(maps, weights, lengths=LENGTHS), expected, rtol=1e-12)
     expected = pd.concat([score(*pair) for pair in alone], ignore_index=True)
     np.testing.assert_allclose(score(maps, mask, lengths=LENGTHS), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["noise", "ties", "zero"])
+def test_signed_scores_are_those_of_the_sequence_alone(kind):
+    maps, mask = ragged(kind)
+    signs = np.where(np.arange(30) % 3, 1, -1) * mask
+    effects = np.where(np.arange(30) < LENGTHS[:, None], np.linspace(-1, 2, 30), np.nan)
+    alone = [
+        score_signed(maps[i : i + 1, :n], signs[i : i + 1, :n], effects[i : i + 1, :n])
+        for i, n in enumerate(LENGTHS)
+    ]
+    np.testing.assert_allclose(
+        score_signed(maps, signs, effects, lengths=LENGTHS), pd.concat(alone, ignore_index=True), rtol=1e-10
+    )
 
 
 def test_sites_are_scored_as_in_the_sequence_alone():
@@ -242,18 +260,39 @@ def test_methods_put_nothing_where_there_is_no_base():
         np.testing.assert_allclose(found[i, :size], scan(X[i : i + 1, :, :size], [motif])[0], rtol=1e-12)
 
 
+def test_rivals_take_padded_sequences():
+    pytest.importorskip("captum")
+    pytest.importorskip("tangermeme")
+    X = padded_sequences()
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv1d(4, 6, 5), nn.ReLU(), nn.Flatten(), nn.Linear(6 * 26, 1)).eval()
+    job = Job(net, X, lengths=LENGTHS)
+    maps = {
+        name: explain_with(name, job)
+        for name in ("deeplift-shap", "pruned-0:deeplift-shap", "integrated-gradients", "ism")
+    }
+    for values in maps.values():
+        assert not values[np.arange(30) >= LENGTHS[:, None]].any()
+    # Another implementation, on the same references.
+    np.testing.assert_allclose(maps["deeplift-shap"], maps["pruned-0:deeplift-shap"], atol=1e-5)
+    whole = LENGTHS == 30
+    alone = explain_with("deeplift-shap", Job(net, X[whole]))
+    np.testing.assert_allclose(maps["deeplift-shap"][whole], alone, atol=1e-6)
+
+
 def test_a_benchmark_s_scores_are_those_of_the_sequences_alone():
     data = designed(200)
+    data.spec = None
     data.split[:] = "train"
     # The longest sequence is not explained: the network takes its length all the same.
-    tested = np.argsort(data.lengths)[:9]
+    tested = np.argsort(data.lengths)[:4]
     data.split[tested] = "test"
     seen = []
     net = nn.Sequential(nn.Flatten(), nn.Linear(4 * data.length, 1))
     fit = SimpleNamespace(logits=lambda X: seen.append(X.shape) or np.ones((len(X), 1)), model=net)
     ready = Ready(Plan(datasets=("ragged",), methods=("random",)), data, fit)
-    assert seen == [(9, 4, data.length)]
-    maps = np.random.default_rng(0).normal(size=(9, data.length))
+    assert seen == [(4, 4, data.length)]
+    maps = np.random.default_rng(0).normal(size=(4, data.length))
     table = score_truth(maps, ready)
     for i, row in enumerate(ready.rows):
         one = Ready(Plan(datasets=("one",), methods=("random",)), data.subset([row]), fit)

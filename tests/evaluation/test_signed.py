@@ -99,14 +99,21 @@ def test_on_every_preset_the_truth_scores_one_and_its_negative_zero(preset: str)
         varies = np.ptp(effects, axis=1) > 0
         np.testing.assert_allclose(base_correlation(effects, effects)[varies], 1)
         np.testing.assert_allclose(base_correlation(-effects, effects)[varies], -1)
-        assert varies[holding].all()
         sites = data.site_effects(task)
+        # A site that is worth nothing alone (a helper without the one that it helps) leaves no base with an effect.
+        assert data.spec is not None
+        if not data.spec.tasks[data.task_index(task)].rule:
+            holding = np.isin(np.arange(len(data)), sites.loc[sites["effect"] != 0, "sequence"])
+        assert varies[holding].all()
         worth = np.zeros(signed.shape)
         for row in sites.itertuples():
             worth[row.sequence, row.start : row.end] = row.effect / (row.end - row.start)
         if np.ptp(sites["effect"]) > 0:
             assert site_correlation(worth, sites).pearson == pytest.approx(1)
             assert site_correlation(-worth, sites).pearson == pytest.approx(-1)
+        if sites["effect"].any():
+            assert site_correlation(worth, sites).cosine == pytest.approx(1)
+            assert site_correlation(-worth, sites).cosine == pytest.approx(-1)
 
 
 def test_correlations_are_those_of_scipy() -> None:
@@ -116,13 +123,19 @@ def test_correlations_are_those_of_scipy() -> None:
     )
     found = correlate(x[0], y[0])
     assert found.n == 50 and found.spearman == pytest.approx(stats.spearmanr(x[0], y[0])[0])
+    assert found.cosine == pytest.approx(x[0] @ y[0] / np.sqrt(x[0] @ x[0] * (y[0] @ y[0])))
     assert base_correlation(x * 1e-200, y * 1e-200)[0] == pytest.approx(base_correlation(x, y)[0])
 
 
 def test_what_says_nothing_correlates_with_nothing_and_a_constant_truth_has_no_score() -> None:
     assert base_correlation(np.ones((1, 5)), [[0.0, 1.0, 2.0, 3.0, 4.0]]).tolist() == [0.0]
     assert np.isnan(base_correlation([[0.0, 1.0, 2.0]], np.ones((1, 3))))
-    assert np.isnan(correlate([], []).pearson)
+    assert np.isnan(correlate([], []).pearson) and np.isnan(correlate([1.0, 2.0], [0.0, 0.0]).cosine)
+
+
+def test_only_the_cosine_sees_that_a_shifted_map_has_the_wrong_signs() -> None:
+    found = correlate([3.0, 2.0, 1.0], [1.0, 0.0, -1.0])
+    assert found.pearson == found.spearman == 1.0 and found.cosine == pytest.approx(2 / np.sqrt(28))
 
 
 def test_padding_is_no_position() -> None:

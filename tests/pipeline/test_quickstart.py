@@ -1,4 +1,4 @@
-"""The whole road, small: what it writes, and that it neither overwrites nor leaves halves."""
+"""The whole workflow, small: what it writes, and that it neither overwrites nor leaves halves."""
 
 import importlib
 

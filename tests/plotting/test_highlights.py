@@ -73,6 +73,24 @@ def test_highlights_outside_the_window_are_left_out_and_others_of_another_chromo
     assert bands(draw(table, start=100, chrom="chr2")) == [(119.5, 125.5)]
 
 
+@pytest.mark.parametrize(
+    ("spans", "start", "said"),
+    [
+        ([(5, 9)], 1000, r"axis, 1,000 to 1,0\d\d: they reach from 5 to 9; .* add its start, 1,000"),
+        ([(1005, 1009)], 0, "positions on a chromosome: pass start="),
+        ([(900, 950)], 1000, r"reach from 900 to 950$"),
+    ],
+)
+def test_highlights_that_all_lie_outside_are_said(spans, start, said):
+    with pytest.warns(UserWarning, match=said):
+        assert bands(draw(spans, start=start)) == []
+
+
+def test_a_start_that_is_no_number_is_named():
+    with pytest.raises(InputError, match=r"start='chr1:1000': .* its chromosome is chrom="):
+        draw([], start="chr1:1000")
+
+
 def test_one_label_has_one_colour():
     ax = draw([(1, 3, "a"), (5, 8, "b"), (20, 22, "a")])
     (collection,) = (c for c in ax.collections if isinstance(c, PolyCollection))
@@ -92,6 +110,8 @@ def test_one_label_has_one_colour():
         ([("a", "b")], "highlight 0"),
         (np.zeros((2, 3), dtype=bool), "mask of shape"),
         (np.array([0.5, 1.0]), "mask of shape"),
+        (5, "highlight=5: give a table"),
+        ("chr1:3-9", "highlight='chr1:3-9': give a table"),
     ],
 )
 def test_a_wrong_highlight_is_named(bad, message):

@@ -122,7 +122,7 @@ BIASED_ONLY = [
 @pytest.mark.parametrize("rule", [Epsilon(1e-9), Gamma(0.25, epsilon=1e-9)])
 @pytest.mark.parametrize("name", BIASED_ONLY)
 def test_without_biases_the_input_alone_adds_up_to_the_output(name, rule):
-    """No books: what a rule hands down is the whole of what came in (the gauge would move weight into a bias)."""
+    """No ledger: what a rule hands down is the whole of what came in (the gauge would move weight into a bias)."""
     model, X, target, args = _build(name)
     with torch.no_grad():
         for path, tensor in (*model.named_parameters(), *model.named_buffers()):

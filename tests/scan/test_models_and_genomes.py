@@ -239,6 +239,42 @@ def test_variant_effects_equal_explaining_both_alleles_by_hand(tmp_path, code, g
     assert len(variant_effects(ScanStore(out))) == 1
 
 
+@pytest.mark.parametrize("strand", ["+", "-"])
+@pytest.mark.parametrize(("size", "alt"), [(1, "T"), (1, "GATTACA"), (6, "C")])
+def test_variants_in_regions_are_explained_in_the_regions_windows(tmp_path, code, genome, size, alt, strand):
+    fasta, letters = genome
+    position = 1493
+    ref = letters[position : position + size]
+    alt = alt if ref != alt else "G"
+    far = f"chr1\t200\tfar\t{letters[199]}\t{'A' if letters[199] != 'A' else 'C'}\n"
+    (tmp_path / "v.vcf").write_text(f"chr1\t{position + 1}\tv\t{ref}\t{alt}\n{far}")
+    starts = (1470, 1480, 1100)
+    lines = [f"1\t{start}\t{start + LENGTH}\tpeak{start}\t0\t{strand}\n" for start in starts]
+    (tmp_path / "r.bed").write_text("".join(lines))
+    out = scan_genome(
+        f"{code}:build", fasta, tmp_path / "s", bed=tmp_path / "r.bed", vcf=tmp_path / "v.vcf", length=LENGTH
+    )
+    store, effects = ScanStore(out), pd.read_csv(out / "effects.tsv", sep="\t")
+    assert effects["peak"].tolist() == ["peak1470", "peak1480"]
+    assert store.dropped["reason"].tolist() == ["no region's window holds it"]
+    explain = Explainer(load_any_model(f"{code}:build").model)
+    changed = edited(letters, position, ref, alt)
+    for k, start in enumerate(starts[:2]):
+        both = [letters[start : start + LENGTH], changed[start : start + LENGTH]]
+        read = [reverse_complement(s) for s in both] if strand == "-" else both
+        e = explain(torch.from_numpy(one_hot_encode(read)))
+        np.testing.assert_array_equal(store.one_hot(slice(2 * k, 2 * k + 2)), one_hot_encode(read))
+        assert effects["effect"][k] == pytest.approx(float(e.prediction[1] - e.prediction[0]), abs=1e-5)
+        maps = e.per_nucleotide.double().numpy()[:, :: -1 if strand == "-" else 1]
+        # Left of the variant the windows hold the same bases; right of it they are apart by the alleles' lengths.
+        at, difference = position - start, relevance_difference(store)[k]
+        np.testing.assert_allclose(difference[:at], (maps[1] - maps[0])[:at], rtol=1e-3, atol=1e-5)
+        right = at + max(len(ref), len(alt))
+        moved = len(alt) - len(ref)
+        for i in range(right, LENGTH - max(0, moved)):
+            assert difference[i] == pytest.approx(maps[1][i + moved] - maps[0][i], rel=1e-3, abs=1e-5)
+
+
 # -- the command line -----------------------------------------------------------------------------------------------
 
 
@@ -276,7 +312,7 @@ def test_from_a_genome_to_tracks_and_arrays_on_the_command_line(tmp_path, code, 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--bed", "{tmp}/r.bed", "--vcf", "{tmp}/r.bed"], "not both"),
+        (["--bed", "{tmp}/r.bed", "--vcf", "{tmp}/r.bed"], "is no VCF line"),
         ([], "the record 'chr1' of {tmp}/g.fa has 3,000 bp, the model reads 40"),
         (["--bed", "{tmp}/none.bed"], "There is no file"),
         (["--bed", "{tmp}/r.bed", "--shard", "3/2"], "--shard 3/2"),

@@ -124,6 +124,9 @@ def test_figures_count_zeros_of_the_maps_that_are_not_empty():
     assert (found.n, found.empty.tolist(), found.same) == (3, [1], 1)
     assert found.zeros == pytest.approx(3 / 6)
     assert "1 of 3 windows (33%)" in "\n".join(summary_lines(found))
+    # The first ends after two positions, the last after one: padding is no zero.
+    ragged = relevance_figures(iter([maps[:2], maps[2:]]), np.zeros(3), np.array([2, 3, 1]))
+    assert ragged.zeros == pytest.approx(2 / 3)
 
 
 # -- units ----------------------------------------------------------------------------------------------------------
@@ -196,6 +199,23 @@ def test_effects_of_variants_name_their_units(genome, tmp_path):
     assert row["effect_probability"] == pytest.approx(
         row["probability_alt"] - row["probability_ref"], abs=1e-6
     )
+
+
+def test_a_model_in_memory_is_scanned_and_left_as_it_was(genome, tmp_path):
+    model = nn.Sequential(
+        nn.Conv1d(4, 3, 5), nn.BatchNorm1d(3), nn.ReLU(), nn.Flatten(), nn.Linear(78, 1)
+    ).train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    letter = genome.read_text().split("\n")[1][300]
+    (tmp_path / "v.vcf").write_text(f"chr1\t301\tv\t{letter}\t{'A' if letter != 'A' else 'C'}\n")
+    out = scan_genome(
+        model, genome, tmp_path / "s", vcf=tmp_path / "v.vcf", length=LENGTH, log=lambda line: None
+    )
+    assert len(pd.read_csv(out / "effects.tsv", sep="\t")) == 1
+    assert model.training
+    torch.testing.assert_close(dict(model.state_dict()), before)
+    with pytest.raises(InputError, match="state_dict is for a model on disk"):
+        scan_genome(model, genome, tmp_path / "t", state_dict="w.pt", length=LENGTH, tile=LENGTH)
 
 
 # -- what is left behind --------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 import genoplrp as gp
@@ -145,7 +146,7 @@ def test_what_cannot_be_is_refused() -> None:
 
 def test_the_picture_names_every_column_and_node(tmp_path: Path) -> None:
     found: Flow = gp.flow(gp.Explainer(two_detectors()), planted())
-    figure = plot_flow(found, title="two detectors")
+    figure = plot_flow(found, title="two detectors", figure=Figure())
     words = " ".join(text.get_text() for text in figure.axes[0].texts)
     for word in ("sites", "convolution, 3 channels", "output", "10-12"):
         assert word in words

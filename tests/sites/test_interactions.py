@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 import genoplrp as gp
@@ -229,7 +230,10 @@ def test_outputs_are_the_numbers_that_are_explained() -> None:
 def test_pictures(tmp_path: Path) -> None:
     X, sites = planted(4)
     found = gp.interactions(Sites("xor"), X, sites)
-    for name, figure in (("matrix", plot_interactions(found, 1)), ("distance", plot_distance(found))):
+    for name, figure in (
+        ("matrix", plot_interactions(found, 1, figure=Figure())),
+        ("distance", plot_distance(found, figure=Figure())),
+    ):
         assert save_figure(figure, tmp_path / f"{name}.png").stat().st_size > 3000
     with pytest.raises(InputError, match="has no sites"):
         plot_interactions(found, 9)

@@ -223,3 +223,8 @@ def test_what_a_site_and_a_pair_are_worth_follows_from_the_expression() -> None:
     for first, second, interaction in zip(pairs["first"], pairs["second"], pairs["interaction"], strict=True):
         # What is lost with both is counted once, and twice in the two single effects.
         assert interaction == pytest.approx(together(rows[first], rows[second]), abs=1e-3)
+
+
+def test_counts_are_not_reported_as_noisy_labels() -> None:
+    data = simulate(planting(RANDOM, tasks=[with_activity("9 * A", kind="count")]), n=100)
+    assert data.report["noisy"] == 0 and data.clean is not None and (data.labels != data.clean).any()

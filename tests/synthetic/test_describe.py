@@ -51,6 +51,8 @@ def test_the_documented_table_of_presets_says_what_is_measured() -> None:
         row = found.tasks.loc[task]
         assert tests == found.spec.tests
         measured = row["prevalence"] if row["kind"] == "binary" else row["mean"]
-        assert float(prevalence.split(" ± ")[0]) == pytest.approx(measured, abs=0.1)
+        # Of 400 sequences: four standard errors, where labels are numbers.
+        near = 0.1 if row["kind"] == "binary" else 0.2 * row["sd"]
+        assert float(prevalence.split(" ± ")[0]) == pytest.approx(measured, abs=near)
         assert float(mask.rstrip(" %")) / 100 == pytest.approx(row["mask"], abs=0.01)
         assert float(oracle) == pytest.approx(row["oracle"], abs=0.015)

@@ -86,10 +86,46 @@ def test_positions_are_where_they_should_be() -> None:
         (lambda: Count(zero=2), "probability"),
         (lambda: Spacing(value=-1), "at least 0"),
         (lambda: Spacing(kind="periodic", low=0, high=5, offset=7), "no gap"),
+        (lambda: Spacing(kind="range", low=1, high=2, p=(0.5, 0.5)), "which only a choice has"),
+        (lambda: Spacing(kind="choice", values=(1, 2), p=(0.5, 0.4)), "sum to 1"),
         (lambda: Position(kind="normal"), "sd is 0"),
+        (lambda: Position(kind="inside"), "width is 0"),
         (lambda: Position(kind="fixed", start=-2), "start is -2"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(make, words: str) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(SpecError, match=words):
         make()
+
+
+@pytest.mark.parametrize("kind", ["inside", "outside"])
+@pytest.mark.parametrize(("length", "width", "unit"), [(30, 10, 4), (31, 10, 4), (30, 11, 1), (9, 4, 2)])
+def test_places_inside_and_outside_the_middle_are_equally_likely(
+    kind: str, length: int, width: int, unit: int
+) -> None:
+    low, high = (length - width) / 2, (length + width) / 2
+    starts = range(length - unit + 1)
+    inside = {start for start in starts if low <= start and start + unit <= high}
+    outside = {start for start in starts if start + unit <= low or high <= start}
+    expected = inside if kind == "inside" else outside
+    position = Position(kind=kind, width=width)  # type: ignore[arg-type]
+    drawn = position.draw(np.random.default_rng(0), np.full(20_000, unit), np.full(20_000, length))
+    seen = np.bincount(drawn, minlength=length)
+    assert set(np.flatnonzero(seen)) == expected
+    share = 1 / len(expected)
+    assert (
+        np.abs(seen[list(expected)] - 20_000 * share).max() < 5 * math.sqrt(20_000 * share * (1 - share)) + 1
+    )
+
+
+def test_a_place_that_does_not_exist_is_none() -> None:
+    for kind, width in (("inside", 3), ("outside", 28)):
+        drawn = Position(kind=kind, width=width).draw(np.random.default_rng(0), np.array([4]), np.array([30]))  # type: ignore[arg-type]
+        assert drawn[0] > 10**9
+
+
+def test_gaps_of_a_choice_have_their_probabilities_in_any_order() -> None:
+    spacing = Spacing(kind="choice", values=(9, 2, 5), p=(0.1, 0.6, 0.3))
+    assert spacing.allowed().tolist() == [2, 5, 9]
+    np.testing.assert_allclose(spacing.shares(), [0.6, 0.3, 0.1])
+    np.testing.assert_allclose(Spacing(kind="range", low=2, high=5).shares(), 0.25)

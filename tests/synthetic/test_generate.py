@@ -1,4 +1,4 @@
-"""Statistics of what is generated, held against the specification."""
+"""Statistics of what is generated, compared with the specification."""
 
 from collections import Counter
 from itertools import pairwise

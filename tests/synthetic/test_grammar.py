@@ -9,6 +9,7 @@ from specs import planting, small
 
 from genoplrp.errors import SpecError
 from genoplrp.synthetic import simulate
+from genoplrp.synthetic.oracle import oracle_scores
 
 THREE = [
     {"consensus": "GATAAG", "name": "A"},
@@ -155,3 +156,53 @@ def test_a_break_that_breaks_nothing_is_refused(site: dict[str, Any], broken: st
             sites={"pair": {"motifs": ["A", "B"]} | site},
             classes=[{"name": "all", "fraction": 1, "plant": [{"site": "pair", "broken": broken}]}],
         )
+
+
+WEIGHTED = {"kind": "choice", "values": [9, 2], "p": [0.2, 0.8]}
+
+
+def test_each_pair_of_neighbours_may_have_a_rule_of_its_own_with_weights() -> None:
+    table = sites(motifs=["A", "B", "D"], spacing=[WEIGHTED, 11])
+    assert near(shares(table["gaps"]), {(9, 11): 0.2, (2, 11): 0.8})
+    turned = sites(motifs=["A", "B", "D"], spacing=[WEIGHTED, 11], minus=1.0)
+    assert near(shares(turned["gaps"]), {(11, 9): 0.2, (11, 2): 0.8})
+
+
+def test_one_weighted_rule_holds_for_each_pair() -> None:
+    table = sites(motifs=["A", "B", "D"], spacing=WEIGHTED)
+    assert near(shares(table["gaps"]), {(9, 9): 0.04, (9, 2): 0.16, (2, 9): 0.16, (2, 2): 0.64})
+
+
+def test_one_broken_gap_is_one_that_no_pair_of_the_site_may_have() -> None:
+    table = sites("spacing", motifs=["A", "B", "D"], spacing=[WEIGHTED, 11])
+    for one, other in table["gaps"]:
+        wrong = (one not in (2, 9), other != 11)
+        assert sum(wrong) == 1
+        assert not (wrong[0] and one == 11) and not (wrong[1] and other in (2, 9))
+    first = np.mean([one not in (2, 9) for one, _ in table["gaps"]])
+    assert first == pytest.approx(0.5, abs=0.04)
+
+
+def test_rules_that_do_not_fit_the_pairs_are_refused() -> None:
+    with pytest.raises(SpecError, match="spacing has 2 rules for 2 motifs; give one, or 1"):
+        sites(spacing=[3, 4])
+    with pytest.raises(SpecError, match="broken_spacing allows 11 bp"):
+        sites("spacing", motifs=["A", "B", "D"], spacing=[3, 11], broken_spacing=[11, 20])
+
+
+def test_the_oracle_knows_the_weights_of_gaps() -> None:
+    motifs = [{"consensus": "TGACTCATGACTCA", "name": "A"}, {"consensus": "CCACGTGGCCACGT", "name": "B"}]
+    weights = {"mostly": [0.9, 0.1], "rarely": [0.1, 0.9]}
+    rules = {name: {"kind": "choice", "values": [3, 8], "p": p} for name, p in weights.items()}
+    spec = small(
+        motifs=motifs,
+        sites={f"{name}_3": {"motifs": ["A", "B"], "spacing": rule} for name, rule in rules.items()},
+        classes=[{"name": name, "fraction": 0.5, "plant": [{"site": f"{name}_3"}]} for name in rules],
+        tasks=[{"name": "label", "rule": "mostly"}],
+        length=500,  # so that one gap leaves about as many places as the other
+    )
+    data = simulate(spec, n=200)
+    ends = data.instances.groupby("sequence").agg({"start": list, "end": list})
+    gap = np.array([start[1] - end[0] for start, end in zip(ends["start"], ends["end"], strict=True)])
+    found = oracle_scores(data)[:, 0]
+    np.testing.assert_allclose(found, np.where(gap == 3, 0.9, 0.1), atol=0.002)

@@ -35,7 +35,7 @@ def test_kmers_outside_the_planted_instances_leave_the_label_at_chance(preset: s
     data = simulate(preset, n=6_000, seed=9)
     features = kmer_frequencies(data, 3, hide=True)
     for k, kind in enumerate(data.kinds):
-        label = data.labels[:, k] > (np.median(data.labels[:, k]) if kind == "real" else 0.5)
+        label = data.labels[:, k] > (0.5 if kind == "binary" else np.median(data.labels[:, k]))
         positives = label[3_000:].mean()
         # Standard error of an AUROC at chance with these numbers of positives and negatives.
         error = np.sqrt((3_000 + 1) / (12 * 3_000**2 * positives * (1 - positives)))

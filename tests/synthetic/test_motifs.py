@@ -106,7 +106,7 @@ def test_a_pseudocount_weighs_as_so_many_sites() -> None:
         ("MEME version 4\n\nletter-probability matrix: w= 1\n1 0 0 0\n", "without a MOTIF line"),
         ("MEME version 4\n", "holds no motif"),
         ("MEME version 4\nMOTIF a\nletter-probability matrix: w= 1\n1 0 x 0\n", "line 4"),
-        ("MEME version 4\nMOTIF a\nletter-probability matrix: w= 1\n1 0 0\n", "shape"),
+        ("MEME version 4\nMOTIF a\nletter-probability matrix: w= 1\n1 0 0\n", "not four probabilities"),
     ],
 )
 def test_bad_files_are_named_with_what_is_wrong(tmp_path: Path, content: str, words: str) -> None:

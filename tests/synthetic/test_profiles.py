@@ -10,7 +10,7 @@ import pytest
 from specs import planting, small, table
 
 from genoplrp.errors import InputError, SpecError
-from genoplrp.synthetic import Dataset, simulate, spec_from_table
+from genoplrp.synthetic import Dataset, dataset_of_profiles, simulate, spec_from_table
 from genoplrp.synthetic.blocks import Plan
 from genoplrp.synthetic.folder import write_manifest
 from genoplrp.synthetic.stream import simulate_to
@@ -135,3 +135,39 @@ def test_a_profile_that_is_missing_or_does_not_fit_is_named(tmp_path: Path) -> N
 def test_profiles_that_make_no_sense_are_named(task: dict[str, Any], words: str) -> None:
     with pytest.raises(SpecError, match=words):
         simulate(spec_from_table(table(tasks=[{"name": "y", "kind": "profile"} | task])), n=10)
+
+
+def test_measured_reads_make_a_data_set_that_is_saved_and_read_again(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    sequences = ["".join(rng.choice(list("ACGT"), 30)) for _ in range(40)]
+    reads = rng.poisson(2.0, (40, 2, 30))
+    data = dataset_of_profiles(sequences, reads, tasks=["left", "right"], seed=1)
+    np.testing.assert_array_equal(data.profile("right"), reads[:, 1])
+    np.testing.assert_array_equal(data.labels, reads.sum(axis=2))
+    data.save(tmp_path / "data")
+    again = Dataset.load(tmp_path / "data")
+    assert again.checksum() == data.checksum() and again.kinds == ["profile", "profile"]
+    np.testing.assert_array_equal(again.profile("left"), reads[:, 0])
+
+
+@pytest.mark.parametrize(
+    ("reads", "words"),
+    [
+        (np.zeros((3, 5)), r"shape \(3, 5\); 2 sequences of up to 4 bp need \(2, 4\)"),
+        (np.zeros((2, 1, 5)), r"shape \(2, 1, 5\)"),
+        (np.full((2, 4), 0.5), "no numbers of reads"),
+        (np.full((2, 4), -1), "no numbers of reads"),
+        (np.full((2, 4), np.nan), "no numbers of reads"),
+        ([["a"] * 4] * 2, "no numbers of reads"),
+    ],
+)
+def test_measured_reads_that_are_none_are_refused(reads: Any, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        dataset_of_profiles(["ACGT", "GGGG"], reads)
+
+
+def test_a_repressor_of_an_activity_is_named_so() -> None:
+    tasks = [{"name": "y", "kind": "real", "activity": "2 * A - pairs(A, B, exponential(gap, 20))"}]
+    data = simulate(planting(RANDOM, tasks=tasks), n=50)
+    roles = data.instances.groupby("motif", observed=True)["role"].unique()
+    assert list(roles["A"]) == ["core"] and list(roles["B"]) == ["repressor"]

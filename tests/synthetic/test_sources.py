@@ -149,7 +149,7 @@ def test_shuffled_windows_keep_where_they_are_from(folder: Path) -> None:
 
 
 def test_a_table_of_sources_that_does_not_fit_is_refused(tmp_path: Path, folder: Path) -> None:
-    from genoplrp.synthetic.storage import read_sources
+    from genoplrp.synthetic.reading import read_sources
 
     data = simulate(on_genome(folder), n=3)
     path = tmp_path / "sequences.tsv"

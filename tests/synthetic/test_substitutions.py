@@ -37,11 +37,12 @@ def changed(codes: np.ndarray, place: int, base: int) -> np.ndarray:
         *((name, 2e-6) for name in ("and", "not", "koo2021", "koo2021_fixed", "order", "spacing", "xor")),
         ("tal_gata", 2e-6),
         # The memory of a Markov background is treated to first order where two motifs stand within it.
-        ("hard_background", 5e-3),
+        ("hard_background", 2e-2),
     ],
 )
 def test_of_a_rule_they_are_changes_of_the_log_odds_by_the_oracle(preset: str, tolerance: float) -> None:
-    data = simulate(preset, n=3, seed=4).subset([1])
+    data = simulate(preset, n=8, seed=4)
+    data = data.subset([int(data.mask().any(axis=1).argmax())])
     codes = encode_codes(data.sequences)
     labels = labels_of_classes(data.spec)
     rng = np.random.default_rng(0)
@@ -122,11 +123,10 @@ def test_a_base_is_worth_its_mean_loss_and_signs_agree_with_the_mask() -> None:
                 assert sign * effects[signed == sign].mean() > 10 * abs(effects[signed == 0].mean())
 
 
-def test_a_task_that_nothing_can_change_is_refused() -> None:
+def test_nothing_changes_a_rule_that_always_holds() -> None:
     with pytest.warns(UserWarning, match="one class only"):
         data = simulate(planting({"motifs": "A"}), n=4)
-    with pytest.raises(InputError, match="label 1 in all classes"):
-        substitution_effects(data)
+    assert not substitution_effects(data).any()
 
 
 def test_they_need_a_specification() -> None:

@@ -1,7 +1,7 @@
 """Max pooling without overlap on channels-last sequences, with what follows and precedes it in the same pass.
 
 Rectifying and pooling may change places, so a layer that is rectified and pooled never has its full-size result kept:
-the pooled values and, in a byte each, the winners' places are all that the way back needs.
+the pooled values and, in a byte each, the winners' places are all that the backward pass needs.
 """
 
 from __future__ import annotations

@@ -18,8 +18,8 @@ from torch.overrides import TorchFunctionMode
 
 from genoplrp.relevance.propagation.linear_maps import Convolution, Dense, convolution_map, per_dimension
 from genoplrp.relevance.tracing import operations  # noqa: F401  (operations: registers the handlers)
-from genoplrp.relevance.tracing.calls import Args, Call, Kwargs, tensors_in
-from genoplrp.relevance.tracing.names import ACTIVATIONS_IN_PLACE, function_name
+from genoplrp.relevance.tracing.calls import Args, Call, Kwargs, tensors_in, told_in_place
+from genoplrp.relevance.tracing.names import function_name
 from genoplrp.relevance.tracing.operations.linear import Identity, identify
 from genoplrp.relevance.tracing.operations.neutral import DROPOUT_ON
 from genoplrp.relevance.tracing.registry import HANDLERS
@@ -172,6 +172,16 @@ class Reader(TorchFunctionMode):
         if name in SHAPE_QUERIES and not in_place:
             with torch.no_grad():
                 return func(*args, **kwargs)
+        in_place = in_place or told_in_place(name, args, kwargs)
+        result = self._reading_of(name, func, args, kwargs, in_place)(self, func, args, kwargs)
+        if in_place and result is not args[0]:
+            # From now on the old tensor stands for the new value.
+            self._symbols[id(args[0])] = (args[0], self._symbols.pop(id(result))[1])
+            return args[0]
+        return result
+
+    def _reading_of(self, name: str, func: Call, args: Args, kwargs: Kwargs, in_place: bool) -> Reading:
+        """Return how a call is read; refuse those that are not."""
         if torch._C._functorch.peek_interpreter_stack() is not None:
             raise self.refuse("a transform of torch.func")
         if torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda"):
@@ -180,9 +190,6 @@ class Reader(TorchFunctionMode):
             func, torch._ops.OpOverload | torch._ops.OpOverloadPacket
         ):
             raise self.refuse(f"{name} with out= or from torch.ops")
-        in_place = (
-            in_place or kwargs.get("inplace") is True or (name in ACTIVATIONS_IN_PLACE and args[-1] is True)
-        )
         reading = READINGS.get(name)
         if self.tracer.handlers.get(name) is not _BUILT_IN.get(name):
             raise self.refuse(f"{name}, which is handled in the user's own way")
@@ -190,12 +197,7 @@ class Reader(TorchFunctionMode):
             raise self.refuse(name)
         if in_place and (id(args[0]) in self._viewed or self.node_of(args[0]).kind == "input"):
             raise self.refuse(f"{name} in place on a view")
-        result = reading(self, func, args, kwargs)
-        if in_place and result is not args[0]:
-            # From now on the old tensor stands for the new value.
-            self._symbols[id(args[0])] = (args[0], self._symbols.pop(id(result))[1])
-            return args[0]
-        return result
+        return reading
 
     # -- what readings use ----------------------------------------------------------------------------------------
 
@@ -349,7 +351,7 @@ def _neutral(reader: Reader, func: Call, args: Args, kwargs: Kwargs) -> Tensor:
         raise reader.refuse("an index that is not made of numbers and slices")
     inputs: list[int] = []
     template = _with_slots(reader, (args, kwargs), inputs)
-    node = _by_hand(name, args, kwargs, inputs, reader) or _by_torch(name, func, template, inputs, reader)
+    node = _own_step(name, args, kwargs, inputs, reader) or _by_torch(name, func, template, inputs, reader)
     reader.tracer.count("neutral", getattr(func, "__name__", name))
     out = reader.stand_in(node)
     if name in VIEWS or name == "getitem":
@@ -374,8 +376,8 @@ def _by_torch(name: str, func: Call, template: Any, inputs: list[int], reader: R
     return Node("neutral", tuple(inputs), tuple(result.shape), (func, template))
 
 
-def _by_hand(name: str, args: Args, kwargs: Kwargs, inputs: list[int], reader: Reader) -> Node | None:
-    """Return the node of an operation that is done by hand, or None."""
+def _own_step(name: str, args: Args, kwargs: Kwargs, inputs: list[int], reader: Reader) -> Node | None:
+    """Return the node of an operation that has a step of its own, or None."""
     shape = reader.nodes[inputs[0]].shape
     if name == "mean" and len(shape) == 3:
         call = _bind(args, kwargs, "input dim keepdim dtype")

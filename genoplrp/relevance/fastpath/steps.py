@@ -1,6 +1,6 @@
-"""The steps of a hand-driven pass: each computes its operation, keeps what the way back needs, and goes back.
+"""The steps of the fast path: each computes its operation and, in the backward pass, carries relevance to its input.
 
-What is carried back is ``g = R / a``, as in `propagation`; rules, pruning and books are its own.
+What is carried back is ``g = R / a``, as in `propagation`; rules, pruning and ledger are its own.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class LayerStep:
         return None
 
     def release(self) -> None:
-        """Let go of what the way back needed."""
+        """Let go of what the backward pass needed."""
         del self.layer
         self.winner = None
 
@@ -219,7 +219,7 @@ class PointwiseStep:
                     grads.add(i, value, owned=False)
 
     def release(self) -> None:
-        """Let go of what the way back needed."""
+        """Let go of what the backward pass needed."""
         self.kept = None
 
 

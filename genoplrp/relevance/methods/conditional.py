@@ -49,12 +49,15 @@ class ChannelRelevance:
         (N,) the explained output.
     widths
         Layer name -> width of the kernel in positions of its own input, for convolutions.
+    units
+        Layer name -> (N, C, positions) relevance at the layer's output, if asked for.
     """
 
     channels: dict[str, Float[Tensor, "n channels"]]
     per_nucleotide: Float[Tensor, "n length"]
     prediction: Float[Tensor, " n"]
     widths: dict[str, int]
+    units: dict[str, Float[Tensor, "n channels positions"]] = field(default_factory=dict)
 
     @property
     def layers(self) -> list[str]:
@@ -93,6 +96,7 @@ def channel_relevance(
     target: Target = 0,
     *,
     layers: Sequence[str] | None = None,
+    units: bool = False,
     args: Sequence[Tensor] | None = None,
     progress: bool = False,
 ) -> ChannelRelevance:
@@ -106,6 +110,8 @@ def channel_relevance(
         As in a call of the explainer; X must be DNA, (N, 4, L).
     layers
         Names of layers (wildcards allowed); None for all that the output depends on.
+    units
+        Also keep the relevance of each position of each channel.
 
     Raises
     ------
@@ -122,10 +128,12 @@ def channel_relevance(
     (['0', '3'], torch.Size([2, 8]))
     """
     driver = _Driver.of(explainer, layers)
+    driver.units = units
     e = driver(X, target, args=args, progress=progress)
     found = e.intermediate
     channels = {name: found["channels/" + name] for name in driver.names}
-    return ChannelRelevance(channels, found["whole"], e.prediction, driver.widths)
+    single = {name: found["units/" + name] for name in driver.names} if units else {}
+    return ChannelRelevance(channels, found["whole"], e.prediction, driver.widths, single)
 
 
 def conditional_relevance(
@@ -181,6 +189,7 @@ class _Driver(Explainer):
     _kind: Explainer
     _layers: Sequence[str] | None
     groups: dict[str, Tensor] | None
+    units: bool
     names: list[str]
     widths: dict[str, int]
 
@@ -193,7 +202,7 @@ class _Driver(Explainer):
             )
         driver = cls.like(explainer)
         driver.keep, driver.groups, driver.names, driver.widths = None, None, [], {}
-        driver._kind, driver._layers = explainer, layers
+        driver._kind, driver._layers, driver.units = explainer, layers, False
         return driver
 
     def _tracer(self, run: Run) -> Any:
@@ -237,6 +246,8 @@ class _Driver(Explainer):
                 passes = Passes(run, leaf, shadow, output)
                 self.names, self.widths = list(passes.arrived), passes.widths
                 found = passes.channels()
+                if self.units:
+                    found |= {"units/" + name: passes.relevance(name) for name in self.names}
                 if self.groups is not None:
                     found |= passes.parts(self.groups, n, repeats)
                 kept = {name: value[:n].detach().cpu() for name, value in found.items()}
@@ -310,11 +321,9 @@ class Passes:
     def parts(self, groups: Mapping[str, Tensor], n: int, repeats: int) -> dict[str, Tensor]:
         """Return edges and maps of all groups; row ``q n + i`` is the q-th repeat of sequence i."""
         names = list(self.arrived)
-        found = {
-            f"edge/{OUTPUT}->{name}": value[:, None]
-            for name, value in self._direct([self.output], [None], groups)
-        }
-        found[f"skipped/{OUTPUT}"] = self._closed_map([self.output], [None])[:, None]
+        edges, skipped = self._direct([self.output], [None], groups)
+        found = {f"edge/{OUTPUT}->{low}": value[:, None] for low, value in edges.items()}
+        found[f"skipped/{OUTPUT}"] = skipped[:, None]
         for name in names:
             of_channel = groups[name].to(self.leaf.device)
             count = int(of_channel.max()) + 1
@@ -327,9 +336,12 @@ class Passes:
                 mask = wanted.repeat_interleave(n)[:, None] == of_channel
                 starts = [cut.before for cut, _ in self.arrived[name]]
                 sent = [g * _like_channels(cut.layer, mask, g) for cut, g in self.arrived[name]]
-                values = {f"edge/{name}->{low}": v for low, v in self._direct(starts, sent, groups, name)}
-                values[f"skipped/{name}"] = self._closed_map(starts, sent)
-                values[f"map/{name}"] = self._map(*self._back(starts, sent, []))
+                edges, skipped = self._direct(starts, sent, groups)
+                values = {f"edge/{name}->{low}": value for low, value in edges.items()}
+                values |= {
+                    f"skipped/{name}": skipped,
+                    f"map/{name}": self._map(*self._back(starts, sent, [])),
+                }
                 for key, value in values.items():
                     split = value.reshape(repeats, n, *value.shape[1:])[: len(here)]
                     rows.setdefault(key, []).append(split.transpose(0, 1))
@@ -358,21 +370,20 @@ class Passes:
         return self.leaf.detach() * g + direct, (g != 0).any(dim=1) | (direct != 0).any(dim=1)
 
     def _direct(
-        self, starts: list[Tensor], sent: list[Any], groups: Mapping[str, Tensor], below: str | None = None
-    ) -> list[tuple[str, Tensor]]:
-        """Return what arrives at the groups of each layer below, (rows, G), through no other layer."""
-        names = list(self.arrived)
-        lower = names if below is None else names[: names.index(below)]
-        cuts = [(name, cut) for name in lower for cut, _ in self.arrived[name]]
-        if not cuts:
-            return []
+        self, starts: list[Tensor], sent: list[Any], groups: Mapping[str, Tensor]
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """Return what arrives through no other layer: at the groups of the layers, (rows, G), and at the bases."""
+        every = [(name, cut) for name, pairs in self.arrived.items() for cut, _ in pairs]
+        cuts, has_input = self._next(starts, every)
         self.cuts.closed = True
         try:
-            grads = self._back(starts, sent, [cut.after for _, cut in cuts], with_input=False)
+            after = [cut.after for _, cut in cuts]
+            grads = self._back(starts, sent, after, with_input=has_input)
         finally:
             self.cuts.closed = False
+        skipped = self._map(*grads[:2]) if has_input else torch.zeros_like(self.whole)
         found: dict[str, Tensor] = {}
-        for (name, cut), g in zip(cuts, grads, strict=True):
+        for (name, cut), g in zip(cuts, grads[2 if has_input else 0 :], strict=True):
             if g is None:
                 continue
             values = _by_channel(cut, g)
@@ -380,14 +391,30 @@ class Passes:
             count = int(of_channel.max()) + 1
             pooled = values.new_zeros(len(values), count).index_add_(1, of_channel, values)
             found[name] = found[name] + pooled if name in found else pooled
-        return list(found.items())
+        return found, skipped
 
-    def _closed_map(self, starts: list[Tensor], sent: list[Any]) -> Tensor:
-        self.cuts.closed = True
-        try:
-            return self._map(*self._back(starts, sent, [])[:2])
-        finally:
-            self.cuts.closed = False
+    def _next(self, starts: list[Tensor], every: list[tuple[str, Cut]]) -> tuple[list[tuple[str, Cut]], bool]:
+        """Return the cuts below some tensors with none between, and whether the input is reached so, too.
+
+        Only they are asked for: the engine would send zeros through all that lies behind the others.
+        """
+        gates = {id(cut.after.grad_fn): k for k, (_, cut) in enumerate(every)}
+        closed = {id(cut.after.grad_fn) for cuts in self.cuts.found.values() for cut in cuts}
+        reached, has_input = set(), False
+        seen: dict[int, Any] = {}
+        stack: list[Any] = [t.grad_fn for t in starts]
+        while stack:
+            node = stack.pop()
+            if node is None or id(node) in seen:
+                continue
+            seen[id(node)] = node  # alive, so that its number stays its own
+            if id(node) in gates:
+                reached.add(gates[id(node)])
+            variable = getattr(node, "variable", None)
+            has_input = has_input or any(variable is t for t in self.inputs)
+            if id(node) not in closed:
+                stack.extend(parent for parent, _ in node.next_functions)
+        return [every[k] for k in sorted(reached)], has_input
 
     def _back(
         self, starts: list[Tensor], sent: list[Any], more: list[Tensor], *, with_input: bool = True

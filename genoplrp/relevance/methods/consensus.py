@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from genoplrp.errors import InputError, UnsupportedOperationError
+from genoplrp.relevance.axes import Layout
 from genoplrp.relevance.explainer import Explainer, Target
 from genoplrp.relevance.explanation import Explanation
 from genoplrp.relevance.methods.agreement import Agreement, together
@@ -48,7 +49,7 @@ def consensus(
     mechanisms: Sequence[Mechanism] = MECHANISMS,
     batch_size: int = 64,
     device: str | torch.device | None = None,
-    layout: str | None = None,
+    layout: Layout | None = None,
     args: Sequence[Tensor] | None = None,
     progress: bool = False,
 ) -> Explanation:
@@ -158,15 +159,62 @@ def consensus(
             )
         if own:
             views = tuple(replace(view, rules=None) for view in views)
-    chosen = tuple(views)
-    if not chosen:
+    if not views:
         raise InputError("views=(): give at least one view")
+    seen = _explain_views(explainer, x, target, views, args, progress)
+    prediction = next((output for view, output, _ in seen.maps if view.is_plain), None)
+    if prediction is None:
+        prediction = explainer(x, target, args=args).prediction
+    notes = [*seen.first.notes, f"what {len(seen.maps)} views of each sequence agree on"]
+    if found is not None:
+        notes.append(f"invariance: {found}")
+    if seen.refused is not None:
+        notes.append(f"no view by DeepLIFT: {seen.refused}")
+    return Explanation(
+        relevance=_agreed(seen, prediction).to(seen.first.relevance.dtype).unsqueeze(1) * x.cpu(),
+        prediction=prediction,
+        target=seen.first.target,
+        notes=notes,
+        settings=seen.first.settings | {"views": tuple(views), "invariance": found},
+    )
+
+
+class _Seen(NamedTuple):
+    """What the views gave.
+
+    Attributes
+    ----------
+    maps
+        (view, its outputs (N,), its map (N, L) as the view shows the sequences).
+    first
+        The explanation of the first view.
+    baseline
+        (N,) outputs for uniform columns, where a view by DeepLIFT found them.
+    refused
+        Why there is no view by DeepLIFT.
+    """
+
+    maps: list[tuple[View, Tensor, Tensor]]
+    first: Explanation
+    baseline: Tensor | None
+    refused: UnsupportedOperationError | None
+
+
+def _explain_views(
+    explainer: Explainer,
+    x: Tensor,
+    target: Target,
+    views: Sequence[View],
+    args: Sequence[Tensor] | None,
+    progress: bool,
+) -> _Seen:
+    """Explain every view; leave those by DeepLIFT out where the model has an operation that it has no rule for."""
     explain = _Explainers(explainer)
-    made: list[tuple[View, Tensor, Tensor]] = []
+    maps: list[tuple[View, Tensor, Tensor]] = []
     first: Explanation | None = None
     baseline: Tensor | None = None
     refused: UnsupportedOperationError | None = None
-    for view in _progress(chosen, progress):
+    for view in _progress(views, progress):
         if view.by == "difference" and refused is not None:
             continue
         try:
@@ -176,32 +224,24 @@ def consensus(
                 raise
             refused = error
             continue
-        made.append((view, e.prediction, e.per_nucleotide))
+        maps.append((view, e.prediction, e.per_nucleotide))
         baseline = e.baseline if baseline is None else baseline
         first = e if first is None else first
     if first is None:
         assert refused is not None
         raise refused
-    prediction = next((output for view, output, _ in made if view.is_plain), None)
-    if prediction is None:
-        prediction = explainer(x, target, args=args).prediction
-    agreements = {by: Agreement(len(x), x.shape[2]) for by in MECHANISMS}
-    for view, output, values in made:
-        seen = View(view.shift).undo(torch.ones(1, x.shape[2]))[0] > 0
-        agreements[view.by].add(view.undo(values), seen, share_kept(output, prediction, baseline))
+    return _Seen(maps, first, baseline, refused)
+
+
+def _agreed(seen: _Seen, prediction: Tensor) -> Tensor:
+    """Return what the views agree on, (N, L)."""
+    n, length = len(prediction), seen.maps[0][2].shape[1]
+    agreements = {by: Agreement(n, length) for by in MECHANISMS}
+    for view, output, values in seen.maps:
+        shown = View(view.shift).undo(torch.ones(1, length))[0] > 0
+        agreements[view.by].add(view.undo(values), shown, share_kept(output, prediction, seen.baseline))
     parts = [(a, _COUNTS[by] * a.maps) for by, a in agreements.items() if a.maps]
-    notes = [*first.notes, f"what {len(made)} views of each sequence agree on"]
-    if found is not None:
-        notes.append(f"invariance: {found}")
-    if refused is not None:
-        notes.append(f"no view by DeepLIFT: {refused}")
-    return Explanation(
-        relevance=together(parts, agreements["difference"]).to(first.relevance.dtype).unsqueeze(1) * x.cpu(),
-        prediction=prediction,
-        target=first.target,
-        notes=notes,
-        settings=first.settings | {"views": chosen, "invariance": found},
-    )
+    return together(parts, agreements["difference"])
 
 
 def share_kept(
@@ -252,12 +292,12 @@ class _Explainers:
         if key not in self._made:
             settings: dict[str, Any] = {"batch_size": given.batch_size, "diagnostics": False}
             if view.by == "difference":
-                self._made[key] = DeepLift(given._runner, given.pruning, references="uniform", **settings)
+                self._made[key] = DeepLift(given.network, given.pruning, references="uniform", **settings)
             else:
                 book = given.rules if view.rules is None else rule_book(view.rules)
                 if view.by == "box":
                     book = replace(book, preset=replace(book.preset, input=ZBox(0.0, 1.0)))
-                self._made[key] = Explainer(given._runner, book, given.pruning, **settings)
+                self._made[key] = Explainer(given.network, book, given.pruning, **settings)
         return self._made[key]
 
 

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from genoplrp.errors import InputError
+from genoplrp.relevance.axes import Layout
 from genoplrp.relevance.explainer import Explainer, Target
 from genoplrp.relevance.explanation import Explanation
 from genoplrp.relevance.inputs import check_input
@@ -86,7 +87,7 @@ class DeepLift(Explainer):
         references: References = "uniform",
         batch_size: int = 64,
         device: str | torch.device | None = None,
-        layout: str | None = None,
+        layout: Layout | None = None,
         diagnostics: bool = True,
         keep_intermediate: bool | str | Iterable[str] = False,
         keep_multiplier: bool = False,
@@ -195,13 +196,13 @@ def _mean_over_references(e: Explanation, count: int, target: Any) -> Explanatio
         return wide.reshape(-1, count, *t.shape[1:]).mean(dim=1)
 
     ledgers = []
-    for first, books in e.ledgers:
+    for first, ledger in e.ledgers:
         rows = {
             name: {k: mean(v) if isinstance(v, Tensor) else v for k, v in row.items()}
-            for name, row in books.rows.items()
+            for name, row in ledger.rows.items()
         }
-        absorbed = {name: mean(value) for name, value in books.absorbed.items()}
-        ledgers.append((first, Ledger(rows, absorbed, books.operations)))
+        absorbed = {name: mean(value) for name, value in ledger.absorbed.items()}
+        ledgers.append((first, Ledger(rows, absorbed, ledger.operations)))
     settings = dict(e.settings)
     return replace(
         e,

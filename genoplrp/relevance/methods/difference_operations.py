@@ -27,6 +27,7 @@ from genoplrp.relevance.tracing.calls import Args, Call, Kwargs, without_in_plac
 from genoplrp.relevance.tracing.names import ACTIVATIONS_IN_PLACE
 from genoplrp.relevance.tracing.operations.linear import dense
 from genoplrp.relevance.tracing.operations.neutral import (
+    ASSIGNMENTS,
     COMBINATIONS,
     DROPOUTS,
     MOVES,
@@ -37,7 +38,7 @@ from genoplrp.relevance.tracing.tracer import Marks, Tracer
 LINEAR_MAPS = frozenset(
     "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d linear addmm".split()
 )
-REARRANGEMENTS = frozenset({*MOVES, *COMBINATIONS, *DROPOUTS})
+REARRANGEMENTS = frozenset({*MOVES, *COMBINATIONS, *ASSIGNMENTS, *DROPOUTS})
 """Handlers of the engine that are linear, or the identity, and so serve for gradients and differences too."""
 
 PROBABILITIES = frozenset("sigmoid special_expit logsigmoid log_sigmoid".split())

@@ -89,7 +89,7 @@ def most_pruned(
     if not grid or grid[0] != 0 or any(a >= b for a, b in pairwise(grid)):
         raise InputError(f"p={list(p)}: a grid that ascends from 0 is needed")
     pruning = explainer.pruning or Pruning()
-    x, extra = check_input(X, args, explainer._runner)
+    x, extra = check_input(X, args, explainer.network)
     prunings: list[Pruning | None] = [pruning.with_p(value) for value in grid]
     explanations = explainer._explain(X, target, args, prunings, progress)
     if len(x) == 0:
@@ -174,7 +174,7 @@ def _select(explanations: list[Explanation], chosen: Tensor) -> Explanation:
 
     first = explanations[0]
     ledgers, start = [], 0
-    for k, (offset, books) in enumerate(first.ledgers):
+    for k, (offset, ledger) in enumerate(first.ledgers):
         stop = first.ledgers[k + 1][0] if k + 1 < len(first.ledgers) else len(first)
         index = chosen[start:stop]
         variants = [e.ledgers[k][1] for e in explanations]
@@ -185,10 +185,10 @@ def _select(explanations: list[Explanation], chosen: Tensor) -> Explanation:
                 else value
                 for key, value in row.items()
             }
-            for name, row in books.rows.items()
+            for name, row in ledger.rows.items()
         }
-        absorbed = {name: pick([v.absorbed[name] for v in variants], index) for name in books.absorbed}
-        ledgers.append((offset, Ledger(rows, absorbed, books.operations)))
+        absorbed = {name: pick([v.absorbed[name] for v in variants], index) for name in ledger.absorbed}
+        ledgers.append((offset, Ledger(rows, absorbed, ledger.operations)))
         start = stop
     multipliers = [e.multiplier for e in explanations if e.multiplier is not None]
     return replace(

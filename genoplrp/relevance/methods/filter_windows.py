@@ -170,7 +170,7 @@ def filter_windows(
     """
     if filters < 1:
         raise InputError(f"filters={filters}: must be at least 1")
-    x, _ = check_input(X, args, explainer._runner)
+    x, _ = check_input(X, args, explainer.network)
     if x.dim() != 3 or x.shape[1] != 4:
         raise InputError(f"X has shape {tuple(x.shape)}: windows of filters need DNA, (N, 4, L)")
     if len(x) == 0:

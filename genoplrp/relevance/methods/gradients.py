@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from genoplrp.relevance.axes import Layout
 from genoplrp.relevance.explainer import Explainer
 from genoplrp.relevance.methods.difference_operations import (
     LINEAR_MAPS,
@@ -70,7 +71,7 @@ class GradientTimesInput(Explainer):
         *,
         batch_size: int = 64,
         device: str | torch.device | None = None,
-        layout: str | None = None,
+        layout: Layout | None = None,
         diagnostics: bool = True,
         keep_intermediate: bool | str | Iterable[str] = False,
         keep_multiplier: bool = False,
@@ -142,5 +143,5 @@ class _GradientTracer(Tracer):
         return True
 
     def watch(self, name: str, inputs: list[Tensor], output: Callable[[list[Tensor]], Tensor]) -> Tensor:
-        """A gradient absorbs nothing that could be booked."""
+        """A gradient absorbs nothing that could be recorded."""
         return output(inputs)

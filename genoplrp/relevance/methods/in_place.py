@@ -62,7 +62,7 @@ def explain_in_place(
         return explainer(x, target, args=args)
     pruning = explainer.pruning if own or explainer.pruning is not None else Pruning(p=P)
     relevance = Explainer(
-        explainer._runner, explainer.rules, pruning, batch_size=explainer.batch_size, diagnostics=False
+        explainer.network, explainer.rules, pruning, batch_size=explainer.batch_size, diagnostics=False
     )
     plain = relevance(x, target, args=args)
     copies = min(COPIES, 2 * passes // 3) if "difference" in mechanisms else 0
@@ -100,7 +100,7 @@ def _differences(
     for first in range(0, copies, size):
         seeds = range(first, min(first + size, copies))
         lift = DeepLift(
-            explainer._runner,
+            explainer.network,
             pruning,
             references=partial(_copies, seeds=seeds),
             batch_size=explainer.batch_size,

@@ -82,7 +82,7 @@ class Outputs(Explainer):
     def _batch(self, x: Tensor, extra: list[Tensor], target: Any, prunings: Any) -> list[Explanation]:
         with autograd_on():
             run = Run(batch=len(x))
-            forward = self._by_hand(x, extra, target, run) or self._by_autograd(x, extra, target, run)
+            forward = self._by_fast_path(x, extra, target, run) or self._by_autograd(x, extra, target, run)
         return [Explanation(relevance=x.cpu(), prediction=forward.output.detach().cpu(), target=None)]
 
 
@@ -132,7 +132,7 @@ def measure_invariance(
     for copy in range(copies):
         of = slice(n * (copy + 1), n * (copy + 2))
         shown[of] = shuffled(shown[of], seed=copy)
-    ask = Outputs(explainer._runner, batch_size=explainer.batch_size, diagnostics=False)
+    ask = Outputs(explainer.network, batch_size=explainer.batch_size, diagnostics=False)
     several = isinstance(target, Sequence) or (isinstance(target, Tensor) and target.dim() == 1)
     theirs: Target = torch.as_tensor(target)[rows] if several else target
     extra = None if args is None else [torch.as_tensor(a)[rows] for a in args]

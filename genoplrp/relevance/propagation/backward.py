@@ -1,6 +1,6 @@
 """The backward half of LRP: the node that stands in the graph for each linear layer, and what the nodes share.
 
-A node applies its layer's rule, prunes, and keeps the books; taps enter the relevance that flows by in the books. Not
+A node applies its layer's rule, prunes, and keeps the conservation ledger; taps record the relevance that flows by. Not
 here: the rule's arithmetic (`layer`), which entries are pruned (`pruning`).
 """
 
@@ -44,7 +44,7 @@ class Run:
     pruning
         Layer name -> what to prune there; filled between forward and backward, and anew for each p of a sweep.
     ledger
-        The books, or None.
+        The conservation ledger, or None.
     keep
         Names of the layers whose input relevance is kept, or None for none, ``"all"`` for all.
     intermediate
@@ -80,7 +80,7 @@ class Run:
         return pruning is not None and pruning.method != "lambda"
 
     def per_sample(self, tensor: Tensor) -> Tensor:
-        """Return the tensor as (N, entries): one row a sequence."""
+        """Return the tensor as (N, entries): one row per sequence."""
         if self.batch == 1:
             return tensor.reshape(1, -1)
         if tensor.dim() == 0 or tensor.shape[0] != self.batch:
@@ -120,7 +120,7 @@ class RelevanceNode(torch.autograd.Function):
 
 
 def close_layer(run: Run, layer: Layer, g: Tensor, x: Tensor | None, g_x: Tensor) -> Tensor:
-    """Prune what the layer hands to its input, enter it in the books, keep it if asked to."""
+    """Prune what the layer hands to its input, record it in the ledger, keep it if asked to."""
     pruning = run.pruning.get(layer.name)
     stats = None
     incoming = None if run.ledger is None else _relevance(run, g, layer.z)
@@ -173,7 +173,7 @@ def sum_of(a: Tensor, b: Tensor | None) -> Tensor:
 
 
 class Tap(torch.autograd.Function):
-    """Passes a tensor on unchanged and enters the relevance that flows through it into the books."""
+    """Passes a tensor on unchanged and records the relevance that flows through it in the ledger."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, run: Run, key: int, sign: float, axis: int | None) -> Tensor:

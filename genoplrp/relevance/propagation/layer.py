@@ -1,8 +1,8 @@
-"""One linear layer on the way back: its operands and its rule, and the multiplier that the rule hands to its input.
+"""One linear layer in the backward pass: its operands and its rule, and the multiplier that the rule gives its input.
 
 The engine carries ``g = R / a`` for every tensor ``a`` (the modified gradient), so that ordinary reverse-mode
 differentiation does all that is not a linear layer. Not here: how the layers are found (`tracing`), what the rules are
-(`rules`), what is pruned and booked (`backward`).
+(`rules`), what is pruned and recorded (`backward`).
 """
 
 from __future__ import annotations

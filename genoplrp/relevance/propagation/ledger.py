@@ -1,4 +1,4 @@
-"""The books of one explanation: the relevance that each layer took in, handed on, pruned, gave back and absorbed.
+"""The conservation ledger of one explanation: what each layer took in, handed on, pruned and absorbed.
 
 Not here: any decision about relevance; the ledger only adds up.
 """
@@ -127,13 +127,48 @@ def _ratio(mass: Tensor, kept: Tensor) -> Tensor:
     return torch.where(kept > 0, mass / torch.where(kept > 0, kept, 1), torch.ones_like(mass))
 
 
+def select_rows(ledgers: list[tuple[int, Ledger]], index: Tensor) -> list[tuple[int, Ledger]]:
+    """Return the ledgers of some sequences, in their new order.
+
+    Parameters
+    ----------
+    ledgers
+        (index of the first sequence, ledger) for each batch, in order.
+    index
+        (k,) which sequences.
+    """
+    if not ledgers:
+        return []
+    firsts = torch.tensor([first for first, _ in ledgers])
+    batches = torch.searchsorted(firsts, index, right=True) - 1
+    found: list[tuple[int, Ledger]] = []
+    start = 0
+    for batch, count in zip(
+        *(t.tolist() for t in torch.unique_consecutive(batches, return_counts=True)), strict=True
+    ):
+        first, ledger = ledgers[batch]
+        rows = index[start : start + count] - first
+
+        def taken(value: Any, rows: Tensor = rows) -> Any:
+            return value.cpu()[rows] if isinstance(value, Tensor) else value
+
+        part = Ledger(
+            {name: {k: taken(v) for k, v in row.items()} for name, row in ledger.rows.items()},
+            {name: taken(value) for name, value in ledger.absorbed.items()},
+            list(ledger.operations),
+        )
+        found.append((start, part))
+        start += count
+    return found
+
+
 def ledger_frame(ledgers: list[tuple[int, Ledger]]) -> pd.DataFrame:
     """Return one row a layer and sequence.
 
     Parameters
     ----------
     ledgers
-        (index of the first sequence, books) for each batch.
+        (index of the first sequence, ledger) for each batch.
 
     Returns
     -------

@@ -58,7 +58,7 @@ class Pruning:
         or an automatic choice made for each layer and sequence: ``"auto"`` (= ``"mean"``: entries below the mean over
         all entries, zeros included), ``"effective"`` (as many entries stay as count effectively,
         ``(sum r)^2 / sum r^2``), ``"gain"`` (the knee of the sparsity gain, strong), or a policy that was registered.
-        ``"faithful"`` chooses one p a sequence for all layers, the largest that keeps the share ``faithfulness`` of
+        ``"faithful"`` chooses one p per sequence for all layers, the largest that keeps the share ``faithfulness`` of
         the unpruned map's faithfulness (`genoplrp.relevance.most_pruned`); it costs some fifty forward passes.
     p_neg
         The same for the negative relevance; None stands for ``p / 2``, as in the paper.

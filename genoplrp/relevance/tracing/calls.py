@@ -65,6 +65,11 @@ def without_in_place(func: Call) -> Call:
     return func
 
 
+def told_in_place(name: str, args: Args, kwargs: Kwargs) -> bool:
+    """Return whether a call is told by an argument to change its tensor in place (``F.relu(x, True)``)."""
+    return kwargs.get("inplace") is True or (name in ACTIVATIONS_IN_PLACE and args[-1] is True)
+
+
 def run_out_of_place(func: Call, args: Args, kwargs: Kwargs) -> Any:
     """Call a torch function, on a new tensor where it would change one in place."""
     name, _ = function_name(func)

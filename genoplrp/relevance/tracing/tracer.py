@@ -22,9 +22,8 @@ from torch.overrides import TorchFunctionMode
 from genoplrp.errors import UnsupportedOperationError
 from genoplrp.relevance.presets import RuleBook
 from genoplrp.relevance.propagation.backward import Run, ShadowTap, Tap
-from genoplrp.relevance.tracing.calls import Args, Call, Kwargs, tensors_in
+from genoplrp.relevance.tracing.calls import Args, Call, Kwargs, tensors_in, told_in_place
 from genoplrp.relevance.tracing.names import (
-    ACTIVATIONS_IN_PLACE,
     QUERIES,
     READINGS,
     function_name,
@@ -197,7 +196,7 @@ class Tracer(TorchFunctionMode):
         return path if seen == 1 else f"{path}#{seen}"
 
     def watch(self, name: str, inputs: list[Tensor], output: Callable[[list[Tensor]], Tensor]) -> Tensor:
-        """Run an operation that may absorb relevance, and keep the books on what goes in and out."""
+        """Run an operation that may absorb relevance, and record what goes in and out in the ledger."""
         if self.run.ledger is None:
             return output(inputs)
         path = self.where()
@@ -285,9 +284,7 @@ class Tracer(TorchFunctionMode):
         if handler is None:
             raise self.refuse(qualified_name(func))
         args, kwargs = self._detached(args), self._detached(kwargs)
-        in_place = (
-            in_place or kwargs.get("inplace") is True or (name in ACTIVATIONS_IN_PLACE and args[-1] is True)
-        )
+        in_place = in_place or told_in_place(name, args, kwargs)
         with torch.enable_grad():
             result = handler(self, func, args, kwargs)
         self._learn(result, traced)

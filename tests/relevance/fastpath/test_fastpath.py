@@ -115,7 +115,7 @@ def test_both_passes_agree_in_everything(name, rules, pruning):
     settings = {"keep_multiplier": True, "keep_intermediate": True}
     e = Explainer(model, rules, PRUNINGS[pruning], **settings)(_data(), target)
     wanted = by_autograd(model, rules, PRUNINGS[pruning], **settings)(_data(), target)
-    assert (e.settings["pass"], wanted.settings["pass"]) == ("by hand", "autograd")
+    assert (e.settings["pass"], wanted.settings["pass"]) == ("fast path", "autograd")
     _assert_close(e.relevance, wanted.relevance)
     _assert_close(e.prediction, wanted.prediction)
     assert (e.multiplier is None) == (wanted.multiplier is None)
@@ -150,7 +150,7 @@ def test_single_precision_agrees_but_for_what_lies_on_a_threshold(name, rules, m
     X = _data(torch.float32)
     e = Explainer(model, rules)(X, target)
     wanted = by_autograd(model, rules)(X, target)
-    assert e.settings["pass"] == "by hand"
+    assert e.settings["pass"] == "fast path"
     torch.testing.assert_close(
         e.relevance, wanted.relevance, rtol=1e-3, atol=1e-4 * float(wanted.relevance.abs().max())
     )
@@ -169,7 +169,7 @@ def test_a_sweep_by_hand_equals_single_passes(name):
     explain = Explainer(model, "gamma", Pruning(p=0.1))
     for p, e in explain.sweep(_data(), target, [0.0, 0.1, 0.4]):
         single = Explainer(model, "gamma", Pruning(p=0.1).with_p(p))(_data(), target)
-        assert e.settings["pass"] == "by hand"
+        assert e.settings["pass"] == "fast path"
         assert torch.equal(e.relevance, single.relevance)
         assert torch.equal(e.prediction, single.prediction)
 
@@ -436,7 +436,7 @@ def test_a_branch_on_shapes_or_on_the_models_own_state_is_read_anew_each_time():
     for calls, length in ((0, 60), (1, 60), (2, 44), (3, 60)):
         model.calls = calls
         e = explain(_data()[..., :length])
-        assert e.settings["pass"] == "by hand"
+        assert e.settings["pass"] == "fast path"
         model.calls = calls
         _assert_close(e.relevance, by_autograd(model)(_data()[..., :length]).relevance)
 
@@ -446,7 +446,7 @@ def test_rules_and_pruning_by_layer_name_find_their_layers():
     rules = {"inner#2": Gamma(1.0), "dense": Gamma(0.1), nn.Conv1d: Gamma(0.5)}
     pruning = Pruning(p={"inner*": 0.2, "strided": 0.1})
     e = Explainer(model, rules, pruning)(_data(), target)
-    assert e.settings["pass"] == "by hand"
+    assert e.settings["pass"] == "fast path"
     _assert_close(e.relevance, by_autograd(model, rules, pruning)(_data(), target).relevance)
 
 

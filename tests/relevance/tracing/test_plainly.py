@@ -90,7 +90,7 @@ def test_another_thread_keeps_its_checkpointing_meanwhile():
         h = torch.ones(2, requires_grad=True)
         calls = []
         checkpoint(lambda v: calls.append(1) or v * v, h, use_reentrant=True).sum().backward()
-        seen["calls"] = len(calls)  # once forward, once again on the way back
+        seen["calls"] = len(calls)  # once forward, once again in the backward pass
 
     def between(block, h):
         thread = threading.Thread(target=elsewhere)

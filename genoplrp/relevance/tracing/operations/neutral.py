@@ -2,7 +2,7 @@
 
 Sums, differences, concatenations, slices, reshapes, padding with zeros, means, average pooling and interpolation share
 relevance in proportion to the contributions; max pooling and its like send it to the winner. What a constant brings in
-(a positional encoding, say) is absorbed by it, and booked.
+(a positional encoding, say) is absorbed by it, and recorded.
 """
 
 from __future__ import annotations
@@ -42,7 +42,6 @@ TURNS = frozenset("transpose permute movedim moveaxis swapaxes swapdims T mT H m
 
 
 @handles(*MOVES, linear=True)
-@handles("detach")
 def move(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Any:
     """Pass on a rearrangement; what is known of the tensor goes with it."""
     source = args[0]
@@ -53,13 +52,6 @@ def move(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Any:
     if name == "contiguous" and len(args) == 1 and not kwargs and is_channels_last(source):
         tracer.count("neutral", name)
         return source  # convolutions want it as it is; what views it gets a copy
-    if name in ("detach", "detach_"):
-        if tracer.in_target:
-            return func(*args, **kwargs)
-        tracer.note("detach() in the model is explained as if it were not there")
-        same = source.view_as(source)
-        tracer.mark(same, marks)
-        return same
     if name in RESHAPES:
         source = keep_layout(source)
         args = (source, *args[1:])
@@ -70,20 +62,34 @@ def move(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Any:
     out = func(*args, **kwargs)
     if name in TURNS:
         _check_batch_first(tracer, func, args, kwargs, out)
-    if marks.affine is not None and isinstance(out, Tensor) and out is not args[0]:
-        _follow_layer(tracer, name, func, args, kwargs, marks, out)
-    if (
-        isinstance(out, Tensor)
-        and out is not args[0]
-        and (marks.is_input or marks.gate or marks.logit is not None)
-    ):
-        shadow = None if marks.shadow is None else func(marks.shadow, *args[1:], **kwargs)
-        if tracer.is_traced(out) and out.is_floating_point():
-            logit = marks.logit
-            moved = None if logit is None else (lambda: func(logit(), *args[1:], **kwargs))
-            tracer.mark(out, Marks(is_input=marks.is_input, shadow=shadow, gate=marks.gate, logit=moved))
+    if isinstance(out, Tensor) and out is not args[0]:
+        if marks.affine is not None:
+            _follow_layer(tracer, name, func, args, kwargs, marks, out)
+        if marks.is_input or marks.gate or marks.logit is not None:
+            _follow_marks(tracer, func, args, kwargs, marks, out)
     tracer.count("neutral", name)
     return out
+
+
+@handles("detach")
+def detach(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Any:
+    """A part that training left alone still makes the output; what a target function detaches is a constant."""
+    source = args[0]
+    if tracer.in_target:
+        return func(*args, **kwargs)
+    tracer.note("detach() in the model is explained as if it were not there")
+    same = source.view_as(source)
+    tracer.mark(same, tracer.marks_of(source))
+    return same
+
+
+def _follow_marks(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs, marks: Marks, out: Tensor) -> None:
+    """Move a tensor's shadow and its logit as it was moved itself, and mark the result."""
+    shadow = None if marks.shadow is None else func(marks.shadow, *args[1:], **kwargs)
+    if tracer.is_traced(out) and out.is_floating_point():
+        logit = marks.logit
+        moved = None if logit is None else (lambda: func(logit(), *args[1:], **kwargs))
+        tracer.mark(out, Marks(is_input=marks.is_input, shadow=shadow, gate=marks.gate, logit=moved))
 
 
 def _follow_layer(
@@ -236,24 +242,20 @@ def extremum(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Any:
 
 COMBINATIONS = """
     add sub rsub subtract cat concat concatenate stack hstack vstack where index_add
-    scatter_add index_copy setitem copy dstack column_stack masked_scatter index_put scatter
+    scatter_add index_copy dstack column_stack masked_scatter index_put scatter
     sum_to_size
 """.split()
 
 
+ASSIGNMENTS = ("setitem", "copy")
 SUMS = frozenset("add sub rsub subtract".split())
 JOINS = frozenset("cat concat concatenate stack hstack vstack".split())
 
 
 @handles(*COMBINATIONS, linear=True)
-@handles("lerp", "addcmul")
 def combine(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Any:
     """Sums and concatenations share relevance by contribution; the constants among them absorb theirs."""
     name = func.__name__.strip("_")
-    if name in ("setitem", "copy"):
-        return _assign(tracer, name, args)
-    if name in ("lerp", "addcmul"):
-        raise tracer.refuse(name, remedy="write it as a sum and a product")
     if name == "where" and len(args) > 1 and tracer.is_traced(args[0]):
         raise tracer.refuse("where with a condition that carries relevance")
     if name in SUMS and len(args) == 2 and not kwargs:
@@ -279,6 +281,12 @@ def combine(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Any:
         # Further tracks beside the sequence, or both strands in one batch: what follows is an input layer still.
         tracer.mark(out, Marks(is_input=True, shadow=_joined_shadows(tracer, func, args, kwargs, everything)))
     return out
+
+
+@handles("lerp", "addcmul")
+def sum_with_product(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Any:
+    """Sums that contain a product have no rule in one piece."""
+    raise tracer.refuse(func.__name__.strip("_"), remedy="write it as a sum and a product")
 
 
 def _joined_shadows(
@@ -346,8 +354,10 @@ def clamp(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Any:
     return tracer.watch(func.__name__, [args[0]], lambda ts: call(ts[0], *rest, **kwargs))
 
 
-def _assign(tracer: Tracer, name: str, args: Args) -> Tensor:
+@handles(*ASSIGNMENTS, linear=True)
+def assign(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Tensor:
     """``x[index] = y`` and ``x.copy_(y)`` on a copy: what was overwritten loses its relevance, rightly."""
+    name = func.__name__.strip("_")
     target = args[0]
     value = args[2] if name == "setitem" else args[1]
     tracer.count("neutral", name)

@@ -182,7 +182,7 @@ def bilinear(
     Parameters
     ----------
     tracer, name
-        For the books.
+        For the ledger.
     call
         The operation.
     a, b

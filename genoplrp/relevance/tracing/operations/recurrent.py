@@ -117,7 +117,7 @@ def _lstm_direction(
             out[t] = h
         return torch.stack([*out, c], dim=1)
 
-    # The last cell state comes along, so that the books see what flows through it.
+    # The last cell state comes along, so that the ledger sees what flows through it.
     states = tracer.watch("lstm", [candidate], unrolled)
     return states[:, :-1], states[:, -1]
 
