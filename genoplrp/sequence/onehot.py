@@ -160,6 +160,33 @@ def encode_codes(sequences: str | Sequence[str]) -> UInt8[np.ndarray, "n length"
     return codes
 
 
+def encode_padded(sequences: Sequence[str]) -> UInt8[np.ndarray, "n length"]:
+    """Turn letters into base numbers, as `encode_codes`, for sequences of any lengths: shorter ones end in 4.
+
+    Parameters
+    ----------
+    sequences : sequence of str
+        N sequences.
+
+    Returns
+    -------
+    array, (N, L), uint8
+        Base numbers; L is the longest sequence's length.
+
+    Raises
+    ------
+    InputError
+        If there is no sequence, or a letter is no nucleotide code.
+
+    Examples
+    --------
+    >>> encode_padded(["ACGT", "TT"]).tolist()
+    [[0, 1, 2, 3], [3, 3, 4, 4]]
+    """
+    longest = max(map(len, sequences), default=0)
+    return encode_codes([sequence.ljust(longest, "N") for sequence in sequences])
+
+
 def decode_codes(codes: UInt8[np.ndarray, "n length"]) -> list[str]:
     """Turn base numbers into upper-case letters, anything above 3 into N.
 

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Int, UInt8
 
 from genoplrp.errors import InputError
-from genoplrp.sequence import encode_codes
+from genoplrp.sequence import encode_padded
 from genoplrp.synthetic.grammar import COUNTED, DECOY
 from genoplrp.synthetic.scan import Hits, find_hits, score_threshold
 
@@ -66,7 +66,7 @@ def accidental_hits(
     wanted = _wanted(data, motifs)
     given = p_value is not None
     p_value = p_value or (scan.p_value if scan is not None else 1e-4)
-    codes = encode_codes([sequence.ljust(data.length, "N") for sequence in data.sequences])
+    codes = encode_padded(data.sequences)
     least = scan.min_score if scan is not None and not given else None
     thresholds = hit_thresholds(wanted, p_value, least)
     core = table[(table["role"] != "decoy").to_numpy(dtype=bool)]

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, Num
 
 from genoplrp.errors import InputError
-from genoplrp.sequence import codes_to_one_hot, encode_codes
+from genoplrp.sequence import codes_to_one_hot, encode_codes, encode_padded
 from genoplrp.synthetic.checks import check_kinds, check_labels, check_names, check_rows, check_tasks
 from genoplrp.synthetic.masks import matters_for, spread, weigh
 from genoplrp.synthetic.splits import SPLITS, check_split, split_by_sequence
@@ -182,10 +182,7 @@ class Dataset:
 
     def one_hot(self, dtype: np.typing.DTypeLike = np.float32) -> Num[np.ndarray, "n 4 length"]:
         """One-hot of all sequences, (N, 4, L); shorter sequences end in zero columns."""
-        length = self.length
-        return codes_to_one_hot(
-            encode_codes([sequence.ljust(length, "N") for sequence in self.sequences]), dtype
-        )
+        return codes_to_one_hot(encode_padded(self.sequences), dtype)
 
     def mask(self, task: int | str = 0) -> Bool[np.ndarray, "n length"]:
         """Positions of the planted motifs that matter for a task.
@@ -235,11 +232,9 @@ class Dataset:
         Returns
         -------
         array, (N, L), int8
-            +1 inside what speaks for a higher label, -1 inside what speaks for a lower one (an inhibitor, either
-            motif of ``A xor B`` where both are), 0 elsewhere; see `genoplrp.synthetic.polarity.instance_signs`.
+            +1 inside what speaks for a higher label, -1 inside what speaks for a lower one; see `polarity`.
         """
-        signs: np.ndarray = np.sign(spread(self, self.instances, self._signs(task)))
-        return signs.astype(np.int8)
+        return np.asarray(np.sign(spread(self, self.instances, self._signs(task))), dtype=np.int8)
 
     def signed_weights(self, task: int | str = 0) -> Float[np.ndarray, "n length"]:
         """Weigh the signed mask by information: :meth:`information` with the signs of :meth:`signed_mask`."""

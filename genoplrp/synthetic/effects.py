@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from genoplrp.errors import InputError
-from genoplrp.sequence import encode_codes
+from genoplrp.sequence import encode_padded
 from genoplrp.synthetic.grammar import COUNTED
 from genoplrp.synthetic.planted import Planted, score_tasks
 
@@ -224,7 +224,7 @@ def _affinities(
     data: Dataset, spec: Spec, row: np.ndarray, start: np.ndarray, motif: np.ndarray, minus: np.ndarray
 ) -> np.ndarray:
     """Score of the letters of each instance divided by the best one, at least 0."""
-    codes = encode_codes([sequence.ljust(data.length, "N") for sequence in data.sequences])
+    codes = encode_padded(data.sequences)
     affinity = np.zeros(len(row))
     for number, use in enumerate(spec.motifs.values()):
         odds = use.motif.log_odds()

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from genoplrp.errors import InputError
-from genoplrp.sequence import encode_codes
+from genoplrp.sequence import encode_padded
 from genoplrp.synthetic.breaking import SiteRule
 from genoplrp.synthetic.odds import background_logs, log_ratios
 from genoplrp.synthetic.spec_check import gap_rules, site_rule
@@ -80,7 +80,7 @@ def oracle_scores(data: Dataset, *, progress: bool = False) -> Float[np.ndarray,
     if data.spec is None or data.classes is None:
         raise InputError("The oracle needs a generated data set with its specification; this one has none.")
     spec = data.spec
-    codes = encode_codes([sequence.ljust(data.length, "N") for sequence in data.sequences])
+    codes = encode_padded(data.sequences)
     logs = class_log_likelihoods(spec, codes, data.lengths, progress=progress)
     logs = logs + np.log([one.fraction for one in spec.classes])
     posterior = np.exp(logs - logs.max(axis=1, keepdims=True))

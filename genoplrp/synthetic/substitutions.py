@@ -7,13 +7,14 @@ computed anew with the changed letter; of other tasks the label that is expected
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from genoplrp.errors import InputError
-from genoplrp.sequence import encode_codes
+from genoplrp.sequence import encode_padded
 from genoplrp.synthetic.effects import planted_of, spec_of
 from genoplrp.synthetic.odds import background_changes, log_ratios, motif_logs
 from genoplrp.synthetic.oracle import ClassModel, labels_of_classes
@@ -22,7 +23,6 @@ from genoplrp.synthetic.planted import score_tasks
 if TYPE_CHECKING:
     from genoplrp.synthetic.dataset import Dataset
     from genoplrp.synthetic.spec import Spec
-    from genoplrp.synthetic.tasks import Task
 
 _CHUNK = 64
 #: Changed sequences that are scored at a time.
@@ -71,19 +71,7 @@ def substitution_effects(
     >>> substitution_effects(data).shape
     (8, 4, 200)
     """
-    spec = spec_of(data)
-    one = spec.tasks[data.task_index(task)]
-    if one.activity or one.kind == "real":
-        return _by_affinity(data, spec, data.task_index(task))
-    if data.classes is None:
-        raise InputError("The posterior needs a generated data set with its classes; this one has none.")
-    own = [of_class.name for of_class in spec.classes if of_class.background is not None]
-    if own:
-        raise InputError(
-            f"class {own[0]!r} has a background of its own, so that every base speaks for or against it; effects of "
-            "substitutions are known for a common background only."
-        )
-    return _by_posterior(data, spec, one, labels_of_classes(spec)[:, data.task_index(task)], progress)
+    return effects_of_tasks(data, [data.task_index(task)], progress=progress)[:, 0]
 
 
 def base_effects(
@@ -117,32 +105,71 @@ def base_effects(
     return np.asarray(0 - substitution_effects(data, task, progress=progress).sum(axis=1) / 3)
 
 
-def _by_posterior(
-    data: Dataset, spec: Spec, task: Task, label: Float[np.ndarray, " classes"], progress: bool
-) -> np.ndarray:
-    from tqdm.auto import tqdm
+def effects_of_tasks(
+    data: Dataset, tasks: Sequence[int], *, progress: bool = False
+) -> Float[np.ndarray, "n tasks 4 length"]:
+    """Return `substitution_effects` for several tasks at once, given by their numbers: (N, T, 4, L), float32.
 
-    effects = np.zeros((len(data), 4, data.length), dtype=np.float32)
-    if np.ptp(label) == 0:
-        return effects
-    prior = np.array([one.fraction for one in spec.classes])
+    Raises
+    ------
+    InputError
+        As in `substitution_effects`.
+    """
+    spec = spec_of(data)
+    effects = np.zeros((len(data), len(tasks), 4, data.length), dtype=np.float32)
+    direct = [bool(spec.tasks[task].activity) or spec.tasks[task].kind == "real" for task in tasks]
+    for place, task in enumerate(tasks):
+        if direct[place]:
+            effects[:, place] = _by_affinity(data, spec, task)
+    places = np.flatnonzero(~np.array(direct, dtype=bool))
+    if len(places):
+        _check_classes(data, spec)
+        effects[:, places] = _by_posterior(data, spec, [tasks[place] for place in places.tolist()], progress)
+    return effects
 
-    def score(likelihood: np.ndarray) -> np.ndarray:
-        yes = likelihood @ (prior * label)
-        return np.asarray(
-            np.log(yes / (likelihood @ (prior * (1 - label)))) if task.rule else yes / (likelihood @ prior)
+
+def _check_classes(data: Dataset, spec: Spec) -> None:
+    if data.classes is None:
+        raise InputError("The posterior needs a generated data set with its classes; this one has none.")
+    own = [one.name for one in spec.classes if one.background is not None]
+    if own:
+        raise InputError(
+            f"class {own[0]!r} has a background of its own, so that every base speaks for or against it; effects of "
+            "substitutions are known for a common background only."
         )
 
-    codes = encode_codes([sequence.ljust(data.length, "N") for sequence in data.sequences])
+
+def _by_posterior(
+    data: Dataset, spec: Spec, tasks: list[int], progress: bool
+) -> Float[np.ndarray, "n tasks 4 length"]:
+    from tqdm.auto import tqdm
+
+    labels = labels_of_classes(spec)[:, tasks]
+    prior = np.array([one.fraction for one in spec.classes])
+    codes = encode_padded(data.sequences)
     models = [ClassModel(spec, one) for one in spec.classes]
+    effects = np.zeros((len(data), len(tasks), 4, data.length), dtype=np.float32)
     with tqdm(total=len(codes), unit="seq", desc="substitutions", disable=not progress) as bar:
         for first in range(0, len(codes), _CHUNK):
             rows = slice(first, first + _CHUNK)
             changed, now = _likelihoods(spec, models, codes[rows], data.lengths[rows])
-            found = score(changed) - score(now)[:, None, None]
-            effects[rows] = np.where(_is_other(codes[rows]), found, 0).transpose(0, 2, 1)
+            other = _is_other(codes[rows])
+            for place, task in enumerate(tasks):
+                label, is_rule = labels[:, place], bool(spec.tasks[task].rule)
+                if np.ptp(label) > 0:
+                    found = _score(changed, prior, label, is_rule)
+                    found = found - _score(now, prior, label, is_rule)[:, None, None]
+                    effects[rows, place] = np.where(other, found, 0).transpose(0, 2, 1)
             bar.update(len(codes[rows]))
     return effects
+
+
+def _score(likelihood: np.ndarray, prior: np.ndarray, label: np.ndarray, is_rule: bool) -> np.ndarray:
+    """Log-odds of a rule, or the expected label, from the likelihoods of the classes (last axis)."""
+    yes = likelihood @ (prior * label)
+    if is_rule:
+        return np.asarray(np.log(yes / (likelihood @ (prior * (1 - label)))))
+    return np.asarray(yes / (likelihood @ prior))
 
 
 def _likelihoods(
@@ -179,7 +206,7 @@ def _add_gains(
 
 def _by_affinity(data: Dataset, spec: Spec, column: int) -> np.ndarray:
     """Score anew with the affinity that each instance has after each substitution in it."""
-    codes = encode_codes([sequence.ljust(data.length, "N") for sequence in data.sequences])
+    codes = encode_padded(data.sequences)
     planted, places = planted_of(data)
     matters = data.instances.index.isin(data.instances_of(data.tasks[column]).index)[places]
     now = score_tasks(spec, planted)[:, column]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from genoplrp.synthetic.substitutions import base_effects
+from genoplrp.synthetic.substitutions import effects_of_tasks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,7 +68,7 @@ def truth_of(data: Dataset) -> Truth:
         pair = data.pair_effects(task).assign(task=task)
         starts = data.instances["start"].to_numpy()
         pairs.append(pair.assign(start_first=starts[pair["first"]], start_second=starts[pair["second"]]))
-    bases = np.stack([base_effects(data, task) for task in data.tasks], axis=1)
+    bases = 0 - effects_of_tasks(data, range(len(data.tasks))).sum(axis=2) / 3
     longest = data.length if data.spec is None else data.spec.length_range[1]
     padded = np.pad(bases, ((0, 0), (0, 0), (0, longest - bases.shape[2])))
     texts = {SITES: _rows(data, pd.concat(sites), _SITE), PAIRS: _rows(data, pd.concat(pairs), _PAIR)}

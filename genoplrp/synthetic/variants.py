@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from genoplrp.errors import InputError
-from genoplrp.sequence import encode_codes
+from genoplrp.sequence import encode_padded
 from genoplrp.synthetic.effects import spec_of
-from genoplrp.synthetic.substitutions import substitution_effects
+from genoplrp.synthetic.substitutions import effects_of_tasks
 from genoplrp.version import __version__
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def draw_variants(data: Dataset, k: int, seed: int = 0, *, progress: bool = Fals
 
     spec_of(data)
     row, position, alt = _draw(data, k, seed)
-    codes = encode_codes([sequence.ljust(data.length, "N") for sequence in data.sequences])
+    codes = encode_padded(data.sequences)
     names = np.array(data.names)
     inside = _instance_at(data)[row, position]
     table = data.instances
@@ -144,8 +144,8 @@ def draw_variants(data: Dataset, k: int, seed: int = 0, *, progress: bool = Fals
     for column in ("motif", "role"):
         texts = np.append(table[column].astype(str).to_numpy(dtype=object), "")
         columns[column] = texts[inside]
-    for task in data.tasks:
-        columns[f"effect.{task}"] = _effects(data, task, row, position, alt, progress)
+    effects = _effects(data, row, position, alt, progress)
+    columns |= {f"effect.{task}": effects[:, k] for k, task in enumerate(data.tasks)}
     ref = [data.sequences[i] for i in row.tolist()]
     changed = [
         letters[:at] + _BASES[base] + letters[at + 1 :]
@@ -159,7 +159,7 @@ def _draw(data: Dataset, k: int, seed: int) -> tuple[Int[np.ndarray, " k"], ...]
     """Sequence, position and new base of each variant."""
     if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or k < 1:
         raise InputError(f"The number of variants is {k!r}; expected a whole number of at least 1.")
-    codes = encode_codes([sequence.ljust(data.length, "N") for sequence in data.sequences])
+    codes = encode_padded(data.sequences)
     possible = 3 * (codes < 4).sum(axis=1)
     if k > possible.sum():
         raise InputError(f"{k} variants are asked for; {len(data)} sequences have {possible.sum()}.")
@@ -200,18 +200,18 @@ def _instance_at(data: Dataset) -> Int[np.ndarray, "n length"]:
 
 
 def _effects(
-    data: Dataset, task: str, row: np.ndarray, position: np.ndarray, alt: np.ndarray, progress: bool
-) -> np.ndarray:
+    data: Dataset, row: np.ndarray, position: np.ndarray, alt: np.ndarray, progress: bool
+) -> Float[np.ndarray, "k tasks"]:
     from tqdm.auto import tqdm
 
-    effects = np.zeros(len(row), dtype=np.float32)
+    effects = np.zeros((len(row), len(data.tasks)), dtype=np.float32)
     held = np.unique(row)
-    with tqdm(total=len(held), unit="seq", desc=f"effects on {task}", disable=not progress) as bar:
+    with tqdm(total=len(held), unit="seq", desc="variants", disable=not progress) as bar:
         for first in range(0, len(held), _CHUNK):
             rows = held[first : first + _CHUNK]
             here = np.flatnonzero(np.isin(row, rows))
-            found = substitution_effects(data.subset(rows), task)
-            effects[here] = found[np.searchsorted(rows, row[here]), alt[here], position[here]]
+            found = effects_of_tasks(data.subset(rows), range(len(data.tasks)))
+            effects[here] = found[np.searchsorted(rows, row[here]), :, alt[here], position[here]]
             bar.update(len(rows))
     return effects
 

@@ -230,3 +230,61 @@ def test_no_instance_at_all_is_worth_nothing() -> None:
     sites = Sites(np.array([50, 50]), {"A": none, "B": none})
     for text in ("A", "sum(A, center)", "best(A)", "pairs(A, B, gap)", "near(A, B, 3)", "count(A)"):
         assert parse_activity(text)(sites).tolist() == [0, 0]
+
+
+def test_random_texts_are_read_or_refused_and_never_crash() -> None:
+    rng = np.random.default_rng(0)
+    sites, _ = drawn()
+    tokens = [
+        "A",
+        "B",
+        "odd",
+        "'A'",
+        "2",
+        "0.5",
+        "1e9",
+        "+",
+        "-",
+        "*",
+        "/",
+        "**",
+        "<",
+        "==",
+        "and",
+        "not",
+        "(",
+        ")",
+        ",",
+    ]
+    tokens += [
+        "sum(",
+        "pairs(",
+        "near(",
+        "hill(",
+        "max(",
+        "n=",
+        "gap",
+        "offset",
+        "[",
+        "]",
+        ".",
+        ":",
+        "lambda",
+        "if",
+        "\n",
+    ]
+    read = 0
+    for _ in range(12_000):
+        text = " ".join(rng.choice(tokens, rng.integers(1, 9)))
+        try:
+            activity = parse_activity(text)
+        except SpecError:
+            continue
+        read += 1
+        if (
+            set(activity.names) <= {"A", "B", "odd"}
+            and "odd" not in activity.of_instances
+            and not activity.profile
+        ):
+            assert activity(sites).shape == (N,)
+    assert read > 100

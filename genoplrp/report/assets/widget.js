@@ -37,6 +37,8 @@ function render({ model, el }) {
   const rules = choice("Rules", "rules", model.get("presets").map((r) => [r, r]));
   const canvas = element("canvas", el, { tabIndex: 0 });
   canvas.setAttribute("role", "img");
+  // JupyterLab takes arrows and letters for its own shortcuts, unless the focused control itself says no.
+  for (const control of [sequence, p, method, rules, canvas]) control.dataset.lmSuppressShortcuts = "true";
   const scores = element("div", el, { className: "scores" });
   scores.setAttribute("role", "status");
 
