@@ -72,6 +72,10 @@ RECIPES: dict[str, Recipe] = {
     "deepbind, 32 filters, both strands, 10 epochs": Recipe(
         "deepbind", {"parameters": {"filters": 32}, "reverse_complement": True, "epochs": 10}
     ),
+    "deepbind, 48 filters, both strands, 16 epochs, batches of 32": Recipe(
+        "deepbind",
+        {"parameters": {"filters": 48}, "reverse_complement": True, "epochs": 16, "batch_size": 32},
+    ),
     "bpnet_profile, 16 filters, both strands, 8 epochs": Recipe(
         "bpnet_profile", {"parameters": {"filters": 16}, "reverse_complement": True, "epochs": 8}
     ),

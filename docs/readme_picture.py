@@ -16,7 +16,7 @@ from genoplrp import plotting
 
 def main() -> None:
     """Train, explain, draw."""
-    data = gp.simulate(gp.load_spec("tal_gata"), n=8000, seed=0, progress=False)
+    data = gp.simulate(gp.load_spec("tal_gata@1"), n=8000, seed=0, progress=False)
     fit = gp.train(data, architecture="koo", seed=0, epochs=12, progress=False)
     task = data.tasks.index("TAL1")
     test = data.subset((data.split == "test") & (data.labels[:, task] == 1))

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     )
     from genoplrp.scan import load_keras, open_store
     from genoplrp.sequence import one_hot_decode, one_hot_encode, read_fasta, reverse_complement
+    from genoplrp.sites.calling import find_sites
     from genoplrp.sites.flow import flow
+    from genoplrp.sites.found import find_motifs
     from genoplrp.sites.interactions import interactions
     from genoplrp.synthetic import Dataset, load_spec, simulate
     from genoplrp.training import TrainedModel, load_model, train
@@ -42,6 +44,8 @@ _HOME = {
     "consensus": "relevance",
     "contrast": "relevance",
     "explore": "pipeline.explore",
+    "find_motifs": "sites.found",
+    "find_sites": "sites.calling",
     "flow": "sites.flow",
     "interactions": "sites.interactions",
     "load_keras": "scan",
@@ -74,6 +78,8 @@ __all__ = [
     "consensus",
     "contrast",
     "explore",
+    "find_motifs",
+    "find_sites",
     "flow",
     "interactions",
     "load_keras",

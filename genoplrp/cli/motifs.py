@@ -32,6 +32,13 @@ _PATH = click.Path(path_type=Path)
 @click.option("--no-match", is_flag=True, help="Do not match to known motifs.")
 @click.option("--no-filters", is_flag=True, help="Leave the first-layer filters out.")
 @site_options
+@click.option(
+    "--leiden-runs",
+    type=click.IntRange(min=1),
+    default=2,
+    show_default=True,
+    help="Random starts of each clustering; the time it takes grows with them.",
+)
 @click.option("--device", help="Where to compute, e.g. cpu or cuda.  [default: cpu]")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the shuffles.")
 @click.option("--force", is_flag=True, help="Replace a folder that this command made.")
@@ -46,6 +53,7 @@ def command(
     no_filters: bool,
     device: str | None,
     seed: int,
+    leiden_runs: int,
     force: bool,
     **options: Any,
 ) -> None:
@@ -79,6 +87,7 @@ def command(
         filters=view,
         database=database,
         seed=seed,
+        leiden_runs=leiden_runs,
         overwrite=force,
         log=click.echo,
     )

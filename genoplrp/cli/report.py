@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 @click.option("--methods", default="lambda,M", show_default=True, help="Ways of pruning to choose from.")
 @click.option("--steps", type=click.IntRange(min=2), default=20, show_default=True,
               help="Stops of the slider from p = 0 to 0.95.")  # fmt: skip
+@click.option(
+    "--flow", is_flag=True, help="Add which sites feed which filters and channels, p = 0.15 (to fold out)."
+)
 @click.option("--title", help="Heading.")
 @click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True)
 @click.option("--device", help="Where to compute, e.g. cpu or cuda.  [default: cpu]")
@@ -52,6 +56,7 @@ def command(
     rules: str,
     methods: str,
     steps: int,
+    flow: bool,
     title: str | None,
     batch_size: int,
     device: str | None,
@@ -70,7 +75,7 @@ def command(
     """
     import numpy as np
 
-    from genoplrp.pipeline.report import report_content, rows_to_report, run_folder
+    from genoplrp.pipeline.report import flow_figure, report_content, rows_to_report, run_folder
     from genoplrp.report import check_report_path, write_report
     from genoplrp.synthetic import Dataset
 
@@ -107,6 +112,17 @@ def command(
         batch_size=batch_size,
         device=device,
     )
+    if flow:
+        figure = flow_figure(
+            subject,
+            data,
+            rows,
+            target=target or "0",
+            rules=content.rules[0],
+            batch_size=batch_size,
+            device=device,
+        )
+        content = replace(content, figures=[figure])
     write_report(content, out, overwrite=force)
     click.echo(f"{len(rows)} sequences, {out.stat().st_size / 1e6:.1f} MB")
     click.echo(f"Wrote {out}", err=True)

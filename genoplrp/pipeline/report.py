@@ -130,6 +130,48 @@ def report_content(
     )
 
 
+def flow_figure(
+    fit: TrainedModel | Subject,
+    data: Dataset,
+    rows: Int[np.ndarray, " n"],
+    *,
+    target: int | str = 0,
+    rules: str = "gamma",
+    p: float = 0.15,
+    most: int = 100,
+    batch_size: int = 32,
+    device: str | None = None,
+) -> tuple[str, str]:
+    """Return the heading and the picture (SVG) of the mean flow of sequences, those with a positive label if any is.
+
+    Parameters
+    ----------
+    fit, data, rows, target, batch_size, device
+        As in `report_content`.
+    rules, p
+        The rules, and the share that is pruned at each layer.
+    most
+        So many sequences at most, the first ones.
+    """
+    from matplotlib.figure import Figure
+
+    from genoplrp.pipeline.chosen import from_dataset, svg_of
+    from genoplrp.relevance import Explainer, Pruning
+    from genoplrp.sites.flow import flow
+
+    subject = Subject.of(fit)
+    task, name, index = subject.target(target)
+    if 0 <= index < len(data.tasks) and (data.labels[rows, index] > 0).any():
+        rows = rows[data.labels[rows, index] > 0]
+    chosen = from_dataset(data, rows[:most])
+    explainer = Explainer(
+        subject.model, rules, Pruning(p), batch_size=batch_size, device=device, diagnostics=False
+    )
+    found = flow(explainer, chosen.X, task, sites=chosen.planted, progress=True)
+    picture = svg_of(found.plot(figure=Figure()))
+    return f"What flows where for {name}: mean of {len(chosen.names)} sequences, {rules}, p = {p:g}", picture
+
+
 def run_folder(
     run: Path, model: Path | None, dataset: Path | None
 ) -> tuple[Path, Path, Int[np.ndarray, " n"] | None]:

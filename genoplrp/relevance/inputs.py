@@ -12,6 +12,14 @@ from torch import Tensor, nn
 from genoplrp.errors import InputError
 from genoplrp.relevance.targets import output_target
 
+BASES_A_BATCH = 1 << 17
+"""Bases explained at once when the batch size is left open: a batch of 128 windows of 1 kb, 62 of 2,114 bp."""
+
+
+def automatic_batch(length: int) -> int:
+    """Batch size for windows of this length: the power of two nearest below 131,072 bases, 1 to 1,024."""
+    return int(min(1024, max(1, 1 << ((BASES_A_BATCH // max(1, length)) or 1).bit_length() - 1)))
+
 
 def check_input(X: Any, args: Sequence[Tensor] | None, model: nn.Module) -> tuple[Tensor, list[Tensor]]:
     """Return the input and the further inputs on the model's device, in the model's precision.
@@ -20,7 +28,7 @@ def check_input(X: Any, args: Sequence[Tensor] | None, model: nn.Module) -> tupl
     ------
     InputError
         If the input is no tensor or array of at least two axes, is not finite, has its axes in another order, or if
-        further inputs do not have one entry a sequence.
+        further inputs do not have one entry per sequence.
     """
     x = _as_tensor(X, "X")
     _check_sequences(x)

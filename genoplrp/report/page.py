@@ -52,6 +52,10 @@ class ReportContent:
         Scores of each map; NaN where there is none.
     instances : DataFrame, optional
         ``sequence`` (0 to N - 1), ``start``, ``end``, ``motif``, ``strand`` and ``role``.
+    notes : sequence of str
+        What a reader should know of this report.
+    figures : sequence of (str, str)
+        Further pictures, to be folded out: a heading, and SVG.
     """
 
     title: str
@@ -68,6 +72,7 @@ class ReportContent:
     label: Float[np.ndarray, " n"] | None = None
     instances: pd.DataFrame | None = None
     notes: Sequence[str] = field(default_factory=tuple)
+    figures: Sequence[tuple[str, str]] = field(default_factory=tuple)
 
     def __post_init__(self) -> None:
         n, n_maps, length = self.maps.values.shape
@@ -115,6 +120,10 @@ def report_page(content: ReportContent) -> str:
         "style": (assets / "report.css").read_text("utf-8"),
         "script": f'"use strict";\n(() => {{\n{script}\n}})();',
         "meta": _for_script(_meta(content)),
+        "figures": "\n".join(
+            f"<details><summary>{escape(name)}</summary>{picture[picture.find('<svg') :]}</details>"
+            for name, picture in content.figures
+        ),
         "maps": "\n".join(
             f'<script type="text/plain" id="maps-{i}">{content.maps.packed(i)}</script>'
             for i in range(len(content.names))

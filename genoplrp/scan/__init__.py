@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from genoplrp.relevance.inputs import automatic_batch
 from genoplrp.relevance.targets import output_target
 from genoplrp.scan.genome import scan_genome
 from genoplrp.scan.keras_files import load_keras
 from genoplrp.scan.merge import merge
 from genoplrp.scan.models import LoadedModel, describe_output, load_any_model
-from genoplrp.scan.run import Sequences, automatic_batch, scan, shard_path
+from genoplrp.scan.run import Sequences, scan, shard_path
 from genoplrp.scan.store import ScanStore
 from genoplrp.scan.variants import relevance_difference, variant_effects
 

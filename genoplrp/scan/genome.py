@@ -13,10 +13,11 @@ from torch import nn
 from genoplrp.errors import InputError
 from genoplrp.relevance import Pruning, Rules, adapt_model
 from genoplrp.relevance.axes import Layout
+from genoplrp.relevance.inputs import automatic_batch
 from genoplrp.relevance.targets import output_target
 from genoplrp.scan.blocks import Task
 from genoplrp.scan.models import LoadedModel, describe_output, fingerprint, load_any_model
-from genoplrp.scan.run import EngineName, Precision, automatic_batch, scan
+from genoplrp.scan.run import EngineName, Precision, scan
 from genoplrp.scan.store import ScanStore, Values
 from genoplrp.scan.summary import summarise
 from genoplrp.scan.variants import write_effects

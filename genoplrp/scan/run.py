@@ -19,6 +19,7 @@ from jaxtyping import UInt8
 
 from genoplrp.errors import GenoplrpError, InputError, OutputExistsError
 from genoplrp.relevance import Explainer, Pruning, Rules
+from genoplrp.relevance.inputs import automatic_batch
 from genoplrp.relevance.methods.invariance import measure_invariance
 from genoplrp.relevance.naming import CONSENSUS_RULES, describe
 from genoplrp.relevance.targets import output_target
@@ -43,8 +44,6 @@ from genoplrp.scan.store import (
 from genoplrp.sequence import codes_to_one_hot
 from genoplrp.version import __version__
 
-BASES_A_BATCH = 1 << 17
-"""Bases explained at once when the batch size is left open: a batch of 128 windows of 1 kb, 62 of 2,114 bp."""
 ROWS_A_BLOCK = 1024
 ASKED = 32
 """Windows on which a model is asked what a consensus may do to them."""
@@ -372,11 +371,6 @@ def _manifest(
         "chrom_sizes": {str(key): int(value) for key, value in source.chrom_sizes.items()},
         "notes": list(source.notes),
     }
-
-
-def automatic_batch(length: int) -> int:
-    """Batch size for windows of this length: the power of two nearest below 131,072 bases, 1 to 1,024."""
-    return int(min(1024, max(1, 1 << ((BASES_A_BATCH // max(1, length)) or 1).bit_length() - 1)))
 
 
 def _check(manifest: dict[str, Any], source: Source, shard: tuple[int, int] | None) -> None:

@@ -10,20 +10,19 @@ from genoplrp.sites.calling import (
 )
 from genoplrp.sites.candidates import Candidates, candidate_sites
 from genoplrp.sites.discover import (
-    CalledSites,
     called_sites,
     discover_motifs,
     explain_alike,
     filters_alike,
-    found_motifs,
 )
 from genoplrp.sites.export import copy_of_run, is_motifs_run, write_motifs_meme, write_sites_bed
 from genoplrp.sites.filters import FilterView, filter_view
 from genoplrp.sites.flow import Flow, flow
+from genoplrp.sites.found import CalledSites, Motifs, find_motifs, found_motifs
 from genoplrp.sites.given import check_sites, strongest_sites
 from genoplrp.sites.interactions import interactions
 from genoplrp.sites.matching import explained_bits, jaspar_vertebrates, match_motifs, motif_table
-from genoplrp.sites.merging import merge_alike, overlay, with_flanks
+from genoplrp.sites.merging import bounded, merge_alike, overlay, with_flanks
 from genoplrp.sites.motifs import FoundMotif, cluster_sites
 from genoplrp.sites.pairs import Interactions
 from genoplrp.sites.placing import locate_sites, located_once
@@ -36,6 +35,8 @@ __all__ = [
     "Flow",
     "FoundMotif",
     "Interactions",
+    "Motifs",
+    "bounded",
     "call_sites",
     "called_sites",
     "candidate_sites",
@@ -47,6 +48,7 @@ __all__ = [
     "explained_bits",
     "filter_view",
     "filters_alike",
+    "find_motifs",
     "find_sites",
     "flow",
     "found_motifs",

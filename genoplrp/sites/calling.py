@@ -8,14 +8,16 @@ share of true nulls taken as 1).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
+import torch
 from jaxtyping import Bool, Float, UInt8
 
 from genoplrp.errors import InputError, MissingDependencyError
-from genoplrp.sequence import shuffle_codes
+from genoplrp.relevance import Explainer, Explanation, Target
+from genoplrp.sequence import codes_to_one_hot, one_hot_to_codes, shuffle_codes
 from genoplrp.sites.candidates import WIDTH, Candidates, candidate_sites
 from genoplrp.sites.compiled import keep_compiled
 
@@ -27,43 +29,48 @@ KEPT = 0.8
 """Share of a sequence's relevance whose windows the background null leaves alone; measured in docs/genome.md."""
 _MOST = 0.3  # of the positions: where relevance is spread evenly, the null would have no room
 _FLANK = 2
+_POSITIONS = 1_000_000  # of a null: enough to count one chance site in 20,000 windows
 
 
 def find_sites(
-    explain: Explain,
-    codes: UInt8[np.ndarray, "n length"],
-    relevance: Float[np.ndarray, "n length"] | None = None,
+    explain: Explainer | Explain,
+    X: Any,
+    relevance: Any = None,
     *,
     fdr: float = 0.05,
     null: Null = "background",
-    n_shuffles: int = 2,
+    n_shuffles: int | None = None,
     sign: Sign = "both",
     width: int = WIDTH,
+    target: Target = 0,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Find the sites of sequences at a false-discovery rate, with a null from the same model.
 
     Parameters
     ----------
-    explain : callable
-        Base numbers (n, L) -> relevance per position (n, L): the model, rules and pruning that made `relevance`.
-    codes : array, (N, L), uint8
-        The sequences as base numbers.
-    relevance : array, (N, L), optional
-        Their relevance; by default ``explain(codes)``.
+    explain : Explainer or callable
+        What made `relevance`; as a callable it takes base numbers (n, L) and returns relevance per position (n, L).
+    X : array or tensor, (N, 4, L) or (N, L)
+        The sequences, one-hot or as base numbers (uint8).
+    relevance : array, (N, L) or (N, 4, L), or Explanation, optional
+        Their relevance; by default it is computed.
     fdr : float
         Share of the sites that may be false.
     null : {"background", "shuffled"}
         ``shuffled``: dinucleotide shuffles of the whole sequences. A network often answers to these in another way
         than to sequences with sites (its output is lower, and a chance match then weighs more), so that hardly anything
         stands out. ``background`` therefore leaves the windows alone that hold 80 % of the sequence's relevance of that
-        sign, see `strongest`, and shuffles the stretches between them: relevance there is the null.
-    n_shuffles : int
-        Shuffles of each sequence.
+        sign (of either, where sites of both are asked for), see `strongest`, and shuffles the stretches between them:
+        relevance there is the null.
+    n_shuffles : int, optional
+        Shuffles of each sequence; by default two, or one where that makes a million positions.
     sign : {"both", "positive", "negative"}
-        Which sites; each sign has its own null.
+        Which sites; both signs are counted apart, in the same shuffles.
     width : int
         Width of the window that gathers relevance, in bp.
+    target : int or callable
+        The output that an `Explainer` explains.
     seed : int
         Seed of the shuffles.
 
@@ -87,28 +94,62 @@ def find_sites(
     >>> sites["sequence"].nunique()
     40
     """
-    _check(fdr, null, sign, n_shuffles)
-    values = _explained(explain, codes) if relevance is None else np.asarray(relevance, dtype=np.float64)
+    codes, explain = as_codes(X), as_function(explain, target)
+    n = n_shuffles if n_shuffles is not None else (1 if codes.size >= _POSITIONS else 2)
+    _check(fdr, null, sign, n)
+    values = _explained(explain, codes) if relevance is None else as_positions(relevance)
     if values.shape != codes.shape:
         raise InputError(
             f"relevance has the shape {values.shape}, the sequences {codes.shape}: they must agree"
         )
     rng = np.random.default_rng(seed)
-    repeated = np.repeat(codes, n_shuffles, axis=0)
-    if null == "shuffled":
-        return call_sites(
-            values, _explained(explain, shuffle_codes(repeated, rng)), sign=sign, width=width, fdr=fdr
-        )
-    parts = []
-    signs: tuple[tuple[Sign, int], ...] = (("positive", 1), ("negative", -1))
-    for one, factor in signs:
-        if sign not in ("both", one):
-            continue
-        kept = np.repeat(strongest(factor * values, width), n_shuffles, axis=0)
-        chance = _explained(explain, shuffle_between(repeated, kept, rng))
-        parts.append(call_sites(values, chance, blocked=kept, sign=one, width=width, fdr=fdr))
-    table = pd.concat(parts, ignore_index=True)
-    return table.sort_values(["sequence", "start", "sign"], ignore_index=True)
+    repeated = np.repeat(codes, n, axis=0)
+    kept = None
+    if null == "background":
+        signs = [factor for one, factor in (("positive", 1), ("negative", -1)) if sign in ("both", one)]
+        kept = np.repeat(np.any([strongest(f * values, width) for f in signs], axis=0), n, axis=0)
+    shuffled = shuffle_codes(repeated, rng) if kept is None else shuffle_between(repeated, kept, rng)
+    chance = _explained(explain, shuffled)
+    return call_sites(values, chance, blocked=kept, sign=sign, width=width, fdr=fdr)
+
+
+def as_codes(X: Any) -> UInt8[np.ndarray, "n length"]:
+    """Return one-hot sequences (N, 4, L), or base numbers (N, L), as base numbers.
+
+    Raises
+    ------
+    InputError
+        If the shape is another one.
+    """
+    values = np.asarray(X)
+    if values.ndim == 3 and values.shape[1] == 4:
+        return one_hot_to_codes(values)
+    if values.ndim == 2 and values.dtype.kind in "iu":
+        return values.astype(np.uint8, copy=False)
+    raise InputError(
+        f"the sequences have the shape {values.shape} ({values.dtype}): needed are one-hot (N, 4, L), or base numbers "
+        "(N, L) of 0 to 3"
+    )
+
+
+def as_function(explain: Explainer | Explain, target: Target = 0) -> Explain:
+    """Return an `Explainer` as a function of base numbers (n, L) that returns relevance per position (n, L)."""
+    if not isinstance(explain, Explainer):
+        return explain
+    explainer = explain
+
+    def explained(codes: np.ndarray) -> np.ndarray:
+        e = explainer(torch.from_numpy(codes_to_one_hot(codes)), target)
+        return np.asarray(e.per_nucleotide.numpy())
+
+    return explained
+
+
+def as_positions(relevance: Any) -> Float[np.ndarray, "n length"]:
+    """Return an `Explanation`, or relevance (N, 4, L) or (N, L), per position."""
+    values = relevance.relevance if isinstance(relevance, Explanation) else relevance
+    array = np.asarray(values, dtype=np.float64)
+    return array.sum(axis=1) if array.ndim == 3 else array
 
 
 def strongest(

@@ -6,21 +6,21 @@ import ast
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
 
 from genoplrp.errors import InputError
 from genoplrp.formats.tracks import write_bed
 from genoplrp.formats.writing import written_folder
+from genoplrp.relevance.inputs import automatic_batch
 from genoplrp.sequence import codes_to_one_hot, one_hot_to_codes
 from genoplrp.sites.calling import Explain, Null, Sign, find_sites, recursive_seqlets
 from genoplrp.sites.filters import FilterView, filter_view
+from genoplrp.sites.found import CalledSites, found_motifs
 from genoplrp.sites.matching import match_motifs, motif_table
-from genoplrp.sites.merging import merge_alike, with_flanks
-from genoplrp.sites.motifs import FoundMotif, cluster_sites
+from genoplrp.sites.motifs import LEIDEN_RUNS, FoundMotif
 from genoplrp.sites.pages import write_filters, write_pages
 from genoplrp.sites.placing import locate_sites, located_once
 from genoplrp.version import __version__
@@ -51,7 +51,7 @@ def discover_motifs(
     caller: Caller = "null",
     threshold: float = 0.01,
     filters: FilterView | None = None,
-    leiden_runs: int = 16,
+    leiden_runs: int = LEIDEN_RUNS,
     seed: int = 0,
     overwrite: bool = False,
     log: Callable[[str], None] | None = None,
@@ -130,25 +130,6 @@ def discover_motifs(
     return Path(out)
 
 
-class CalledSites(NamedTuple):
-    """Sites, and the sequences that they were called in.
-
-    Attributes
-    ----------
-    X, scores : array, (N, 4, L)
-        One-hot sequences and projected scores.
-    sites : DataFrame
-        As `find_sites` or `recursive_seqlets` returns them; at least one row.
-    regions : DataFrame
-        Where the N sequences lie.
-    """
-
-    X: Float[np.ndarray, "n 4 length"]
-    scores: Float[np.ndarray, "n 4 length"]
-    sites: pd.DataFrame
-    regions: pd.DataFrame
-
-
 def called_sites(
     explained: Explained,
     explain: Explain | None,
@@ -214,15 +195,13 @@ def called_sites(
     return CalledSites(X, scores, sites, explained.regions.iloc[: len(X)].reset_index(drop=True))
 
 
-def found_motifs(called: CalledSites, *, leiden_runs: int = 16) -> list[FoundMotif]:
-    """Cluster called sites into motifs, and join those that are alike; raises as `cluster_sites` does."""
-    X, scores, sites, _ = called
-    motifs = merge_alike(cluster_sites(X, scores, sites, leiden_runs=leiden_runs), X, scores)
-    return [with_flanks(one, X) for one in motifs]
-
-
 def explain_alike(
-    model: nn.Module, explained: Explained, target: Target, *, device: str | None = None, batch_size: int = 64
+    model: nn.Module,
+    explained: Explained,
+    target: Target,
+    *,
+    device: str | None = None,
+    batch_size: int | None = None,
 ) -> Explain:
     """Return a function that explains further sequences as those at hand were.
 
@@ -235,7 +214,7 @@ def explain_alike(
     target : int or callable
         The output that was explained.
     device, batch_size
-        As in `genoplrp.Explainer`.
+        As in `genoplrp.Explainer`; by default so many that a batch has about 131,072 bases.
 
     Raises
     ------
@@ -248,6 +227,7 @@ def explain_alike(
     from genoplrp.relevance.naming import CONSENSUS_RULES
 
     rules, made = _settings(explained)
+    batch_size = batch_size or automatic_batch(explained.length)
     explainer = Explainer(model, rules, made, device=device, batch_size=batch_size, diagnostics=False)
     views = explained.meta.get("consensus")
 

@@ -11,7 +11,7 @@ import pandas as pd
 from genoplrp.errors import InputError
 from genoplrp.formats.tracks import write_bed
 from genoplrp.formats.writing import written
-from genoplrp.sites.discover import CalledSites, found_motifs
+from genoplrp.sites.found import CalledSites, found_motifs
 from genoplrp.sites.placing import located_once
 
 if TYPE_CHECKING:

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from genoplrp.synthetic import Motif
 
 RELEASE = "JASPAR2024"
-_CERTAIN = 0.05
+CERTAIN = 0.05
+"""Largest q-value of a match that gives a motif its name."""
 _LEAST_OVERLAP = 5
 
 
@@ -169,11 +170,16 @@ def jaspar_vertebrates(release: str = RELEASE) -> list[Motif]:
     return found
 
 
-def motif_table(motifs: Sequence[FoundMotif], matches: pd.DataFrame | None = None) -> pd.DataFrame:
+def motif_table(
+    motifs: Sequence[FoundMotif], matches: pd.DataFrame | None = None, *, named: float = CERTAIN
+) -> pd.DataFrame:
     """One row a motif: name, consensus, width, sites, sequences with it, mean relevance, best match.
 
     ``family`` is that of the best match; ``also`` lists the further matches that are tied with it, see `match_motifs`.
+    A motif whose best match has a q-value above ``named`` has no name: ``match``, ``matrix_id`` and ``family`` are
+    empty. With instances of several targets there is a column of counts for each, ``sites of <target>``.
     """
+    targets = list(dict.fromkeys(t for one in motifs for t in one.instances.get("target", ())))
     rows = []
     for one in motifs:
         row: dict[str, Any] = {
@@ -184,12 +190,14 @@ def motif_table(motifs: Sequence[FoundMotif], matches: pd.DataFrame | None = Non
             "sequences": int(one.instances["sequence"].nunique()),
             "relevance": float(one.contribution.sum()),
         }
+        for target in targets:
+            row[f"sites of {target}"] = int((one.instances["target"] == target).sum())
         if matches is not None:
             own = matches[matches["motif"] == one.name]
             best = own.iloc[0]
-            row |= {
-                key: best[key] for key in ("match", "matrix_id", "family", "p_value", "q_value", "e_value")
-            }
+            has_name = bool(best["q_value"] <= named)
+            row |= {key: best[key] if has_name else "" for key in ("match", "matrix_id", "family")}
+            row |= {key: best[key] for key in ("p_value", "q_value", "e_value")}
             also = own["match"].iloc[1:][own["tied"].iloc[1:]]
             row["also"] = ", ".join(dict.fromkeys(name for name in also if name != best["match"]))
         rows.append(row)
@@ -202,7 +210,7 @@ def _ordered(
     """Known motifs from the best on, and those that are tied with the first."""
     order = [int(j) for j in np.argsort(p, kind="stable")]
     first = targets[order[0]]
-    near = [j for j in order if q[j] <= _CERTAIN and overlay(first, targets[j]).similarity >= ALIKE]
+    near = [j for j in order if q[j] <= CERTAIN and overlay(first, targets[j]).similarity >= ALIKE]
     tied = near or order[:1]
     bits = {j: explained_bits(one, targets[j]) for j in tied}
     tied = sorted(tied, key=lambda j: -bits[j])

@@ -16,6 +16,14 @@ ALIKE = 0.85
 """Similarity from which two motifs are one: eight clear bases of which one differs have 0.83."""
 FLANK = 8
 """Bases around an instance that help to name its motif."""
+LEAST_BITS = 0.1
+"""A column at the end of a motif says at least so much about the base there."""
+REACH = 20
+"""Bases on either side of what relevance shows within which a motif may go on."""
+LEAST_TOTAL = 5.0
+"""Bits of a whole motif: one of less stands in every thirtieth place by chance."""
+SHARED = 0.5
+"""Share of a motif's instances that another one must explain, all in one place, for the two to be one."""
 _LEAST_OVERLAP = 5
 
 
@@ -93,6 +101,11 @@ def merge_alike(
     list of FoundMotif
         Named anew, positive ones first, the most frequent first. A joined motif has the columns of its largest part,
         the instances of all parts (each place once), and frequencies and contributions counted over them.
+
+    Notes
+    -----
+    Motifs are joined where their matrices are alike, or where the larger one explains half of the smaller one's
+    instances in one place: as well as it does all but a twentieth of its own, and half as well as it does on average.
     """
     left = sorted(motifs, key=lambda one: (_sign(one) != "positive", -len(one.instances)))
     kept: list[FoundMotif] = []
@@ -101,18 +114,114 @@ def merge_alike(
             if _sign(there) != _sign(motif):
                 continue
             how = overlay(there.pwm, motif.pwm)
+            if how.similarity < alike:
+                how = same_sites(there, motif, X) or how
             if how.similarity >= alike:
                 kept[k] = _joined(there, motif, how, X, scores)
                 break
         else:
             kept.append(motif)
-    kept.sort(key=lambda one: (_sign(one) != "positive", -len(one.instances)))
-    named, count = [], {"positive": 0, "negative": 0}
-    for motif in kept:
+    return named_in_order(kept)
+
+
+def named_in_order(motifs: Sequence[FoundMotif]) -> list[FoundMotif]:
+    """Name motifs anew: positive ones first, the most frequent first."""
+    named: list[FoundMotif] = []
+    count = {"positive": 0, "negative": 0}
+    for motif in sorted(motifs, key=lambda one: (_sign(one) != "positive", -len(one.instances))):
         name = f"{_sign(motif)}_{count[_sign(motif)]}"
         count[_sign(motif)] += 1
         named.append(FoundMotif(name, motif.pwm, motif.contribution, motif.instances.assign(motif=name)))
     return named
+
+
+def same_sites(one: FoundMotif, other: FoundMotif, X: Float[np.ndarray, "n 4 length"]) -> Overlay | None:
+    """Return where a motif lies in the instances of another, if it explains them; None if it does not.
+
+    Parameters
+    ----------
+    one, other : FoundMotif
+        The larger and the smaller one.
+    X : array, (N, 4, L)
+        The sequences that they were found in.
+    """
+    weights = np.log2((np.asarray(one.pwm) + 0.01) / 1.04 * 4)
+    own = np.einsum("kcw,cw->k", _cut(np.asarray(X), one.instances), weights)
+    enough = max(float(np.quantile(own, 0.05)), 0.5 * float(own.mean()))
+    w = one.width
+    pieces = _cut(_widened(X, w), other.instances.assign(end=other.instances["end"] + 2 * w))
+    best = Overlay(-1.0, 0, "+")
+    for strand, turned in (("+", weights), ("-", weights[::-1, ::-1])):
+        for at in range(pieces.shape[2] - w + 1):
+            share = float((np.einsum("kcw,cw->k", pieces[:, :, at : at + w], turned) >= enough).mean())
+            if share > best.similarity:
+                # Of the second one's first column in the columns of the first, which may be turned round.
+                offset = w - at if strand == "+" else at - other.width
+                best = Overlay(share, offset, strand)
+    return best._replace(similarity=1.0) if best.similarity >= SHARED else None
+
+
+def bounded(
+    motif: FoundMotif, X: Float[np.ndarray, "n 4 length"], scores: Float[np.ndarray, "n 4 length"]
+) -> FoundMotif:
+    """Return a motif from the first to the last column that its instances share.
+
+    What relevance shows of a motif is what the network looks at; the instances may agree beyond that, and at an end
+    that one strong base has carried along they may not agree at all.
+
+    Parameters
+    ----------
+    motif : FoundMotif
+        As found.
+    X, scores : array, (N, 4, L)
+        The sequences and scores that it was found in.
+
+    Returns
+    -------
+    FoundMotif
+        Its ends moved, by at most `REACH`, to the outermost columns of at least `LEAST_BITS` bits and five standard
+        deviations of what counting alone gives, with at most one weaker column in a row between (Kullback-Leibler
+        divergence from the composition of all sequences, less the bias of counting; Schneider et al., Journal of
+        Molecular Biology 188, 1986). Instances that would leave their sequence are left out.
+    """
+    pieces = _cut(_widened(X, REACH), motif.instances.assign(end=motif.instances["end"] + 2 * REACH))
+    n = len(pieces)
+    composition = np.asarray(X, dtype=np.float64).sum(axis=(0, 2)) + 1.0
+    composition /= composition.sum()
+    frequency = (pieces.sum(axis=0) + composition[:, None]) / (n + 1)
+    bits = (frequency * np.log2(frequency / composition[:, None])).sum(axis=0) - 3 / (2 * np.log(2) * n)
+    # Of unrelated bases the divergence has a standard deviation of sqrt(6) / (2 ln 2 n): chi-square, three degrees.
+    is_clear = bits >= max(LEAST_BITS, 5 * np.sqrt(6) / (2 * np.log(2) * n))
+    first, last = _ends(is_clear, REACH, REACH + motif.width)
+    shift, width = first - REACH, last - first
+    table = motif.instances
+    minus = (table["strand"] == "-").to_numpy()
+    start = np.where(minus, table["end"] - shift - width, table["start"] + shift)
+    moved = table.assign(start=start, end=start + width)
+    inside = ((moved["start"] >= 0) & (moved["end"] <= X.shape[-1])).to_numpy()
+    if not inside.any():
+        return motif
+    moved = moved[inside].sort_values(["sequence", "start"], kind="stable", ignore_index=True)
+    cut = [_cut(np.asarray(values), moved).mean(axis=0) for values in (X, scores)]
+    pwm = cut[0] + 1e-6
+    return replace(motif, pwm=pwm / pwm.sum(axis=0), contribution=cut[1], instances=moved)
+
+
+def _ends(is_clear: np.ndarray, first: int, last: int) -> tuple[int, int]:
+    """Move the ends of a stretch to clear columns: in where they are not, out over at most one that is not."""
+    inner = np.flatnonzero(is_clear[first:last])
+    if len(inner):
+        first, last = first + int(inner[0]), first + int(inner[-1]) + 1
+    while first > 0 and is_clear[max(0, first - 2) : first].any():
+        first -= 1 if is_clear[first - 1] else 2
+    while last < len(is_clear) and is_clear[last : last + 2].any():
+        last += 1 if is_clear[last] else 2
+    return first, last
+
+
+def is_motif(motif: FoundMotif) -> bool:
+    """Return whether the columns together say enough to tell the motif from chance, see `LEAST_TOTAL`."""
+    return bool(motif.motif().information().sum() >= LEAST_TOTAL)
 
 
 def with_flanks(motif: FoundMotif, X: Float[np.ndarray, "n 4 length"], *, flank: int = FLANK) -> FoundMotif:
@@ -133,10 +242,14 @@ def with_flanks(motif: FoundMotif, X: Float[np.ndarray, "n 4 length"], *, flank:
         The same with ``flanked``; beyond the ends of a sequence the four bases count a quarter each.
     """
     table = motif.instances
-    around = ((0, 0), (0, 0), (flank, flank))
-    wide = np.pad(np.asarray(X, dtype=np.float32), around, constant_values=0.25)
-    cut = _cut(wide, table.assign(end=table["end"] + 2 * flank)).mean(axis=0) + 1e-6
+    cut = _cut(_widened(X, flank), table.assign(end=table["end"] + 2 * flank)).mean(axis=0) + 1e-6
     return replace(motif, flanked=cut / cut.sum(axis=0))
+
+
+def _widened(X: Float[np.ndarray, "n 4 length"], flank: int) -> Float[np.ndarray, "n 4 wide"]:
+    """Return the sequences with unknown bases, a quarter of each, on either side."""
+    around = ((0, 0), (0, 0), (flank, flank))
+    return np.pad(np.asarray(X, dtype=np.float32), around, constant_values=0.25)
 
 
 def _sign(motif: FoundMotif) -> str:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 MINIMUM = 100
 """Fewest sites of one sign that are worth clustering: with fewer, MoDISco finds nothing and does not say so."""
+LEIDEN_RUNS = 2
+"""Random starts of each clustering, as in modisco's own command; parts of one motif are joined afterwards."""
 _CORE, _FLANK = 21, 10
 _TRIM = 0.2
 # The engine drops sites whose widened window leaves the sequence: room for them.
@@ -71,7 +73,7 @@ def cluster_sites(
     sites: pd.DataFrame,
     *,
     minimum: int = MINIMUM,
-    leiden_runs: int = 16,
+    leiden_runs: int = LEIDEN_RUNS,
 ) -> list[FoundMotif]:
     """Cluster sites into motifs, each sign on its own.
 

@@ -71,7 +71,7 @@ class Dataset:
         What the generator has to report (redrawn sequences, accidental hits, flipped labels).
     sources : pandas.DataFrame or None
         Where each sequence (or its background) is from, if from a longer one: ``chrom``, ``start``, ``end`` (0-based,
-        half-open), ``strand``; one row a sequence.
+        half-open), ``strand``; one row per sequence.
     profiles : array, (N, P, L), or None
         Reads at each base for each of the P tasks of the kind "profile", in their order; see :meth:`profile`.
 
@@ -232,11 +232,9 @@ class Dataset:
         Returns
         -------
         array, (N, L), int8
-            +1 inside what speaks for a higher label, -1 inside what speaks for a lower one (an inhibitor, either
-            motif of ``A xor B`` where both are), 0 elsewhere; see `genoplrp.synthetic.polarity.instance_signs`.
+            +1 inside what speaks for a higher label, -1 inside what speaks for a lower one; see `polarity`.
         """
-        signs: np.ndarray = np.sign(spread(self, self.instances, self._signs(task)))
-        return signs.astype(np.int8)
+        return np.asarray(np.sign(spread(self, self.instances, self._signs(task))), dtype=np.int8)
 
     def signed_weights(self, task: int | str = 0) -> Float[np.ndarray, "n length"]:
         """Weigh the signed mask by information: :meth:`information` with the signs of :meth:`signed_mask`."""

@@ -119,3 +119,27 @@ def test_a_folder_that_is_no_run_and_a_report_that_exists_are_refused(run_folder
     (tmp_path / "r.html").write_text("mine")
     assert run("report", run_folder, "-o", tmp_path / "r.html") == 2
     assert (tmp_path / "r.html").read_text() == "mine"
+
+
+def test_the_flow_is_added_on_demand(run_folder, report, tmp_path):
+    out = tmp_path / "report.html"
+    assert (
+        run(
+            "report",
+            run_folder,
+            "-o",
+            out,
+            "--steps",
+            "2",
+            "--rules",
+            "gamma",
+            "--methods",
+            "lambda",
+            "--flow",
+        )
+        == 0
+    )
+    page = out.read_text("utf-8")
+    assert "<summary>What flows where" in page
+    assert "<svg" in page
+    assert "<summary>" not in report

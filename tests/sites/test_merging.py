@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genoplrp.sequence import codes_to_one_hot, encode_codes
-from genoplrp.sites import FoundMotif, merge_alike, overlay
+from genoplrp.sites import FoundMotif, bounded, merge_alike, overlay
 from genoplrp.synthetic import Motif
 
 
@@ -100,3 +100,66 @@ def test_different_motifs_stay_apart():
         for k, word in enumerate(("CCACGTGGA", "TTGCGCAAT", WORD))
     ]
     assert len(merge_alike(motifs, X, X)) == 3
+
+
+DONOR = np.array(
+    [  # A C G T in percent at the nine positions of a human donor; rounded, after Shapiro and Senapathy 1987
+        [32, 60, 9, 0, 0, 59, 71, 7, 16],
+        [37, 13, 4, 0, 0, 3, 9, 5, 16],
+        [19, 12, 79, 100, 0, 35, 12, 82, 18],
+        [12, 15, 8, 0, 100, 3, 8, 6, 50],
+    ]
+)
+
+
+def test_parts_of_a_weak_motif_are_one_and_reach_from_its_first_to_its_last_informative_base():
+    """What clustering makes of a splice donor: GTRAG from most, AGGTA from some, and nothing of its edges."""
+    rng = np.random.default_rng(3)
+    n = 160
+    codes = rng.integers(4, size=(n, 80), dtype=np.uint8)
+    at = rng.integers(30, 40, size=n)
+    for i in range(n):
+        codes[i, at[i] : at[i] + 9] = [rng.choice(4, p=column / column.sum()) for column in DONOR.T]
+    X = codes_to_one_hot(codes)
+
+    def part(name, rows, first, last):
+        pieces = np.stack([X[i, :, at[i] + first : at[i] + last] for i in rows])
+        pwm = pieces.mean(axis=0) + 1e-6
+        table = pd.DataFrame(
+            {
+                "motif": name,
+                "sequence": rows,
+                "start": at[rows] + first,
+                "end": at[rows] + last,
+                "strand": "+",
+            }
+        )
+        return FoundMotif(name, pwm / pwm.sum(axis=0), pwm, table)
+
+    parts = [part("positive_0", np.arange(110), 3, 8), part("positive_1", np.arange(110, n), 1, 6)]
+    assert overlay(parts[0].pwm, parts[1].pwm).similarity < 0.85  # the matrices alone would not tell
+    merged = [bounded(one, X, X) for one in merge_alike([bounded(one, X, X) for one in parts], X, X)]
+    assert [len(one.instances) for one in merged] == [n]
+    starts = merged[0].instances["start"].to_numpy() - at
+    assert len(set(starts)) == 1
+    # The first and the last column hold 0.1 and 0.2 bits: it may end at them or one before.
+    assert starts[0] in (0, 1)
+    assert starts[0] + merged[0].width in (8, 9)
+
+
+def test_the_ends_of_a_motif_that_say_nothing_are_cut_off():
+    codes, minus, at = planted()
+    X = codes_to_one_hot(codes)
+    table = pd.DataFrame(
+        {
+            "motif": "positive_0",
+            "sequence": range(60),
+            "start": at - 4,
+            "end": at + 13,
+            "strand": np.where(minus, "-", "+"),
+        }
+    )
+    wide = np.full((4, 17), 0.25)
+    found = bounded(FoundMotif("positive_0", wide, wide, table), X, X)
+    np.testing.assert_array_equal(found.instances["start"], at)
+    np.testing.assert_allclose(found.pwm, letters(WORD), atol=1e-5)

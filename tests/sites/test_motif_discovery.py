@@ -17,6 +17,8 @@ from genoplrp.sites import (
     discover_motifs,
     explain_alike,
     filter_view,
+    find_motifs,
+    find_sites,
     jaspar_vertebrates,
     match_motifs,
     motif_table,
@@ -297,7 +299,7 @@ def test_tangermemes_seqlets_reach_the_clustering_in_both_signs(explained, tmp_p
         handed.append(sites)
         raise InputError("far enough")
 
-    monkeypatch.setattr("genoplrp.sites.discover.cluster_sites", cluster)
+    monkeypatch.setattr("genoplrp.sites.found.cluster_sites", cluster)
     both = ExplainedArrays(
         explained.X, explained.relevance * np.where(np.arange(N) % 2, 1, -1)[:, None, None]
     )
@@ -309,3 +311,55 @@ def test_tangermemes_seqlets_reach_the_clustering_in_both_signs(explained, tmp_p
     assert (np.sign(sites["score"]) == np.where(sites["sequence"] % 2, 1, -1)).mean() > 0.9
     with pytest.raises(InputError, match="caller='best'"):
         discover_motifs(both, None, tmp_path / "two", caller="best")
+
+
+def test_motifs_in_one_call_for_one_output_and_for_several(explained, tmp_path):
+    pytest.importorskip("modiscolite")
+    one = two_motif_network()
+    model = nn.Sequential(*one[:4], nn.Linear(2, 2, bias=False))
+    with torch.no_grad():  # the first output hears of GATA alone, the second of both
+        model[4].weight.copy_(torch.tensor([[100.0, 0.0], [100.0, 100.0]]))
+    explain = Explainer(model, "epsilon", Pruning(0.05))
+    found = find_motifs(explain, explained.X, target=[0, 1], sign="positive")
+    assert len(found) == 2
+    counts = found.by_target
+    both = counts.index[
+        [GATA in one.motif().consensus() or ETS in one.motif().consensus() for one in found.motifs]
+    ]
+    assert len(both) >= 1
+    is_gata = [bool((counts.loc[one.name] > 0.8 * N).all()) for one in found.motifs]
+    assert sum(is_gata) == 1
+    ets = found.motifs[is_gata.index(False)]
+    assert counts.loc[ets.name].tolist()[0] <= 0.1 * N < 0.8 * N <= counts.loc[ets.name].tolist()[1]
+    assert set(found.instances.columns) >= {"relevance", "target", "sequence"}
+    assert found.instances["sequence"].max() < N
+    assert found.to_meme(tmp_path / "m.meme").stat().st_size > 0
+    assert len(found.plot().axes) == 2
+    assert found["positive_0"] is found[0]
+    with pytest.raises(InputError, match="of one output"):
+        find_motifs(explain, explained.X, explained.relevance, target=[0, 1])
+
+
+def test_sites_of_an_explainer_are_those_of_the_function_it_stands_for(explained):
+    explain = Explainer(two_motif_network(), "epsilon", Pruning(0.05))
+    e = explain(torch.from_numpy(explained.X))
+    codes = explained.X.argmax(axis=1).astype(np.uint8)
+    by_hand = find_sites(explain_alike(two_motif_network(), explained, 0), codes, e.per_nucleotide.numpy())
+    pd.testing.assert_frame_equal(find_sites(explain, explained.X, e), by_hand)
+    pd.testing.assert_frame_equal(find_sites(explain, torch.from_numpy(explained.X)), by_hand)
+    with pytest.raises(InputError, match="needed are one-hot"):
+        find_sites(explain, explained.X[:, :3])
+
+
+def test_a_name_needs_a_match_that_is_hardly_chance():
+    motif = FoundMotif(
+        "positive_0", np.eye(4)[[0, 2, 2, 0]].T + 1e-3, np.eye(4)[[0, 2, 2, 0]].T,
+        pd.DataFrame({"motif": "positive_0", "sequence": [0], "start": [0], "end": [4], "strand": ["+"]}),
+    )  # fmt: skip
+    matches = pd.DataFrame(
+        {"motif": ["positive_0"], "match": ["ETV5"], "matrix_id": ["MA1"], "family": ["Ets"], "p_value": [1e-3],
+         "q_value": [0.41], "e_value": [0.9], "tied": [True]}
+    )  # fmt: skip
+    row = motif_table([motif], matches).iloc[0]
+    assert (row["match"], row["matrix_id"], row["family"], row["q_value"]) == ("", "", "", 0.41)
+    assert motif_table([motif], matches.assign(q_value=0.04)).iloc[0]["match"] == "ETV5"

@@ -136,10 +136,7 @@ def consensus(
             model, "gamma", pruning, batch_size=batch_size, device=device, layout=layout, diagnostics=False
         )
     )
-    x = torch.as_tensor(X)
-    if x.dim() != 3 or x.shape[1] != 4:
-        raise InputError(f"a consensus needs one-hot DNA of shape (N, 4, L); got {tuple(x.shape)}")
-    x = x if x.is_floating_point() else x.to(torch.get_default_dtype())
+    x = _sequences(X)
     found: Invariance | None = None
     if views is None:
         # Options are checked before the model is asked.
@@ -166,10 +163,8 @@ def consensus(
     if prediction is None:
         prediction = explainer(x, target, args=args).prediction
     notes = [*seen.first.notes, f"what {len(seen.maps)} views of each sequence agree on"]
-    if found is not None:
-        notes.append(f"invariance: {found}")
-    if seen.refused is not None:
-        notes.append(f"no view by DeepLIFT: {seen.refused}")
+    notes += [] if found is None else [f"invariance: {found}"]
+    notes += [] if seen.refused is None else [f"no view by DeepLIFT: {seen.refused}"]
     return Explanation(
         relevance=_agreed(seen, prediction).to(seen.first.relevance.dtype).unsqueeze(1) * x.cpu(),
         prediction=prediction,
@@ -177,6 +172,13 @@ def consensus(
         notes=notes,
         settings=seen.first.settings | {"views": tuple(views), "invariance": found},
     )
+
+
+def _sequences(X: Any) -> Tensor:
+    x = torch.as_tensor(X)
+    if x.dim() != 3 or x.shape[1] != 4:
+        raise InputError(f"a consensus needs one-hot DNA of shape (N, 4, L); got {tuple(x.shape)}")
+    return x if x.is_floating_point() else x.to(torch.get_default_dtype())
 
 
 class _Seen(NamedTuple):

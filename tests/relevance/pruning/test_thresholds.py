@@ -101,6 +101,13 @@ def test_effective_policy_keeps_the_effective_number_and_its_ties(implementation
     assert pruned([10, 1], 0, 0, "effective") == [10, 0]
 
 
+@pytest.mark.parametrize("power", [-600, 600])  # the squares leave the range of float64
+def test_effective_policy_does_not_depend_on_the_scale(implementation: str, power: int) -> None:
+    unit = 2.0**power
+    assert pruned([10 * unit, unit], 0, 0, "effective") == [10 * unit, 0]
+    assert pruned([4 * unit, 4 * unit, unit / 8], 0, 0, "effective") == [4 * unit, 4 * unit, 0]
+
+
 def test_lambda_conserves_the_mass_of_each_sign(implementation: str) -> None:
     a, g = torch.rand(5, 8, 30), torch.randn(5, 8, 30)
     out, stats = prune_multipliers(a, g, 0.3, 0.15)

@@ -267,20 +267,28 @@ def combine(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Any:
     tracer.count("neutral", name)
     everything = list(tensors_in(args, kwargs))
     traced = [t for t in everything if tracer.is_traced(t)]
-    constants = len(everything) > len(traced) or any(
-        isinstance(a, int | float) and a for a in (*args[:2], kwargs.get("other"))
-    )
     out_of_place = without_in_place(func)
-    if not constants:
-        out = out_of_place(*args, **kwargs)
-    else:
+    if len(everything) > len(traced) or _adds_a_number(args, kwargs):
         out = tracer.watch(name, traced, lambda ts: call_with(out_of_place, args, kwargs, traced, ts))
+    else:
+        out = out_of_place(*args, **kwargs)
+    _mark_combination(tracer, name, func, args, kwargs, everything, out)
+    return out
+
+
+def _adds_a_number(args: Args, kwargs: Kwargs) -> bool:
+    return any(isinstance(a, int | float) and a for a in (*args[:2], kwargs.get("other")))
+
+
+def _mark_combination(
+    tracer: Tracer, name: str, func: Call, args: Args, kwargs: Kwargs, everything: list[Tensor], out: Any
+) -> None:
+    """Remember where the sequences' axis went, and that inputs beside each other are an input still."""
     if name == "stack" and kwargs.get("dim", args[1] if len(args) > 1 else 0) in (0, -out.dim()):
         tracer.mark(out, Marks(batch_axis=1))
-    elif name in JOINS and all(tracer.marks_of(t).is_input for t in traced):
+    elif name in JOINS and all(tracer.marks_of(t).is_input for t in everything if tracer.is_traced(t)):
         # Further tracks beside the sequence, or both strands in one batch: what follows is an input layer still.
         tracer.mark(out, Marks(is_input=True, shadow=_joined_shadows(tracer, func, args, kwargs, everything)))
-    return out
 
 
 @handles("lerp", "addcmul")
