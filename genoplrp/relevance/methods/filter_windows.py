@@ -64,7 +64,7 @@ class FilterWindows:
         return len(self.table)
 
     def summary(self) -> pd.DataFrame:
-        """Return one row a filter: ``filter, windows, relevance`` (mean of its windows), the most frequent first."""
+        """Return one row per filter: ``filter, windows, relevance`` (mean of its windows), the most frequent first."""
         grouped = self.table.groupby("filter")["relevance"].agg(["size", "mean"]).reset_index()
         grouped.columns = ["filter", "windows", "relevance"]
         return grouped.sort_values(["windows", "relevance"], ascending=False, ignore_index=True)
