@@ -71,7 +71,7 @@ class Dataset:
         What the generator has to report (redrawn sequences, accidental hits, flipped labels).
     sources : pandas.DataFrame or None
         Where each sequence (or its background) is from, if from a longer one: ``chrom``, ``start``, ``end`` (0-based,
-        half-open), ``strand``; one row a sequence.
+        half-open), ``strand``; one row per sequence.
     profiles : array, (N, P, L), or None
         Reads at each base for each of the P tasks of the kind "profile", in their order; see :meth:`profile`.
 

@@ -35,7 +35,7 @@ def read_labels(path: Path, names: list[str], tasks: list[str], kinds: list[Kind
     Returns
     -------
     pandas.DataFrame
-        One row a sequence.
+        One row per sequence.
 
     Raises
     ------

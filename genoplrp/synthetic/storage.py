@@ -3,7 +3,7 @@
 The folder holds
 
 - ``sequences.fa``: the sequences (``sequences.fa.gz``, bgzip, where asked for);
-- ``labels.tsv``: name, split, class, one column a task, and one more ``<task>.clean`` where labels are noisy;
+- ``labels.tsv``: name, split, class, one column per task, and one more ``<task>.clean`` where labels are noisy;
 - ``instances.bed``: BED6 plus role, site and tasks, where something was planted;
 - ``sequences.tsv``: name, chrom, start, end, strand, where the sequences are windows of longer ones;
 - ``profiles.npy``: (N, P, L) int32, reads at each base for each of P profile tasks, where there are any;
