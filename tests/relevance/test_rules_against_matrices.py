@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from genoplrp.errors import InputError
-from genoplrp.relevance import AlphaBeta, Epsilon, Explainer, Flat, Gamma, WSquare, ZBox, ZPlus
+from genoplrp.relevance import AlphaBeta, Blend, Epsilon, Explainer, Flat, Gamma, WSquare, ZBox, ZPlus
 from tests.oracles.oracle_relevance import affine_of, gauge_fixed, padding_of, propagation, unpadded
 
 LAYERS = {
@@ -219,3 +219,10 @@ def test_gamma_tends_to_zplus_where_outputs_are_positive():
 def test_alpha_and_beta_that_do_not_conserve_are_refused(alpha, beta):
     with pytest.raises(InputError, match="alpha - beta = 1 and beta >= 0"):
         AlphaBeta(alpha, beta)
+
+
+@pytest.mark.parametrize("blend", [Blend(), Blend(0.5, 2.0, 3.0), Blend(0.0, 1.0, 0.5), Blend(0.25)])
+def test_a_blend_scales_positive_and_negative_weights_apart(blend):
+    w = torch.tensor([-2.0, 0.0, 3.0], dtype=torch.float64)
+    expected = [blend.raw * v + blend.plus * max(v, 0) + blend.minus * min(v, 0) for v in w.tolist()]
+    assert blend(w).tolist() == expected
