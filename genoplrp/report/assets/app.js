@@ -59,7 +59,7 @@ async function choose(sequence) {
   if (mine !== turn) return;  // another was chosen meanwhile
   state.sequence = sequence; all = got;
   $("name").textContent = meta.names[sequence];
-  const label = meta.label ? `, label ${meta.label[sequence]}` : "";
+  const known = meta.label?.[sequence] ?? null, label = known === null ? "" : `, label ${known}`;
   $("about").textContent = `${meta.task}: output ${show(meta.prediction[sequence], 2)}${label}`;
   markRow(sequence);
   refresh();
