@@ -118,7 +118,8 @@ def write_filters(folder: Path, view: FilterView, known: Sequence[Motif] = (), *
 
 def _motif_page(one: FoundMotif, row: Any, matches: pd.DataFrame | None, n: int) -> str:
     with_it = int(row["sequences"])
-    often = one.instances.groupby("sequence").size().value_counts().sort_index()
+    keys = [name for name in ("target", "sequence") if name in one.instances]
+    often = one.instances.groupby(keys).size().value_counts().sort_index()
     facts = {
         "consensus": row["consensus"],
         "width": f"{one.width} bp",
