@@ -22,7 +22,7 @@ _SHOWN = 3
 _STYLE = (
     "body{font:15px/1.5 sans-serif;margin:2em auto;max-width:64em;padding:0 1em;color:#222}img{max-width:100%}"
     "table{border-collapse:collapse}td,th{padding:.2em .9em .2em 0;text-align:left}tr{border-bottom:1px solid #ddd}"
-    "td img{height:3.4em}"
+    "td img{height:3.4em}@media (max-width:45em){table{display:block;overflow-x:auto}td,th{white-space:nowrap}}"
 )
 
 
