@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -30,7 +30,7 @@ def command(
     model: Path,
     out: Path,
     fills: int,
-    scale: str,
+    scale: Literal["output", "probability"],
     most: int,
     no_relevance: bool,
     width: int,

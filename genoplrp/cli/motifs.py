@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from genoplrp.cli.site_options import SITE_OPTIONS, explained_model, site_options
+from genoplrp.cli.site_options import SITE_OPTIONS, explained_model, several_targets, site_options
 
 _PATH = click.Path(path_type=Path)
 
@@ -19,6 +19,14 @@ _PATH = click.Path(path_type=Path)
 @click.argument("source", type=_PATH)
 @click.option("--model", "-m", required=True, type=_PATH, help="The model that was explained, for the null.")
 @click.option("--out", "-o", required=True, type=_PATH, help="Folder to make.")
+@click.option(
+    "--target",
+    "-t",
+    "targets",
+    multiple=True,
+    help="Outputs to compare, e.g. 0,1,2 (or the option several times): those that SOURCE does not explain are "
+    "explained in the same way, and motifs.tsv counts the sites of each.  [default: the one of SOURCE]",
+)
 @click.option("--dataset", "-d", type=_PATH, help="Data set that a relevance file explains.")
 @click.option(
     "--known", type=_PATH, help="Known motifs (MEME, JASPAR, TRANSFAC).  [default: JASPAR, vertebrates]"
@@ -46,6 +54,7 @@ def command(
     source: Path,
     model: Path,
     out: Path,
+    targets: tuple[str, ...],
     dataset: Path | None,
     known: Path | None,
     jaspar: str,
@@ -64,7 +73,13 @@ def command(
     """
     from genoplrp.errors import InputError
     from genoplrp.scan import open_explained
-    from genoplrp.sites import discover_motifs, explain_alike, filters_alike, jaspar_vertebrates
+    from genoplrp.sites import (
+        discover_motifs,
+        explain_alike,
+        explained_target,
+        filters_alike,
+        jaspar_vertebrates,
+    )
     from genoplrp.synthetic import read_motifs
 
     explained = open_explained(source, dataset)
@@ -72,7 +87,15 @@ def command(
     database = None
     if not no_match:
         database = read_motifs(known) if known is not None else jaspar_vertebrates(jaspar)
-    explain = explain_alike(module, explained, target, device=device)
+    explain: Any = explain_alike(module, explained, target, device=device)
+    if targets:
+        named = several_targets(targets, explained, model, options)
+        explain = {
+            explained_target(explained) if one == target else name: explain
+            if one == target
+            else explain_alike(module, explained, one, other=True, device=device)
+            for name, one in named.items()
+        }
     view = None
     if not no_filters:
         try:

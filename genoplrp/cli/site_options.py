@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -83,3 +83,30 @@ def explained_model(
         explained.meta.get("target", explained.meta.get("task", 0)), loaded.tasks, loaded.outputs
     )
     return loaded.model, target
+
+
+def several_targets(
+    texts: Sequence[str], explained: Explained, model: Path, options: dict[str, Any]
+) -> dict[str, int | Callable[[Any], Any]]:
+    """Read ``--target``: each text is one output, or, where the model has none of that name, several with commas."""
+    from genoplrp.errors import InputError
+    from genoplrp.scan import describe_output, load_any_model, output_target
+
+    loaded = load_any_model(model, **{name: options[name] for name in LOADING})
+
+    def read(text: str) -> tuple[str, int | Callable[[Any], Any]]:
+        target, name = output_target(text, loaded.tasks, loaded.outputs)
+        if callable(target):
+            describe_output(loaded.model, explained.length, target)
+        return name, target
+
+    found: dict[str, int | Callable[[Any], Any]] = {}
+    for text in texts:
+        try:
+            parts = [read(text)]
+        except InputError:
+            if "," not in text:
+                raise
+            parts = [read(part) for part in text.split(",")]
+        found.update(parts)
+    return found

@@ -170,7 +170,11 @@ def dataset_html(data: Any) -> str:
     rows = []
     for part in parts:
         labels = data.labels[data.split == part]
-        means = {f"mean of {task}": float(labels[:, t].mean()) for t, task in enumerate(data.tasks)}
+        present = {task: column[~np.isnan(column)] for task, column in zip(data.tasks, labels.T, strict=True)}
+        means = {
+            f"mean of {task}": float(column.mean()) if len(column) else np.nan
+            for task, column in present.items()
+        }
         rows.append({"split": part, "sequences": len(labels), **means})
     facts = {"size": f"{n:,} sequences of {data.length:,} bp", "tasks": ", ".join(data.tasks)}
     if len(data.instances):

@@ -39,7 +39,7 @@ class ReportContent:
     prediction : array, shape (N,)
         The explained output.
     label : array, shape (N,), optional
-        The true label.
+        The true label; NaN where it is missing.
     task : str
         What was explained.
     rules, methods : sequence of str
@@ -196,7 +196,9 @@ def _meta(content: ReportContent) -> dict[str, Any]:
         "names": list(content.names),
         "sequences": [sequence.upper() for sequence in content.sequences],
         "prediction": [round(float(value), 4) for value in content.prediction],
-        "label": None if content.label is None else [float(value) for value in content.label],
+        "label": None
+        if content.label is None
+        else [None if np.isnan(value) else float(value) for value in content.label],
         "task": content.task,
         "rules": list(content.rules),
         "methods": list(content.methods),

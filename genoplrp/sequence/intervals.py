@@ -93,7 +93,7 @@ def tile_regions(regions: pd.DataFrame, length: int, stride: int | None = None) 
     Returns
     -------
     DataFrame
-        The same columns, a row a window; names get ``:0``, ``:1``, ...
+        The same columns, a row per window; names get ``:0``, ``:1``, ...
 
     Raises
     ------

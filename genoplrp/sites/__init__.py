@@ -13,6 +13,7 @@ from genoplrp.sites.discover import (
     called_sites,
     discover_motifs,
     explain_alike,
+    explained_target,
     filters_alike,
 )
 from genoplrp.sites.export import copy_of_run, is_motifs_run, write_motifs_meme, write_sites_bed
@@ -46,6 +47,7 @@ __all__ = [
     "discover_motifs",
     "explain_alike",
     "explained_bits",
+    "explained_target",
     "filter_view",
     "filters_alike",
     "find_motifs",

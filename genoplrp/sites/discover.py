@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -12,17 +12,18 @@ import numpy as np
 import pandas as pd
 
 from genoplrp.errors import InputError
+from genoplrp.formats.explained import ExplainedArrays
 from genoplrp.formats.tracks import write_bed
 from genoplrp.formats.writing import written_folder
 from genoplrp.relevance.inputs import automatic_batch
 from genoplrp.sequence import codes_to_one_hot, one_hot_to_codes
 from genoplrp.sites.calling import Explain, Null, Sign, find_sites, recursive_seqlets
 from genoplrp.sites.filters import FilterView, filter_view
-from genoplrp.sites.found import CalledSites, found_motifs
+from genoplrp.sites.found import CalledSites, by_rows, found_motifs, stacked
 from genoplrp.sites.matching import match_motifs, motif_table
 from genoplrp.sites.motifs import LEIDEN_RUNS, FoundMotif
 from genoplrp.sites.pages import write_filters, write_pages
-from genoplrp.sites.placing import locate_sites, located_once
+from genoplrp.sites.placing import locate_sites, located_once, with_motifs
 from genoplrp.version import __version__
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ CALLERS = get_args(Caller)
 
 def discover_motifs(
     explained: Explained,
-    explain: Explain,
+    explain: Explain | Mapping[str, Explain] | None,
     out: str | Path,
     *,
     fdr: float = 0.05,
@@ -62,8 +63,10 @@ def discover_motifs(
     ----------
     explained : Explained
         Explained sequences, in memory or in a store.
-    explain : callable
-        Base numbers (n, L) -> relevance (n, L), as it was made; see `explain_alike`.
+    explain : callable, or dict of callables
+        Base numbers (n, L) -> relevance (n, L), as it was made; see `explain_alike`. A dict holds one for each of
+        several targets, by name: the sequences are explained anew for those that ``explained.meta`` does not name,
+        sites are called for each and clustered together.
     out : path
         Folder to make: ``sites.tsv``, ``sites.bed``, ``motifs.tsv``, ``motifs.meme``, ``motifs.npz`` (for each motif
         its ``.pwm``, its contribution-weight matrix ``.contribution``, and ``.flanked``, the frequencies with what lies
@@ -102,9 +105,9 @@ def discover_motifs(
     """
     say = log or (lambda line: None)
     with written_folder(out, overwrite=overwrite) as part:
-        called = called_sites(
+        calls = _called_each(
             explained,
-            explain,
+            explain if isinstance(explain, Mapping) else {explained_target(explained): explain},
             fdr=fdr,
             null=null,
             sign=sign,
@@ -114,7 +117,8 @@ def discover_motifs(
             seed=seed,
             log=log,
         )
-        X = called.X
+        called = stacked(calls)
+        X = next(iter(calls.values())).X
         motifs = found_motifs(called, leiden_runs=leiden_runs)
         matches = match_motifs(motifs, database) if database else None
         table = motif_table(motifs, matches)
@@ -124,6 +128,7 @@ def discover_motifs(
         if filters is not None:
             write_filters(part, filters, database or ())
         settings: dict[str, Any] = {"caller": caller, "sign": sign, "seed": seed, "sequences": len(X)}
+        settings |= {"targets": list(calls)} if len(calls) > 1 else {}
         settings |= {"fdr": fdr, "null": null} if caller == "null" else {"threshold": threshold}
         manifest = {"genoplrp": __version__, "settings": settings, "explained": explained.meta}
         (part / "manifest.json").write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n")
@@ -157,7 +162,37 @@ def called_sites(
     InputError
         If there are no sites, or an argument makes no sense.
     """
-    say = log or (lambda line: None)
+    called, reason = _calls(
+        explained,
+        explain,
+        fdr=fdr,
+        null=null,
+        sign=sign,
+        limit=limit,
+        caller=caller,
+        threshold=threshold,
+        seed=seed,
+        say=log or (lambda line: None),
+    )
+    if reason:
+        raise InputError(reason)
+    return called
+
+
+def _calls(
+    explained: Explained,
+    explain: Explain | None,
+    *,
+    fdr: float,
+    null: Null,
+    sign: Sign,
+    limit: int,
+    caller: Caller,
+    threshold: float,
+    seed: int,
+    say: Callable[[str], None],
+) -> tuple[CalledSites, str]:
+    """Call sites, and say why where there are none."""
     if caller not in CALLERS:
         raise InputError(f"caller={caller!r}: choose one of {', '.join(CALLERS)}")
     if caller == "null" and explain is None:
@@ -176,23 +211,70 @@ def called_sites(
         sites = _seqlets(relevance, sign, threshold)
     else:
         sites = find_sites(explain, one_hot_to_codes(X), relevance, fdr=fdr, null=null, sign=sign, seed=seed)
-    if len(sites) == 0 and 2 * silent > len(X):
-        raise InputError(
-            f"no site is found: {silent:,} of {len(X):,} sequences have no relevance at all. That is the network (dead "
+    called = CalledSites(X, scores, sites, explained.regions.iloc[: len(X)].reset_index(drop=True))
+    if len(sites) == 0:
+        return called, _reason(len(X), silent, fdr, threshold, caller)
+    counts = ", ".join(f"{count:,} of relevance {key}" for key, count in sites["sign"].value_counts().items())
+    say(f"{len(sites):,} sites in {sites['sequence'].nunique():,} of {len(X):,} sequences ({counts})")
+    return called, ""
+
+
+def _reason(n: int, silent: int, fdr: float, threshold: float, caller: Caller) -> str:
+    if 2 * silent > n:
+        return (
+            f"no site is found: {silent:,} of {n:,} sequences have no relevance at all. That is the network (dead "
             "units, random weights, another length than it was trained on), not the calling of sites: look at what "
             "`genoplrp explain` says of the scan"
         )
-    if len(sites) == 0:
-        raise InputError(
-            f"no site stands out from shuffled sequences at a false-discovery rate of {fdr:g} in {len(X)} "
+    if caller == "null":
+        return (
+            f"no site stands out from shuffled sequences at a false-discovery rate of {fdr:g} in {n} "
             "sequences: try more sequences, a larger --fdr, less pruning, or --caller tangermeme, which ranks "
             "seqlets without a null; or the model may not use motifs here"
-            if caller == "null"
-            else f"tangermeme finds no seqlet with p <= {threshold:g} in {len(X)} sequences: try a larger --threshold"
         )
-    counts = ", ".join(f"{count:,} of relevance {key}" for key, count in sites["sign"].value_counts().items())
-    say(f"{len(sites):,} sites in {sites['sequence'].nunique():,} of {len(X):,} sequences ({counts})")
-    return CalledSites(X, scores, sites, explained.regions.iloc[: len(X)].reset_index(drop=True))
+    return f"tangermeme finds no seqlet with p <= {threshold:g} in {n} sequences: try a larger --threshold"
+
+
+def _called_each(
+    explained: Explained,
+    explains: Mapping[str, Explain | None],
+    *,
+    limit: int,
+    log: Callable[[str], None] | None,
+    **how: Any,
+) -> dict[str, CalledSites]:
+    """Call the sites of each target; of several, some may have none."""
+    say = log or (lambda line: None)
+    calls, reasons = {}, []
+    for name, explain in explains.items():
+
+        def said(line: str, start: str = f"target {name}: " if len(explains) > 1 else "") -> None:
+            say(start + line)
+
+        there = explained
+        if explain is not None and name != explained_target(explained):
+            there = _anew(explained, explain, limit)
+        calls[name], reason = _calls(there, explain, limit=limit, say=said, **how)
+        if reason:
+            reasons.append(reason)
+            if len(explains) > 1:
+                said(reason)
+    if len(reasons) == len(calls):
+        raise InputError(reasons[0])
+    return calls
+
+
+def explained_target(explained: Explained) -> str:
+    """Name of the output that was explained, as its ``meta`` has it."""
+    return str(explained.meta.get("target", explained.meta.get("task", 0)))
+
+
+def _anew(explained: Explained, explain: Explain, limit: int) -> ExplainedArrays:
+    """Return the same sequences, explained for another output."""
+    X, _ = _held(explained, limit)
+    relevance = np.asarray(explain(one_hot_to_codes(X)), dtype=np.float32)
+    regions = explained.regions.iloc[: len(X)].reset_index(drop=True)
+    return ExplainedArrays(X, relevance[:, None] * X, regions=regions, meta=dict(explained.meta))
 
 
 def explain_alike(
@@ -200,6 +282,7 @@ def explain_alike(
     explained: Explained,
     target: Target,
     *,
+    other: bool = False,
     device: str | None = None,
     batch_size: int | None = None,
 ) -> Explain:
@@ -213,6 +296,8 @@ def explain_alike(
         Its ``meta`` holds rules and pruning; the first sequences are explained again to see that they agree.
     target : int or callable
         The output that was explained.
+    other : bool
+        It is another output than the one that was explained: nothing can be compared then.
     device, batch_size
         As in `genoplrp.Explainer`; by default so many that a batch has about 131,072 bases.
 
@@ -243,6 +328,8 @@ def explain_alike(
             e = consensus(explainer, X, target, ask=False, **views)
         return np.asarray(e.per_nucleotide.numpy())
 
+    if other:
+        return explain
     first = next(iter(explained.blocks()))
     few = slice(0, min(4, len(first.X)))
     again, there = explain(one_hot_to_codes(first.X[few])), first.scores[few].sum(axis=1)
@@ -304,18 +391,21 @@ def _write(
 ) -> None:
     from genoplrp.synthetic import write_meme
 
-    sites, regions = called.sites, called.regions
     instances = pd.concat([one.instances for one in motifs], ignore_index=True)
+    sites = with_motifs(by_rows(called.sites, called), instances)
+    regions = called.regions
+    if "target" in regions:  # laid over one another: the first ones are all there are
+        regions = regions[regions["target"] == regions["target"].iloc[0]].drop(columns="target")
     names = regions["name"].to_numpy()
     for name, rows in {"sites": sites, "instances": instances}.items():
         named = rows.assign(name=names[rows["sequence"].to_numpy()])
         named.to_csv(folder / f"{name}.tsv", sep="\t", index=False, lineterminator="\n")
-    write_bed(located_once(sites, regions), folder / "sites.bed")
-    placed = locate_sites(instances.assign(score=0.0), regions)
+    write_bed(_once_each(sites, regions), folder / "sites.bed")
+    placed = locate_sites(instances.assign(score=instances["relevance"]), regions)
     flipped = (regions["strand"].to_numpy() == "-")[instances["sequence"].to_numpy()]
     own = instances["strand"].to_numpy()
     placed = placed.loc[:, ~placed.columns.duplicated()].assign(
-        name=instances["motif"], strand=np.where((own == "-") != flipped, "-", "+")
+        name=instances["motif"] + _of_target(instances), strand=np.where((own == "-") != flipped, "-", "+")
     )
     write_bed(placed, folder / "instances.bed")
     table.to_csv(folder / "motifs.tsv", sep="\t", index=False, lineterminator="\n")
@@ -329,6 +419,24 @@ def _write(
     np.savez(folder / "motifs.npz", allow_pickle=False, **arrays)
     if matches is not None:
         matches.to_csv(folder / "matches.tsv", sep="\t", index=False, lineterminator="\n")
+
+
+def _of_target(rows: pd.DataFrame) -> Any:
+    """What a BED name says of the target, where there are several."""
+    return ":" + rows["target"] if "target" in rows else ""
+
+
+def _once_each(sites: pd.DataFrame, regions: pd.DataFrame) -> pd.DataFrame:
+    """Put the sites of each target into the genome, each once."""
+    sites = sites.drop(columns=["motif", "strand"])
+    if "target" not in sites:
+        return located_once(sites, regions)
+    parts = [located_once(own, regions) for _, own in sites.groupby("target", sort=False)]
+    placed = pd.concat(parts, ignore_index=True)
+    order = {chrom: k for k, chrom in enumerate(dict.fromkeys(regions["chrom"]))}
+    rank = placed["chrom"].map(order)
+    placed = placed.assign(name=placed["name"] + _of_target(placed))
+    return placed.iloc[np.lexsort((placed["start"], rank))].reset_index(drop=True)
 
 
 def _seqlets(relevance: np.ndarray, sign: str, threshold: float) -> pd.DataFrame:

@@ -29,7 +29,7 @@ from genoplrp.relevance.methods.conditional import (
     conditional_relevance,
 )
 from genoplrp.sites.flow_tables import ELSEWHERE, Collected
-from genoplrp.sites.given import check_sites, overlapping, owners, strongest_sites
+from genoplrp.sites.given import GivenSites, check_sites, overlapping, owners, strongest_sites
 
 if TYPE_CHECKING:
     import networkx
@@ -179,7 +179,7 @@ def flow(
     X: Float[Tensor, "n 4 length"],
     target: Target = 0,
     *,
-    sites: Any = None,
+    sites: GivenSites | None = None,
     layers: Sequence[str] | None = None,
     share: float = 0.9,
     most: int = 10,

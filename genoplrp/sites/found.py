@@ -78,7 +78,7 @@ class Motifs:
 
     @property
     def instances(self) -> pd.DataFrame:
-        """Where the motifs lie: ``motif, sequence, start, end, strand, relevance`` and, of several, ``target``."""
+        """Where the motifs lie: ``motif, sequence, start, end, strand, sign, relevance``; of several, ``target``."""
         return pd.concat([one.instances for one in self.motifs], ignore_index=True)
 
     @property
@@ -234,7 +234,8 @@ def _carrying(motif: FoundMotif, called: CalledSites) -> FoundMotif:
     total = np.pad(np.cumsum(called.scores.sum(axis=1, dtype=np.float64), axis=1), ((0, 0), (1, 0)))
     rows = table["sequence"].to_numpy()
     carried = total[rows, table["end"].to_numpy()] - total[rows, table["start"].to_numpy()]
-    return replace(motif, instances=by_rows(table.assign(relevance=carried), called))
+    sign = "+" if motif.name.startswith("positive") else "-"
+    return replace(motif, instances=by_rows(table.assign(sign=sign, relevance=carried), called))
 
 
 def _projected(explain: Explain, codes: np.ndarray, relevance: Any) -> np.ndarray:

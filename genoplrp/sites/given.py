@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,12 @@ from jaxtyping import Float, Int
 from genoplrp.errors import InputError
 from genoplrp.sites.candidates import WIDTH, candidate_sites
 
+GivenSites = pd.DataFrame | Iterable[tuple[int, int]]
+"""What functions take for sites: a table, or pairs (start, end) of one sequence."""
 _NEEDED = ("sequence", "start", "end")
 
 
-def check_sites(sites: Any, n: int, length: int) -> pd.DataFrame:
+def check_sites(sites: GivenSites, n: int, length: int) -> pd.DataFrame:
     """Check a table of sites.
 
     Parameters

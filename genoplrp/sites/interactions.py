@@ -27,7 +27,7 @@ from genoplrp.relevance.inputs import check_input, check_target
 from genoplrp.relevance.methods.outputs import explained_outputs
 from genoplrp.sequence import shuffle_codes
 from genoplrp.sites.calling import q_values
-from genoplrp.sites.given import check_sites
+from genoplrp.sites.given import GivenSites, check_sites
 from genoplrp.sites.pairs import PAIR_COLUMNS, Interactions, described_pairs
 
 Scale = Literal["output", "probability"]
@@ -38,11 +38,11 @@ _BASES = np.vstack([np.eye(4, dtype=np.float32), np.zeros((1, 4), np.float32)])
 def interactions(
     model: nn.Module | Explainer,
     X: Float[Tensor, "n 4 length"],
-    sites: Any,
+    sites: GivenSites,
     target: Target = 0,
     *,
     fills: int = 4,
-    scale: str = "output",
+    scale: Scale = "output",
     relevance: bool = True,
     most: int = 12,
     args: Sequence[Tensor] | None = None,

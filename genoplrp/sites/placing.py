@@ -1,4 +1,4 @@
-"""Where sites lie in the genome; they are called elsewhere."""
+"""Where sites lie, in the genome and in the instances of motifs; they are called elsewhere."""
 
 from __future__ import annotations
 
@@ -61,6 +61,33 @@ def located_once(sites: pd.DataFrame, regions: pd.DataFrame) -> pd.DataFrame:
     for _, rows in placed.groupby(["_rank", "sign"], sort=False):
         keep[rows.index[~_strongest(rows)]] = False
     return placed[keep].drop(columns="_rank").reset_index(drop=True)
+
+
+def with_motifs(sites: pd.DataFrame, instances: pd.DataFrame) -> pd.DataFrame:
+    """Say of each site which motif it is an instance of, and on which strand.
+
+    Parameters
+    ----------
+    sites : DataFrame
+        As `find_sites` returns them, with ``target`` where there are several.
+    instances : DataFrame
+        Of all motifs: ``motif, sequence, start, end, strand, sign``, with ``target`` where the sites have it.
+
+    Returns
+    -------
+    DataFrame
+        The sites, with ``motif`` and ``strand`` of the instance of the same sign that covers most of each; an empty
+        name and "." where there is none.
+    """
+    keys = [name for name in ("target", "sequence", "sign") if name in sites]
+    left = sites.reset_index(drop=True)
+    pairs = left[[*keys, "start", "end"]].reset_index().merge(instances, on=keys, suffixes=("", "_of"))
+    shared = np.minimum(pairs["end"], pairs["end_of"]) - np.maximum(pairs["start"], pairs["start_of"])
+    pairs = pairs.assign(shared=shared)[shared > 0]
+    best = pairs.sort_values(["shared", "start_of"], ascending=[False, True], kind="stable")
+    best = best.drop_duplicates("index").set_index("index")
+    motif, strand = (best[name].reindex(left.index) for name in ("motif", "strand"))
+    return left.assign(motif=motif.fillna(""), strand=strand.fillna("."))
 
 
 def _strongest(sites: pd.DataFrame) -> np.ndarray:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from genoplrp.synthetic.dataset import Kind
 
 
-def check_labels(labels: Any, n: int) -> Float[np.ndarray, "n tasks"]:
-    """Return labels as (n, tasks) float32, or raise InputError."""
+def check_labels(labels: Any, n: int, *, missing: bool = False) -> Float[np.ndarray, "n tasks"]:
+    """Return labels as (n, tasks) float32, or raise InputError; NaN only where labels may be missing."""
     try:
         array = np.asarray(labels, dtype=np.float32)
     except (TypeError, ValueError) as error:
@@ -26,10 +26,12 @@ def check_labels(labels: Any, n: int) -> Float[np.ndarray, "n tasks"]:
         raise InputError(
             f"Labels have the shape {np.shape(labels)} for {n} sequences; expected ({n},) or ({n}, T)."
         )
-    if not np.isfinite(array).all():
-        row, task = np.argwhere(~np.isfinite(array))[0]
+    odd = np.isinf(array) if missing else ~np.isfinite(array)
+    if odd.any():
+        row, task = np.argwhere(odd)[0]
+        else_nan = " (NaN where one is missing)" if missing else ""
         raise InputError(
-            f"The label of sequence {row}, task {task} is {array[row, task]}; labels must be finite."
+            f"The label of sequence {row}, task {task} is {array[row, task]}; labels must be finite{else_nan}."
         )
     return array
 
@@ -70,12 +72,19 @@ def check_names(names: Sequence[str] | None, n: int) -> list[str]:
 
 
 def check_kinds(kinds: Sequence[Kind] | None, labels: np.ndarray, tasks: list[str]) -> list[Kind]:
-    """Return the kind of each task, read off the labels where it is not said, or raise InputError."""
+    """Return the kind of each task, read off the labels where it is not said, or raise InputError.
+
+    Labels that are missing (NaN) fit any kind.
+    """
+    present = [column[~np.isnan(column)] for column in labels.T]
+    for task, column in zip(tasks, present, strict=True):
+        if not len(column):
+            raise InputError(f"Task {task!r} has no label at all; leave it out.")
     if kinds is None:
-        return ["binary" if np.isin(column, (0, 1)).all() else "real" for column in labels.T]
+        return ["binary" if np.isin(column, (0, 1)).all() else "real" for column in present]
     if len(kinds) != len(tasks):
         raise InputError(f"{len(kinds)} kinds for {len(tasks)} tasks; give one each.")
-    for kind, task, column in zip(kinds, tasks, labels.T, strict=True):
+    for kind, task, column in zip(kinds, tasks, present, strict=True):
         if kind not in ("binary", "count", "real"):
             raise InputError(f"The kind of task {task!r} is {kind!r}; expected binary, count or real.")
         if kind == "binary" and not np.isin(column, (0, 1)).all():

@@ -42,7 +42,7 @@ class Dataset:
     sequences : list of str
         N sequences, letters as they are (upper or lower case).
     labels : array, (N, T), float32
-        One column a task.
+        One column a task; NaN where a label of real data is missing.
     tasks : list of str
         The T tasks' names.
     split : array, (N,), str
@@ -71,7 +71,7 @@ class Dataset:
         What the generator has to report (redrawn sequences, accidental hits, flipped labels).
     sources : pandas.DataFrame or None
         Where each sequence (or its background) is from, if from a longer one: ``chrom``, ``start``, ``end`` (0-based,
-        half-open), ``strand``; one row a sequence.
+        half-open), ``strand``; one row per sequence.
     profiles : array, (N, P, L), or None
         Reads at each base for each of the P tasks of the kind "profile", in their order; see :meth:`profile`.
 
@@ -119,7 +119,7 @@ class Dataset:
         sequences : sequence of str
             N sequences of equal length.
         labels : array-like, (N,) or (N, T)
-            Finite numbers.
+            Finite numbers, NaN where missing.
         tasks : sequence of str, optional
             T names; ``label``, or ``label0``, ``label1``, ... by default.
         split : sequence of str, or mapping of part to fraction, optional
@@ -140,12 +140,12 @@ class Dataset:
         Raises
         ------
         InputError
-            If lengths or counts do not fit, a letter is no nucleotide, a label is not finite, or names
-            repeat.
+            If lengths or counts do not fit, a letter is no nucleotide, a label is infinite, a task has no label at
+            all, or names repeat.
         """
         many = list(sequences)
         encode_codes(many)
-        array = check_labels(labels, len(many))
+        array = check_labels(labels, len(many), missing=True)
         task_names = check_tasks(tasks, array.shape[1])
         names = check_names(names, len(many))
         if split is None or isinstance(split, Mapping):

@@ -35,7 +35,7 @@ def read_labels(path: Path, names: list[str], tasks: list[str], kinds: list[Kind
     Returns
     -------
     pandas.DataFrame
-        One row a sequence.
+        One row per sequence.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def read_labels(path: Path, names: list[str], tasks: list[str], kinds: list[Kind
         raise InputError(f"{path} does not name the sequences of the FASTA file in the same order.")
     try:
         check_split(table["split"].to_numpy(dtype=str), len(names))
-        labels = check_labels(table[tasks].to_numpy(), len(names))
+        labels = check_labels(table[tasks].to_numpy(), len(names), missing=True)
         # The label of a profile is its sum, a count.
         summed: list[Kind] = ["count" if kind == "profile" else kind for kind in kinds]
         check_kinds(summed, labels, tasks)

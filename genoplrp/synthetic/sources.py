@@ -97,7 +97,7 @@ class BackgroundSource:
 
 
 def source_frame(places: list[Places], lengths: Int[np.ndarray, " n"]) -> pd.DataFrame:
-    """Put the places of windows into a table, one row a sequence: ``chrom``, ``start``, ``end``, ``strand``."""
+    """Put the places of windows into a table, one row per sequence: ``chrom``, ``start``, ``end``, ``strand``."""
     import pandas as pd
 
     start = np.concatenate([some.start for some in places])

@@ -3,7 +3,7 @@
 The folder holds
 
 - ``sequences.fa``: the sequences (``sequences.fa.gz``, bgzip, where asked for);
-- ``labels.tsv``: name, split, class, one column a task, and one more ``<task>.clean`` where labels are noisy;
+- ``labels.tsv``: name, split, class, one column per task, and one more ``<task>.clean`` where labels are noisy;
 - ``instances.bed``: BED6 plus role, site and tasks, where something was planted;
 - ``sequences.tsv``: name, chrom, start, end, strand, where the sequences are windows of longer ones;
 - ``profiles.npy``: (N, P, L) int32, reads at each base for each of P profile tasks, where there are any;
@@ -25,6 +25,7 @@ import numpy as np
 
 from genoplrp.errors import InputError
 from genoplrp.sequence import read_fasta
+from genoplrp.synthetic.checks import check_names
 from genoplrp.synthetic.dataset import Dataset, no_instances
 from genoplrp.synthetic.folder import check_manifest, new_folder
 from genoplrp.synthetic.profiles import read_profiles
@@ -93,7 +94,7 @@ def load_dataset(path: str | os.PathLike[str]) -> Dataset:
     Raises
     ------
     InputError
-        If it is no data set, a file is missing or changed, or the tables do not fit each other.
+        If it is no data set, a file is missing or changed, a name repeats, or the tables do not fit each other.
     """
     folder = Path(path)
     if folder.is_file():
@@ -102,6 +103,10 @@ def load_dataset(path: str | os.PathLike[str]) -> Dataset:
         return read_simdata(folder)
     manifest = check_manifest(folder)
     records = read_fasta(folder / _fasta_name(folder))
+    try:
+        check_names(records.names, len(records.names))
+    except InputError as error:
+        raise InputError(f"{folder / _fasta_name(folder)}: {error}") from error
     table = read_labels(folder / "labels.tsv", records.names, manifest["tasks"], manifest["kinds"])
     instances, spec, seed = no_instances(), None, None
     motifs: dict[str, Motif] = {}

@@ -144,6 +144,7 @@ def _texts(column: pd.Series) -> list[str]:
 def _number_texts(column: np.ndarray) -> list[str]:
     if np.isin(column, (0, 1)).all():
         return ["1" if value else "0" for value in column]
-    if (column == np.round(column)).all() and np.abs(column).max() < 1e6:
-        return [str(int(value)) for value in column]
+    present = column[~np.isnan(column)]
+    if (present == np.round(present)).all() and np.abs(present).max(initial=0) < 1e6:
+        return ["nan" if np.isnan(value) else str(int(value)) for value in column]
     return [str(value) for value in column.astype(np.float32)]

@@ -52,7 +52,7 @@ def test_modisco_arrays_hold_what_was_explained_and_say_which_scores(tmp_path, s
     assert len((folder / "regions.narrowPeak").read_text().splitlines()) == len(e)
 
 
-def planted(n=300, length=200, seed=1):
+def planted(n=120, length=200, seed=1):
     """One strong motif in every sequence, and relevance on it alone."""
     rng = np.random.default_rng(seed)
     codes = rng.integers(4, size=(n, length))

@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from genoplrp.relevance import AlphaBeta, Epsilon, Explainer, Flat, Gamma, WSquare, ZBox, ZPlus
+from genoplrp.errors import InputError
+from genoplrp.relevance import AlphaBeta, Blend, Epsilon, Explainer, Flat, Gamma, WSquare, ZBox, ZPlus
 from tests.oracles.oracle_relevance import affine_of, gauge_fixed, padding_of, propagation, unpadded
 
 LAYERS = {
@@ -212,3 +213,16 @@ def test_gamma_tends_to_zplus_where_outputs_are_positive():
     model.layer.bias.data += 30.0  # every output is positive
     strong, plus = (Explainer(model, r)(x, None).relevance for r in (Gamma(1e9, epsilon=0), ZPlus(epsilon=0)))
     torch.testing.assert_close(strong, plus, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize(("alpha", "beta"), [(2.0, 0.5), (0.5, -0.5)])  # not conserved; a negative share
+def test_alpha_and_beta_that_do_not_conserve_are_refused(alpha, beta):
+    with pytest.raises(InputError, match="alpha - beta = 1 and beta >= 0"):
+        AlphaBeta(alpha, beta)
+
+
+@pytest.mark.parametrize("blend", [Blend(), Blend(0.5, 2.0, 3.0), Blend(0.0, 1.0, 0.5), Blend(0.25)])
+def test_a_blend_scales_positive_and_negative_weights_apart(blend):
+    w = torch.tensor([-2.0, 0.0, 3.0], dtype=torch.float64)
+    expected = [blend.raw * v + blend.plus * max(v, 0) + blend.minus * min(v, 0) for v in w.tolist()]
+    assert blend(w).tolist() == expected

@@ -99,6 +99,12 @@ def test_the_page_holds_every_sequence_score_and_instance(content):
     assert sum(name.startswith("maps-") for name in scripts) == 12
 
 
+def test_a_missing_label_is_null(content):
+    values = {name: getattr(content, name) for name in content.__dataclass_fields__}
+    page = report_page(ReportContent(**values | {"label": np.array([np.nan] + [1.0] * 11)}))
+    assert json.loads(Scripts(page).found["meta"])["label"] == [None] + [1.0] * 11
+
+
 @pytest.mark.parametrize("evil", ["</script><script>alert(1)</script>", "<!--put:maps-->", "a&b\u2028<b>"])
 def test_names_cannot_break_out_of_the_page(content, evil):
     values = {name: getattr(content, name) for name in content.__dataclass_fields__}

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -363,3 +364,59 @@ def test_a_name_needs_a_match_that_is_hardly_chance():
     row = motif_table([motif], matches).iloc[0]
     assert (row["match"], row["matrix_id"], row["family"], row["q_value"]) == ("", "", "", 0.41)
     assert motif_table([motif], matches.assign(q_value=0.04)).iloc[0]["match"] == "ETV5"
+
+
+def test_the_command_compares_several_targets(explained, tmp_path, monkeypatch):
+    pytest.importorskip("modiscolite")
+    (tmp_path / "net.py").write_text(
+        "import torch\nfrom torch import nn\n\n\nclass Net(nn.Sequential):\n"
+        "    def __init__(self):\n        super().__init__(nn.Conv1d(4, 2, 8), nn.ReLU(), "
+        "nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(2, 3, bias=False))\n"
+    )
+    one = two_motif_network()
+    model = nn.Sequential(*one[:4], nn.Linear(2, 3, bias=False))
+    with torch.no_grad():  # GATA alone, both, ETS alone
+        model[4].weight.copy_(torch.tensor([[100.0, 0.0], [100.0, 100.0], [0.0, 100.0]]))
+    torch.save(model.state_dict(), tmp_path / "weights.pt")
+    letters = np.array(list("ACGT"))[explained.X.argmax(axis=1)]
+    (tmp_path / "s.fa").write_text("".join(f">c{i}\n{''.join(row)}\n" for i, row in enumerate(letters)))
+    (tmp_path / "s.bed").write_text("".join(f"c{i}\t0\t120\n" for i in range(N)))
+    monkeypatch.chdir(tmp_path)
+    named = ["--model", "net.py:Net", "--state-dict", "weights.pt"]
+    made = ["explain", "net.py:Net", *named[2:], "--fasta", "s.fa", "--bed", "s.bed", "--length", "120"]
+    asked = ["motifs", "scan", *named, "--no-match", "--no-filters", "--out", "out"]
+    asked += ["--sign", "positive", "--leiden-runs", "1", "--target"]
+    for words in ([*made, "--target", "1", "--p", "0.05", "--out", "scan"], [*asked, "0,1,2"]):
+        with pytest.raises(SystemExit) as exit_:
+            main(words)
+        assert exit_.value.code == 0
+    table = pd.read_csv("out/motifs.tsv", sep="\t").set_index("motif")
+    counts = table[["sites of 0", "sites of 1", "sites of 2"]]
+    gata = table["consensus"].str.contains("GATAAG|CTTATC")
+    np.testing.assert_array_equal(counts[gata].sum() > 0.8 * N, [True, True, False])
+    np.testing.assert_array_equal(counts[~gata].sum() > 0.8 * N, [False, True, True])
+    assert counts[gata]["sites of 2"].sum() + counts[~gata]["sites of 0"].sum() <= 0.1 * N
+    sites, instances = (pd.read_csv(f"out/{name}.tsv", sep="\t") for name in ("sites", "instances"))
+    for rows in (sites, instances):
+        assert {"target", "sign", "strand", "motif", "name"} <= set(rows.columns)
+        assert rows["sequence"].max() < N
+        assert (
+            np.sign(rows["score" if "score" in rows else "relevance"]) == np.where(rows["sign"] == "+", 1, -1)
+        ).all()
+    # By loops: a site has the motif and the strand of an instance that it shares most with.
+    for row in sites.iloc[::25].itertuples():
+        own = instances[
+            (instances[["target", "sequence", "sign"]] == [row.target, row.sequence, row.sign]).all(axis=1)
+        ]
+        shared = [min(row.end, e) - max(row.start, s) for s, e in zip(own["start"], own["end"], strict=True)]
+        if max(shared, default=0) <= 0:
+            assert row.strand == "."
+        else:
+            best = own[np.array(shared) == max(shared)]
+            assert (row.motif, row.strand) in set(zip(best["motif"], best["strand"], strict=True))
+    assert (sites["strand"] != ".").mean() > 0.8
+    assert len(Path("out/sites.bed").read_text().splitlines()) == len(sites)
+    assert json.loads(Path("out/manifest.json").read_text())["settings"]["targets"] == ["0", "1", "2"]
+    with pytest.raises(SystemExit) as exit_:
+        main([*asked, "0,7", "--force"])
+    assert exit_.value.code == 2

@@ -9,6 +9,7 @@ from genoplrp.errors import InputError, OutputExistsError
 from genoplrp.sequence import one_hot_encode
 from genoplrp.synthetic import Dataset, simulate
 from genoplrp.synthetic.splits import split_by_sequence
+from genoplrp.training import read_training_data
 
 PRESETS = ["tal_gata", "koo2021_fixed", "spacing", "cooperative"]
 
@@ -161,6 +162,28 @@ def test_real_data_has_an_empty_mask_and_round_trips(tmp_path: Path) -> None:
     assert len(again.instances) == 0
 
 
+def test_missing_labels_are_those_of_a_trainer_and_round_trip(tmp_path: Path) -> None:
+    labels = np.array([[1, 0.5], [np.nan, 2], [0, np.nan], [1, -1.25]], dtype=np.float32)
+    data = Dataset.from_sequences(
+        ["ACGT", "TTTT", "CCGA", "GGAG"], labels, ["on", "score"], split=["train", "train", "valid", "test"]
+    )
+    assert data.kinds == ["binary", "real"]
+    data.save(tmp_path / "x")
+    again = Dataset.load(tmp_path / "x")
+    np.testing.assert_array_equal(again.labels, labels)
+    assert again.checksum() == data.checksum() and again.kinds == data.kinds
+    np.testing.assert_array_equal(read_training_data(again).labels, labels)
+    assert "mean of on" in data._repr_html_()
+
+
+def test_a_folder_with_a_name_twice_is_refused(tmp_path: Path) -> None:
+    data = Dataset.from_sequences(["ACGT", "TTTT"], [0, 1], names=["a", "b"])
+    data.names = ["a", "a"]
+    data.save(tmp_path / "x")
+    with pytest.raises(InputError, match=r"sequences.fa: The name 'a' stands twice"):
+        Dataset.load(tmp_path / "x")
+
+
 @given(
     st.lists(st.sampled_from(["AA", "CC", "GG", "TT", "aa", "AC"]), min_size=1, max_size=60),
     st.integers(0, 1000),
@@ -180,7 +203,10 @@ def test_equal_sequences_never_stand_in_two_parts(sequences: list[str], seed: in
     ("change", "words"),
     [
         ({"labels": [0, 1]}, r"shape \(2,\) for 3 sequences"),
-        ({"labels": [0, 1, np.nan]}, "sequence 2, task 0 is nan"),
+        ({"labels": [0, 1, np.inf]}, "sequence 2, task 0 is inf"),
+        ({"labels": [np.nan] * 3}, "'label' has no label at all"),
+        ({"labels": [np.nan, 1, 2], "kinds": ["binary"]}, "binary but holds"),
+        ({"labels": [np.nan, -1, 2], "kinds": ["count"]}, "whole numbers"),
         ({"labels": ["a", "b", "c"]}, "not numbers"),
         ({"tasks": ["a", "b"]}, "2 task names for 1 columns"),
         ({"tasks": ["a,b"]}, "holds a comma"),

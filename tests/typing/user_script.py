@@ -39,6 +39,11 @@ for p, swept in explain.sweep(X, target=0, p=[0.0, 0.1, 0.2]):
     print(p, swept.relevance.sum())
 agreed = gp.consensus(model, X, target=0)
 
+flow = gp.flow(explain, X[0], target=0, sites=[(3, 12), (30, 41)], layers=["conv1"])
+print(flow.strongest(0.8)["relevance"].sum(), flow.graph().number_of_nodes())
+pairs = gp.interactions(model, X, data.instances, target=0, scale="probability", fills=2)
+print(pairs.summary()["interaction"].abs().max(), pairs.matrix(0).shape)
+
 table = gp.score(e.per_nucleotide, data.mask(0)[:8])
 print(table["rma"].mean(), auroc(maps, data.mask(0)[:8]))
 

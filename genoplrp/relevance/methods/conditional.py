@@ -116,7 +116,7 @@ def channel_relevance(
     Raises
     ------
     InputError
-        If a layer is unknown, or p is searched for each sequence anew (``"faithful"``).
+        If a layer is unknown, p is searched for each sequence anew (``"faithful"``), or the explainer is a DeepLift.
 
     Examples
     --------
@@ -195,6 +195,7 @@ class _Driver(Explainer):
 
     @classmethod
     def of(cls, explainer: Explainer, layers: Sequence[str] | None) -> _Driver:
+        check_kind(explainer)
         p = None if explainer.pruning is None else explainer.pruning.p
         if isinstance(p, str) and p in SEARCHES:
             raise InputError(
@@ -264,6 +265,21 @@ class _Driver(Explainer):
         for pattern in self._layers or ():
             if not any(is_named(name, pattern) for name in names):
                 raise InputError(f"the model has no layer {pattern!r}; it has {', '.join(names)}")
+
+
+def check_kind(explainer: Explainer) -> None:
+    """Refuse explanations of a difference: there is no relevance to send on, only differences to references.
+
+    Raises
+    ------
+    InputError
+        If it is one.
+    """
+    if type(explainer)._explain is not Explainer._explain:
+        raise InputError(
+            f"{type(explainer).__name__} explains differences to references, which cannot be sent on in parts: give an "
+            "Explainer (or GradientTimesInput)"
+        )
 
 
 class Passes:

@@ -24,7 +24,7 @@ from genoplrp.errors import InputError
 from genoplrp.relevance.explainer import Explainer, Target
 from genoplrp.relevance.explanation import Explanation
 from genoplrp.relevance.inputs import check_input
-from genoplrp.relevance.methods.conditional import Passes
+from genoplrp.relevance.methods.conditional import Passes, check_kind
 from genoplrp.relevance.propagation.backward import AmbiguousBatchError, Run
 from genoplrp.relevance.propagation.cuts import Cuts
 from genoplrp.relevance.pruning.policy import Pruning
@@ -64,7 +64,7 @@ class FilterWindows:
         return len(self.table)
 
     def summary(self) -> pd.DataFrame:
-        """Return one row a filter: ``filter, windows, relevance`` (mean of its windows), the most frequent first."""
+        """Return one row per filter: ``filter, windows, relevance`` (mean of its windows), the most frequent first."""
         grouped = self.table.groupby("filter")["relevance"].agg(["size", "mean"]).reset_index()
         grouped.columns = ["filter", "windows", "relevance"]
         return grouped.sort_values(["windows", "relevance"], ascending=False, ignore_index=True)
@@ -168,6 +168,7 @@ def filter_windows(
     >>> sorted(set(windows.table["end"] - windows.table["start"]))
     [5]
     """
+    check_kind(explainer)
     if filters < 1:
         raise InputError(f"filters={filters}: must be at least 1")
     x, _ = check_input(X, args, explainer.network)

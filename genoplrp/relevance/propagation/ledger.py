@@ -163,7 +163,7 @@ def select_rows(ledgers: list[tuple[int, Ledger]], index: Tensor) -> list[tuple[
 
 
 def ledger_frame(ledgers: list[tuple[int, Ledger]]) -> pd.DataFrame:
-    """Return one row a layer and sequence.
+    """Return one row per layer and sequence.
 
     Parameters
     ----------

@@ -53,7 +53,7 @@ class Pruning:
     Parameters
     ----------
     p
-        Share of the positive relevance mass to prune, in [0, 1). One number; a sequence, one number a layer in the
+        Share of the positive relevance mass to prune, in [0, 1). One number; a sequence, one number per layer in the
         order of the forward pass; a mapping from layer name (wildcards allowed) to number, all others 0;
         or an automatic choice made for each layer and sequence: ``"auto"`` (= ``"mean"``: entries below the mean over
         all entries, zeros included), ``"effective"`` (as many entries stay as count effectively,
@@ -71,8 +71,8 @@ class Pruning:
     layers
         Names (wildcards allowed) of the layers to prune; None for all.
     scope
-        ``"sample"``: one threshold a sequence (the paper); ``"position"``: one a position, over its channels;
-        ``"filter"``: one a channel, over its positions. Layers without positions take ``"sample"``.
+        ``"sample"``: one threshold per sequence (the paper); ``"position"``: one per position, over its channels;
+        ``"filter"``: one per channel, over its positions. Layers without positions take ``"sample"``.
     total
         If True, ``p`` (and ``p_neg``) is the share to prune over the whole depth: each of L layers gets
         ``1 - (1 - p)^(1/L)``.

@@ -59,7 +59,7 @@ async function choose(sequence) {
   if (mine !== turn) return;  // another was chosen meanwhile
   state.sequence = sequence; all = got;
   $("name").textContent = meta.names[sequence];
-  const label = meta.label ? `, label ${meta.label[sequence]}` : "";
+  const known = meta.label?.[sequence] ?? null, label = known === null ? "" : `, label ${known}`;
   $("about").textContent = `${meta.task}: output ${show(meta.prediction[sequence], 2)}${label}`;
   markRow(sequence);
   refresh();
@@ -215,10 +215,11 @@ function wire() {
     input.addEventListener("change", () => setMethod(k));
     label.append(input, method === "lambda" ? "λ" : method); $("methods").append(label);
   });
-  if (single) document.querySelectorAll(".slide, #methods, #compare-label").forEach((part) => { part.hidden = true; });
+  if (single) document.querySelectorAll(".slide, #methods, #compare-label, #rules-label").forEach((part) => { part.hidden = true; });
   for (const rule of meta.rules) $("rules").append(new Option(rule, rule));
   $("rules").selectedIndex = state.rule;
   $("rules").addEventListener("change", () => { state.rule = $("rules").selectedIndex; refresh(); });
+  $("table").classList.toggle("names", METRICS.length < 3);  // room for the coordinates of a window
   $("p").max = P - 1;
   $("p").addEventListener("input", () => { state.p = Number($("p").value); refresh(); });
   $("p").addEventListener("change", () => { sortTable(currentMap()); speak(); });

@@ -15,6 +15,7 @@ function buildCards() {
       line.setAttribute("class", name); svg.append(line);
       return line;
     });
+    if (P === 1) { was.hidden = true; svg.style.display = "none"; }
     card.append(title, now, was, svg); $("scores").append(card);
     cards[metric] = { now, was, lines };
   }

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from genoplrp.errors import InputError
-from genoplrp.relevance import Explainer, GradientTimesInput, Pruning
+from genoplrp.relevance import DeepLift, Explainer, GradientTimesInput, Pruning, filter_windows
 from genoplrp.relevance.methods.conditional import (
     OUTPUT,
     ConditionalRelevance,
@@ -125,6 +125,10 @@ def test_unknown_layers_and_searches_are_refused() -> None:
         channel_relevance(Explainer(network("koo")), X, layers=["conv9"])
     with pytest.raises(InputError, match="searched for each sequence"):
         channel_relevance(Explainer(network("koo"), pruning=Pruning(p="faithful")), X)
+    with pytest.raises(InputError, match="DeepLift explains differences"):
+        channel_relevance(DeepLift(network("koo")), X)
+    with pytest.raises(InputError, match="DeepLift explains differences"):
+        filter_windows(DeepLift(network("koo")), X, "conv1")
 
 
 def sum_of(parts: ConditionalRelevance, layer: str) -> Tensor:
