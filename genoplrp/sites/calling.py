@@ -236,14 +236,14 @@ def call_sites(
             continue
         found = candidate_sites(factor * np.asarray(relevance, dtype=np.float64), width)
         chance = candidate_sites(factor * np.asarray(null, dtype=np.float64), width, blocked=blocked)
-        q = q_values(found.score, chance.score, ratio)
+        q = q_values(found.score, chance.score, ratio, bound=_BOUND)
         parts.append(_frame(found, q, label, factor)[q <= fdr])
     table = pd.concat(parts, ignore_index=True)
     return table.sort_values(["sequence", "start", "sign"], ignore_index=True)
 
 
 def q_values(
-    score: Float[np.ndarray, " k"], null: Float[np.ndarray, " m"], ratio: float
+    score: Float[np.ndarray, " k"], null: Float[np.ndarray, " m"], ratio: float, *, bound: float | None = None
 ) -> Float[np.ndarray, " k"]:
     """Estimate the smallest false-discovery rate at which each score is called.
 
@@ -253,23 +253,28 @@ def q_values(
         Scores of the candidates and of the null's candidates.
     ratio : float
         Sequences over null sequences.
+    bound : float, optional
+        In place of a count k of null candidates stands the mean that a Poisson count of k leaves below it with this
+        confidence; of 0.8, that is 1.6 for none, 3.0 for one, 12.5 for nine. By default it is k + 1.
 
     Returns
     -------
     array, (K,)
-        0 to 1; equal scores have equal values. For k null candidates stands the upper 80 % bound of the mean of a
-        Poisson count that is k (1.6 for none, 3.0 for one, 12.5 for nine), so that no value is 0 for lack of a null.
+        0 to 1; equal scores have equal values. No value is 0 for lack of a null.
 
     Examples
     --------
     >>> q_values(np.array([9.0, 8.0, 1.0]), np.array([2.0, 0.5, 0.4]), 0.5).round(3).tolist()
+    [0.25, 0.25, 0.333]
+    >>> q_values(np.array([9.0, 8.0, 1.0]), np.array([2.0, 0.5, 0.4]), 0.5, bound=0.8).round(3).tolist()
     [0.402, 0.402, 0.499]
     """
     if len(score) == 0:
         return np.zeros(0)
     levels, inverse, count = np.unique(-score, return_inverse=True, return_counts=True)
     called = np.cumsum(count)
-    false = gammaincinv(np.searchsorted(np.sort(-null), levels, side="right") + 1.0, _BOUND) * ratio
+    more = np.searchsorted(np.sort(-null), levels, side="right") + 1.0
+    false = (more if bound is None else gammaincinv(more, bound)) * ratio
     rate = np.minimum.accumulate((false / called)[::-1])[::-1]
     return np.asarray(np.minimum(rate, 1.0)[inverse])
 
