@@ -1,13 +1,17 @@
+import itertools
 import math
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from genoplrp.errors import InputError
-from genoplrp.relevance import Pruning
+from genoplrp.relevance import Explainer, Pruning
+from genoplrp.sequence import codes_to_one_hot, encode_codes
 from genoplrp.sites import (
     call_sites,
     candidate_sites,
@@ -15,6 +19,8 @@ from genoplrp.sites import (
     locate_sites,
     q_values,
     recursive_seqlets,
+    shuffle_between,
+    strongest,
 )
 from genoplrp.sites.candidates import TRIM
 
@@ -81,6 +87,79 @@ def test_q_values_equal_counting(score, null):
         rate = {s: count(int((null >= s).sum())) * 0.5 / (score >= s).sum() for s in score}
         expected = [min(1.0, min(rate[s] for s in score if s <= one)) for one in score]
         np.testing.assert_allclose(q_values(score, null, 0.5, bound=bound), expected)
+
+
+def test_shuffling_between_keeps_what_is_kept_and_every_stretch_its_bases():
+    rng = np.random.default_rng(1)
+    codes = rng.integers(4, size=(30, 50), dtype=np.uint8)
+    kept = np.zeros((30, 50), bool)
+    kept[:, 10:14] = kept[::2, 30:35] = kept[::3, 45:] = True
+    shuffled = shuffle_between(codes, kept, rng)
+    np.testing.assert_array_equal(shuffled[kept], codes[kept])
+    for i in range(30):
+        edges = np.flatnonzero(np.diff(np.r_[True, kept[i], True].astype(int)))
+        for start, stop in zip(edges[::2], edges[1::2], strict=True):
+            before, after = (sorted(itertools.pairwise(row[i, start:stop])) for row in (codes, shuffled))
+            assert before == after
+    assert (shuffled != codes).any()
+
+
+def test_the_strongest_windows_hold_the_share_asked_for_and_no_window_more():
+    r = np.random.default_rng(3).normal(size=(20, 60))
+    for share in (0.2, 0.5):
+        mask = strongest(r, 6, share)
+        for i in range(20):
+            found = candidate_sites(r[i : i + 1], 6)
+            order = np.argsort(-found.score)
+            held = np.cumsum(found.score[order])
+            number = int(np.searchsorted(held, share * np.maximum(r[i], 0).sum())) + 1
+            expected = np.zeros(60, bool)
+            for k in order[:number]:
+                if expected.mean() >= 0.3:
+                    break
+                expected[max(0, found.start[k] - 2) : found.end[k] + 2] = True
+            np.testing.assert_array_equal(mask[i], expected)
+
+
+def motif_network(motif="GATAAGCT", sign=1.0, noise=0.0, seed=0):
+    """A network that answers to a motif, its half matches, and a little to anything."""
+    generator = torch.Generator().manual_seed(seed)
+    width = len(motif)
+    model = nn.Sequential(nn.Conv1d(4, 9, width), nn.ReLU(), nn.Flatten(), nn.LazyLinear(1, bias=False))
+    with torch.no_grad():
+        model(torch.zeros(1, 4, 80))
+        weight = torch.randn(9, 4, width, generator=generator) * noise
+        weight[0] = -1.0
+        for k, letter in enumerate(motif):
+            weight[0, "ACGT".index(letter), k] = 1.0
+        model[0].weight.copy_(weight)
+        model[0].bias.fill_(0.0)
+        model[0].bias[0] = -0.25 * width
+        model[3].weight.copy_(sign * torch.ones_like(model[3].weight))
+    return model
+
+
+def planted(n=800, length=80, motif="GATAAGCT", seed=0):
+    rng = np.random.default_rng(seed)
+    codes = rng.integers(4, size=(n, length), dtype=np.uint8)
+    truth = np.zeros((n, length), bool)
+    for i, at in enumerate(rng.integers(5, length - 15, size=n)):
+        codes[i, at : at + len(motif)] = encode_codes(motif)[0]
+        truth[i, at : at + len(motif)] = True
+    return codes, truth
+
+
+def explaining(model, pruning=None):
+    explainer = Explainer(model, "epsilon", pruning, diagnostics=False)
+    return lambda codes: explainer(torch.from_numpy(codes_to_one_hot(codes))).per_nucleotide.numpy()
+
+
+def false_share(sites, truth):
+    half = [
+        truth[i, a:b].mean() >= 0.5
+        for i, a, b in zip(sites["sequence"], sites["start"], sites["end"], strict=True)
+    ]
+    return 1 - np.mean(half)
 
 
 @pytest.mark.parametrize("null", ["background", "shuffled"])
