@@ -91,3 +91,9 @@ def test_the_readme_runs_what_continuous_integration_runs():
     for marker in ("quickstart", "tests"):
         block = re.search(rf"<!-- {marker} -->\n```bash\n(.*?)```", text, re.DOTALL)
         assert block and "constraints.txt" in block.group(1)
+
+
+def test_every_public_name_has_its_own_entry_in_the_reference():
+    pages = "\n".join(path.read_text() for path in (ROOT / "docs" / "reference").glob("*.md"))
+    entries = set(re.findall(r"^::: genoplrp\.(\w+)$", pages, re.MULTILINE))
+    assert {name for name in genoplrp.__all__ if not name.startswith("__")} - entries == set()

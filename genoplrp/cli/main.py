@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from importlib import import_module
 from typing import Any
@@ -69,6 +70,7 @@ def cli(ctx: click.Context, debug: bool) -> None:
 
 def main(args: list[str] | None = None) -> Any:
     """Run the command line; exit code 2 on bad input, 1 on failure, one readable message, no traceback."""
+    _calm_bars()
     arguments = sys.argv[1:] if args is None else args
     debug = "--debug" in arguments
     # --debug may stand anywhere on the line, also behind the command's name.
@@ -101,3 +103,10 @@ def main(args: list[str] | None = None) -> Any:
         click.echo(f"Failed: {said} (run again with --debug for the traceback)", err=True)
         sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _calm_bars() -> None:
+    """Let progress bars write to a log now and then only; tqdm reads this when a command imports it."""
+    if not sys.stderr.isatty():
+        os.environ.setdefault("TQDM_MININTERVAL", "30")
+        os.environ.setdefault("TQDM_MAXINTERVAL", "60")

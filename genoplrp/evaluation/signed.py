@@ -15,7 +15,7 @@ from genoplrp.errors import InputError
 from genoplrp.evaluation.blocks import blocks, by_blocks, check_lengths
 from genoplrp.evaluation.instances import sites_by_block
 from genoplrp.evaluation.localization import tie_bounds
-from genoplrp.evaluation.maps import Maps, Scores, as_array, check_finite, read_maps
+from genoplrp.evaluation.maps import Arrays, Maps, Scores, as_array, check_finite, read_maps
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +45,11 @@ class Correlation(NamedTuple):
 
 
 def score_signed(
-    per_nucleotide: Any, signed_mask: Any, effects: Any = None, *, lengths: Any = None
+    per_nucleotide: Arrays,
+    signed_mask: Arrays,
+    effects: Arrays | None = None,
+    *,
+    lengths: Arrays | None = None,
 ) -> pd.DataFrame:
     """Score maps against a signed mask and, where they are known, the true effects of bases.
 
@@ -87,7 +91,9 @@ def score_signed(
     return pd.DataFrame(columns).rename_axis("sequence")
 
 
-def signed_mass_accuracy(per_nucleotide: Any, signed_mask: Any, *, lengths: Any = None) -> Scores:
+def signed_mass_accuracy(
+    per_nucleotide: Arrays, signed_mask: Arrays, *, lengths: Arrays | None = None
+) -> Scores:
     """Signed relevance mass accuracy: the share of the absolute relevance that lies in sites with their sign.
 
     Parameters
@@ -122,7 +128,9 @@ def signed_mass_accuracy(per_nucleotide: Any, signed_mask: Any, *, lengths: Any 
     return _against_signs(_mass_accuracy, per_nucleotide, signed_mask, lengths)
 
 
-def signed_average_precision(per_nucleotide: Any, signed_mask: Any, *, lengths: Any = None) -> Scores:
+def signed_average_precision(
+    per_nucleotide: Arrays, signed_mask: Arrays, *, lengths: Arrays | None = None
+) -> Scores:
     """Signed average precision: positions ranked by absolute relevance, right where site and sign are right.
 
     Parameters
@@ -159,7 +167,7 @@ def signed_average_precision(per_nucleotide: Any, signed_mask: Any, *, lengths: 
     return _against_signs(_average_precision, per_nucleotide, signed_mask, lengths)
 
 
-def base_correlation(per_nucleotide: Any, effects: Any, *, lengths: Any = None) -> Scores:
+def base_correlation(per_nucleotide: Arrays, effects: Arrays, *, lengths: Arrays | None = None) -> Scores:
     """Pearson's r between a map and the true effects of the bases, for each sequence.
 
     Parameters
@@ -193,7 +201,7 @@ def base_correlation(per_nucleotide: Any, effects: Any, *, lengths: Any = None) 
     return by_blocks(_pearson, maps, truth, lengths=sizes)
 
 
-def site_correlation(per_nucleotide: Any, sites: pd.DataFrame) -> Correlation:
+def site_correlation(per_nucleotide: Arrays, sites: pd.DataFrame) -> Correlation:
     """Correlation between the relevance that sites have and what they are worth, over the sites of all sequences.
 
     Parameters
@@ -239,7 +247,7 @@ def site_correlation(per_nucleotide: Any, sites: pd.DataFrame) -> Correlation:
     return correlate(found, sites["effect"].to_numpy(dtype=np.float64))
 
 
-def correlate(found: Any, true: Any) -> Correlation:
+def correlate(found: Arrays, true: Arrays) -> Correlation:
     """Correlation between found and true effects, of variants for example.
 
     Parameters
@@ -278,7 +286,9 @@ def correlate(found: Any, true: Any) -> Correlation:
     return Correlation(float(_pearson(x, y)[0]), float(_pearson(*ranks)[0]), float(cosine), x.size)
 
 
-def _against_signs(metric: Any, per_nucleotide: Any, signed_mask: Any, lengths: Any) -> Scores:
+def _against_signs(
+    metric: Any, per_nucleotide: Arrays, signed_mask: Arrays, lengths: Arrays | None
+) -> Scores:
     maps = read_maps(per_nucleotide)
     signs = _like(as_array(signed_mask, "signed_mask"), maps, "signed_mask")
     sizes = check_lengths(lengths, maps.shape)

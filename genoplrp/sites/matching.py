@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 RELEASE = "JASPAR2024"
 CERTAIN = 0.05
 """Largest q-value of a match that gives a motif its name."""
+COUNTS = "sites of "
+"""Start of the names of the columns that count the sites of each target."""
 _LEAST_OVERLAP = 5
 
 
@@ -191,7 +193,7 @@ def motif_table(
             "relevance": float(one.contribution.sum()),
         }
         for target in targets:
-            row[f"sites of {target}"] = int((one.instances["target"] == target).sum())
+            row[f"{COUNTS}{target}"] = int((one.instances["target"] == target).sum())
         if matches is not None:
             own = matches[matches["motif"] == one.name]
             best = own.iloc[0]

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from genoplrp.sites.filters import FilterView
-from genoplrp.sites.matching import match_motifs
+from genoplrp.sites.matching import CERTAIN, COUNTS, match_motifs
 from genoplrp.sites.merging import overlay
 from genoplrp.sites.motifs import FoundMotif
 
@@ -19,10 +19,16 @@ if TYPE_CHECKING:
     from genoplrp.synthetic import Motif
 
 _SHOWN = 3
+_INDEX = ("consensus", "sites", "sequences", "relevance")  # columns of the index; the rest is in motifs.tsv
 _STYLE = (
-    "body{font:15px/1.5 sans-serif;margin:2em auto;max-width:64em;padding:0 1em;color:#222}img{max-width:100%}"
-    "table{border-collapse:collapse}td,th{padding:.2em .9em .2em 0;text-align:left}tr{border-bottom:1px solid #ddd}"
-    "td img{height:3.4em}"
+    "body{font:15px/1.5 sans-serif;margin:2em auto;max-width:76em;padding:0 1em;color:#222}img{max-width:100%}"
+    "table{border-collapse:collapse}td,th{padding:.25em .9em .25em 0;text-align:left}"
+    "tr{border-bottom:1px solid #ddd}.wide{overflow-x:auto}small{color:#666}"
+    ".motifs img{height:72px;max-width:none;display:block}.motifs .logo{overflow-x:auto;max-width:34em}"
+    "@media(max-width:52em){.motifs table,.motifs tbody,.motifs tr,.motifs td{display:block}"
+    ".motifs tr:first-child{display:none}.motifs tr{padding:.6em 0}.motifs .logo{max-width:100%}"
+    ".motifs td{padding:.1em 0;overflow-wrap:anywhere}"
+    ".motifs td[data-of]::before{content:attr(data-of) ': ';color:#666}}"
 )
 
 
@@ -61,12 +67,31 @@ def write_pages(
         image = (
             f"<a href='{one.name}.html'><img src='figures/{one.name}.logo.png' alt='logo of {one.name}'></a>"
         )
-        cells = [link, image, *(_text(row[key]) for key in table.columns if key != "motif")]
-        rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
-    head = "".join(f"<th>{html.escape(name)}</th>" for name in ("motif", "logo", *table.columns[1:]))
+        shown = {key: _text(row[key]) for key in _INDEX}
+        if matches is not None:
+            shown["best match"] = _best_match(row)
+        cells = "".join(f"<td data-of='{key}'>{value}</td>" for key, value in shown.items())
+        rows.append(f"<tr><td>{link}</td><td><div class='logo'>{image}</div></td>{cells}</tr>")
+    head = "".join(f"<th>{name}</th>" for name in ("motif", "logo", *shown))
     said = f"<p>{len(motifs)} motifs in {n:,} sequences of {length:,} bp.</p>"
-    body = f"{said}<table><tr>{head}</tr>{''.join(rows)}</table>"
+    body = f"{said}<div class='motifs wide'><table><tr>{head}</tr>{''.join(rows)}</table></div>"
+    counts = [name for name in table.columns if name.startswith(COUNTS)]
+    if counts:
+        by_target = table[["motif", *counts]].rename(columns=lambda name: name.removeprefix(COUNTS))
+        told = by_target.to_html(index=False, border=0)
+        body += f"<h2>Sites of each target</h2><div class='wide'>{told}</div>"
     (folder / "index.html").write_text(_page("Motifs", body), encoding="utf-8")
+
+
+def _best_match(row: Any) -> str:
+    """The name of a motif, and what else it could be; or that it has none."""
+    if not row["match"]:
+        return f"no match at q &lt;= {CERTAIN:g} <small>(q = {row['q_value']:.2g})</small>"
+    rest = [row["matrix_id"], row["family"], f"q = {row['q_value']:.1g}"]
+    also = [one for one in str(row["also"]).split(", ") if one]
+    if also:
+        rest.append(f"also {', '.join(also[:_SHOWN])}{' and others' if len(also) > _SHOWN else ''}")
+    return f"{html.escape(str(row['match']))}<br><small>{html.escape('; '.join(filter(None, rest)))}</small>"
 
 
 def write_filters(folder: Path, view: FilterView, known: Sequence[Motif] = (), *, most: int = 24) -> None:
@@ -108,7 +133,8 @@ def write_filters(folder: Path, view: FilterView, known: Sequence[Motif] = (), *
         plot_filters([one.pwm for one in drawn], rank, names=[one.name for one in drawn], figure=figure)
         figure.savefig(folder / "figures" / "filters.png", dpi=110)
         body += "<p><img src='figures/filters.png' alt='logos of the filters'></p>"
-    body += table.to_html(index=False, border=0, float_format="{:.3g}".format, na_rep="")
+    told = table.to_html(index=False, border=0, float_format="{:.3g}".format, na_rep="")
+    body += f"<div class='wide'>{told}</div>"
     (folder / "filters.html").write_text(_page("Filters", body, up=True), encoding="utf-8")
     index = folder / "index.html"
     if index.is_file():
@@ -135,14 +161,16 @@ def _motif_page(one: FoundMotif, row: Any, matches: pd.DataFrame | None, n: int)
     body = f"<table>{listed}</table><p><img src='figures/{one.name}.png' alt='logos and places of {one.name}'></p>"
     if matches is not None:
         shown = matches.drop(columns="motif")
-        body += "<h2>Matches</h2>" + shown.to_html(index=False, border=0, float_format="{:.3g}".format)
+        told = shown.to_html(index=False, border=0, float_format="{:.3g}".format)
+        body += f"<h2>Matches</h2><div class='wide'>{told}</div>"
     return _page(one.name, body, up=True)
 
 
 def _page(title: str, body: str, *, up: bool = False) -> str:
     back = "<p><a href='index.html'>All motifs</a></p>" if up else ""
     return (
-        f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{html.escape(title)}</title>"
+        f"<!doctype html><html lang='en'><head><meta charset='utf-8'>"
+        f"<meta name='viewport' content='width=device-width,initial-scale=1'><title>{html.escape(title)}</title>"
         f"<style>{_STYLE}</style></head><body><h1>{html.escape(title)}</h1>{back}\n{body}\n</body></html>\n"
     )
 
@@ -160,7 +188,7 @@ def _logo(pwm: np.ndarray, path: Path) -> None:
     ax = figure.subplots()
     plot_motif(pwm, ax)
     ax.set_axis_off()
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=220)  # shown at half its pixels
 
 
 def _draw(

@@ -102,3 +102,14 @@ def test_a_full_disk_is_said_in_plain_words(capsys, monkeypatch):
     assert code == 1
     assert "the disk is full (No space left on device)" in err
     assert "run the same command again" in err
+
+
+def test_a_progress_bar_does_not_flood_a_log(tmp_path):
+    code = (
+        "import sys, time\nfrom genoplrp.cli.main import main\n"
+        "try:\n    main(['--version'])\nexcept SystemExit:\n    pass\n"
+        "from tqdm import tqdm\n"
+        "for _ in tqdm(range(40)):\n    time.sleep(0.02)\n"
+    )
+    made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert made.stderr.count("\r") <= 3  # at the start and at the end; ten a second on a terminal

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -17,6 +19,7 @@ from genoplrp.evaluation import (
     relevance_rank_accuracy,
     score,
 )
+from genoplrp.evaluation.localization import expected_hits
 from tests.oracles.oracle_metrics import (
     auroc_of_order,
     average_precision_of_order,
@@ -203,3 +206,12 @@ def test_an_unknown_sign_is_refused():
 
 def test_rra_counts_ties_with_the_share_that_fits():
     assert relevance_rank_accuracy([[9.0, 5.0, 5.0, 5.0]], [[0, 1, 1, 0]])[0] == pytest.approx((2 / 3) / 2)
+
+
+@pytest.mark.parametrize("k", range(5))
+def test_expected_hits_are_the_mean_over_all_orders_of_tied_positions(k):
+    values, mask = np.array([2.0, 1.0, 1.0, 1.0]), np.array([False, True, False, True])
+    orders = [sorted(order, key=lambda i: -values[i]) for order in itertools.permutations(range(4))]
+    expected = np.mean([mask[order[:k]].sum() for order in orders])
+    hits = expected_hits(values[None], mask[None], np.array([k]))
+    np.testing.assert_allclose(hits, [expected], rtol=1e-12)

@@ -128,6 +128,17 @@ def test_sequences_that_cannot_hold_their_motifs_are_drawn_again_and_reported() 
     assert np.bincount(data.instances["sequence"]).max() == 7
 
 
+def test_what_is_drawn_again_stands_where_the_table_says_and_does_not_overlap() -> None:
+    word = {"consensus": "TGACTCAG", "name": "A"}
+    spec = planting({"motifs": "A", "count": {"kind": "poisson", "mean": 5}}, length=60, motifs=[word])
+    data = simulate(spec, n=300, seed=1)
+    assert data.report["redrawn"] > 0
+    assert set(planted_letters(data, "A")) == {"TGACTCAG"}
+    table = data.instances.sort_values(["sequence", "start"])
+    same = table["sequence"].to_numpy()[1:] == table["sequence"].to_numpy()[:-1]
+    assert (table["start"].to_numpy()[1:] >= table["end"].to_numpy()[:-1])[same].all()
+
+
 def test_motifs_that_never_fit_end_in_one_clear_message() -> None:
     at = {"kind": "fixed", "start": 20}
     spec = planting({"motifs": "A", "position": at}, {"motifs": "B", "position": at})
