@@ -32,7 +32,9 @@ import click
     help="Score against this task, by name or number.  [default: the output that was explained]",
 )
 @click.option(
-    "--signed", is_flag=True, help="Score against the truth with its sign, too (inhibitors must be negative)."
+    "--signed",
+    is_flag=True,
+    help="Score against the truth with its sign, too (inhibitors must be negative).  [default: where it has one]",
 )
 @click.option("--force", is_flag=True, help="Replace the CSV if it exists.")
 def command(
@@ -43,8 +45,8 @@ def command(
     Prints the mean of every score over the sequences with its standard error. gini: sparsity of the absolute
     relevance. rma: share of the positive relevance in the motifs (rma_absolute: of all of it). rra: share of
     the top-ranked positions in the motifs. A map that says nothing scores `prevalence` in rma and rra, and
-    0.5 in auroc; sequences without a motif have neither. signed_rma and signed_average_precision (--signed): a position
-    of a site that speaks against the label must be negative.
+    0.5 in auroc; sequences without a motif have neither. signed_rma and signed_average_precision (where
+    the truth has a sign, or --signed): a position of a site that speaks against the label must be negative.
     """
     from genoplrp.errors import OutputExistsError
     from genoplrp.evaluation import score_dataset, summarise
@@ -67,7 +69,7 @@ def command(
         explained = stored_relevance(store, data, index)
     else:
         explained = AttributionFile.load(relevance)
-    table = score_dataset(explained, data, task=wanted, signed=signed)
+    table = score_dataset(explained, data, task=wanted, signed=signed or None)
     summary = summarise(table.drop(columns=["sequence", "prediction"]))
     method = explained.meta.get("method", "relevance")
     click.echo(f"{method}: {len(table)} sequences of {dataset}")

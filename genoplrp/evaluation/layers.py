@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from genoplrp.errors import InputError
-from genoplrp.evaluation.maps import Arrays
+from genoplrp.evaluation.blocks import check_lengths
+from genoplrp.evaluation.maps import Arrays, as_array
 from genoplrp.evaluation.sparsity import gini, zero_fraction
 
 if TYPE_CHECKING:
@@ -25,6 +28,7 @@ def layer_sparsity(
     method: str = "lambda",
     rules: Rules = "gamma",
     batch_size: int = 64,
+    lengths: Arrays | None = None,
 ) -> pd.DataFrame:
     """Measure how sparse the relevance at the input of each convolution and linear layer is, pruned or not.
 
@@ -44,18 +48,21 @@ def layer_sparsity(
         As in `genoplrp.Explainer`.
     batch_size : int
         Sequences at a time.
+    lengths : array, shape (N,), optional
+        Real positions of each sequence, from the left (`Dataset.lengths`); what follows is padding and is cut off: each
+        sequence counts as it does alone, so the model must take sequences of any of these lengths. By default all L.
 
     Returns
     -------
     pandas.DataFrame
-        One row per value of p and layer, in the order of the forward pass: ``p``, ``layer``, ``entries`` (of one
-        sequence), and means over sequences of ``gini`` (of the absolute relevance of all entries, 0 to 1) and
+        One row per value of p and layer, in the order of the forward pass: ``p``, ``layer``, ``entries`` (of the
+        longest sequence), and means over sequences of ``gini`` (of the absolute relevance of all entries, 0 to 1) and
         ``zero_fraction``.
 
     Raises
     ------
     InputError
-        If there is no p, or the model or a setting cannot be used.
+        If there is no p, the lengths do not fit, or the model or a setting cannot be used.
 
     References
     ----------
@@ -75,18 +82,25 @@ def layer_sparsity(
     import torch
 
     from genoplrp.relevance import Explainer, Pruning
+    from genoplrp.sequence import check_one_hot
 
     if not len(p):
         raise InputError("p=[]: give at least one share to prune")
+    one_hot = as_array(X, "X")
+    check_one_hot(one_hot)
+    sizes = check_lengths(lengths, (len(one_hot), one_hot.shape[2]))
+    sizes = np.full(len(one_hot), one_hot.shape[2]) if sizes is None else sizes
     base = Pruning(p=0.0, method=method)  # type: ignore[arg-type]
     explainer = Explainer(
         model, rules, base, batch_size=batch_size, diagnostics=False, keep_intermediate=True
     )
-    rows = []
-    for share, e in explainer.sweep(torch.as_tensor(X), target, list(p)):
-        for layer, relevance in e.intermediate.items():
-            flat = relevance.reshape(len(relevance), -1).double().numpy()
-            rows.append(
-                (share, layer, flat.shape[1], float(gini(flat).mean()), float(zero_fraction(flat).mean()))
-            )
-    return pd.DataFrame(rows, columns=["p", "layer", "entries", "gini", "zero_fraction"])
+    parts = []
+    for size in np.unique(sizes):
+        for share, e in explainer.sweep(torch.as_tensor(one_hot[sizes == size, :, :size]), target, list(p)):
+            for layer, relevance in e.intermediate.items():
+                flat = relevance.reshape(len(relevance), -1).double().numpy()
+                scores = {"gini": gini(flat), "zero_fraction": zero_fraction(flat)}
+                parts.append(pd.DataFrame({"p": share, "layer": layer, "entries": flat.shape[1]} | scores))
+    # In the order of p and of the layers, which is that of the first part.
+    by_layer = pd.concat(parts).groupby(["p", "layer"], sort=False)
+    return by_layer.agg({"entries": "max", "gini": "mean", "zero_fraction": "mean"}).reset_index()

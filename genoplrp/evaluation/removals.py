@@ -5,10 +5,10 @@ The removals do not depend on the map, so one set of answers of the model serves
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, UInt8
 
 from genoplrp.errors import InputError
 from genoplrp.evaluation.blocks import by_blocks, check_lengths, real_positions
@@ -17,19 +17,42 @@ from genoplrp.evaluation.fills import Fill, draw_fill, replace
 from genoplrp.evaluation.maps import Arrays, Scores, check_finite, read_maps
 
 
-class Removals(NamedTuple):
-    """Random sets of bases and what the model loses without them.
+class Removals:
+    """Random sets of bases and what the model loses without them; unpacks as the pair (subsets, drop).
 
-    Attributes
+    Parameters
     ----------
     subsets : numpy.ndarray, shape (N, S, L), bool
         The bases taken away together.
     drop : numpy.ndarray, shape (N, S)
         f(x) - f(x without them), mean over fills.
+
+    Attributes
+    ----------
+    drop : numpy.ndarray, shape (N, S)
+        As given.
+    bits : numpy.ndarray, shape (N, S, ceil(L / 8)), uint8
+        The subsets as `numpy.packbits` packs them, which is how they are kept.
+    length : int
+        L.
     """
 
-    subsets: np.ndarray
-    drop: np.ndarray
+    def __init__(self, subsets: Bool[np.ndarray, "n subsets length"], drop: np.ndarray) -> None:
+        self.bits: UInt8[np.ndarray, "n subsets octets"] = np.packbits(subsets, axis=2)
+        self.drop, self.length = drop, subsets.shape[2]
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        yield self.subsets
+        yield self.drop
+
+    @property
+    def subsets(self) -> Bool[np.ndarray, "n subsets length"]:
+        """The bases taken away together, (N, S, L), bool: made anew each time, of eight times the size of `bits`."""
+        return self.subsets_of(slice(None))
+
+    def subsets_of(self, rows: slice) -> Bool[np.ndarray, "m subsets length"]:
+        """The same of some sequences."""
+        return np.unpackbits(self.bits[rows], axis=2, count=self.length).view(np.bool_)
 
 
 def random_removals(
@@ -82,20 +105,21 @@ def random_removals(
     if n_subsets < 2:
         raise InputError(f"n_subsets must be at least 2 to correlate anything; got {n_subsets}")
     rng = np.random.default_rng(seed)
-    subsets = np.zeros((n, n_subsets, length), dtype=bool)
-    drop = np.zeros((n, n_subsets))
+    removals = Removals(np.zeros((0, n_subsets, length), dtype=bool), np.zeros((n, n_subsets)))
+    removals.bits = np.zeros((n, *removals.bits.shape[1:]), dtype=np.uint8)
     for rows in some_sequences(n, length):
         some = one_hot[rows]
         real = real_positions(None if sizes is None else sizes[rows], (len(some), length))
         full = ask(predict, some)
         for s in range(n_subsets):
             drawn = np.where(real, rng.random(real.shape), 1.0)
-            subsets[rows, s] = drawn.argsort(axis=1).argsort(axis=1) < size
+            subset = drawn.argsort(axis=1).argsort(axis=1) < size
+            removals.bits[rows, s] = np.packbits(subset, axis=1)
             for _ in range(n_fills):
                 filled = draw_fill(some, fill, rng)
-                left = ask(predict, replace(some, subsets[rows, s], filled))
-                drop[rows, s] += (full - left) / n_fills
-    return Removals(subsets, drop)
+                left = ask(predict, replace(some, subset, filled))
+                removals.drop[rows, s] += (full - left) / n_fills
+    return removals
 
 
 def sensitivity_n(per_nucleotide: Arrays, removals: Removals) -> Scores:
@@ -196,12 +220,11 @@ def infidelity(per_nucleotide: Arrays, removals: Removals, *, rescale: bool = Tr
 def _claimed(per_nucleotide: Arrays, removals: Removals) -> Float[np.ndarray, "n subsets"]:
     maps = read_maps(per_nucleotide)
     check_finite(maps)
-    n, _, length = removals.subsets.shape
+    n, length = len(removals.bits), removals.length
     if maps.shape != (n, length):
         raise InputError(f"the map has shape {maps.shape}, the removals are of {n} sequences of {length} bp")
     claimed = np.zeros(removals.drop.shape)
     for rows in some_sequences(n, length):
-        claimed[rows] = np.einsum(
-            "nsl,nl->ns", removals.subsets[rows], maps[rows].astype(np.float64, copy=False)
-        )
+        subsets = removals.subsets_of(rows)
+        claimed[rows] = np.einsum("nsl,nl->ns", subsets, maps[rows].astype(np.float64, copy=False))
     return claimed

@@ -8,7 +8,7 @@ import numpy as np
 
 from genoplrp.errors import InputError
 from genoplrp.evaluation.blocks import blocks, check_lengths, pad
-from genoplrp.evaluation.maps import Arrays, check_finite, check_masks, read_maps
+from genoplrp.evaluation.maps import Arrays, as_array, check_finite, check_masks, read_maps
 from genoplrp.evaluation.metrics import METRICS
 
 if TYPE_CHECKING:
@@ -74,7 +74,8 @@ def score(per_nucleotide: Arrays, mask: Arrays, *, lengths: Arrays | None = None
     per_nucleotide : array or tensor, shape (N, L)
         Relevance per position, signed; no unit, every score is independent of its scale.
     mask : array or tensor, shape (N, L)
-        True (or 1) at the positions of the sites that matter for the target.
+        True (or 1) at the positions of the sites that matter for the target; -1 where one speaks against it
+        (`Dataset.signed_mask`).
     lengths : array, shape (N,), optional
         Real positions of each sequence, from the left (`Dataset.lengths`); what follows is padding and is no position:
         each sequence scores as it does alone. By default all L.
@@ -85,14 +86,16 @@ def score(per_nucleotide: Arrays, mask: Arrays, *, lengths: Arrays | None = None
         One row per sequence, in order (index ``sequence``), with the columns ``gini`` (of the absolute
         relevance), ``rma`` (share of the positive mass in the mask), ``rma_absolute``, ``rra``,
         ``average_precision``, ``auroc`` and ``prevalence`` (share of positions in the mask, which is chance
-        for ``rma`` and ``rra``), then those of `register_metric`.
+        for ``rma`` and ``rra``), then those of `register_metric`. All but ``gini`` and ``rma_absolute`` take a negative
+        value for no relevance: where the mask has a sign, read ``signed_rma`` and ``signed_average_precision``, which
+        are added then (`score_signed`).
         Localization and its chance are NaN where the mask is empty; a map that is all zero
         or constant scores chance.
 
     Raises
     ------
     InputError
-        If the shapes differ or are not (N, L), the mask is not boolean, or the lengths do not fit.
+        If the shapes differ or are not (N, L), the mask holds anything but 0, 1 and -1, or the lengths do not fit.
     NonFiniteError
         If the relevance holds NaN or infinity.
 
@@ -106,24 +109,31 @@ def score(per_nucleotide: Arrays, mask: Arrays, *, lengths: Arrays | None = None
     >>> table = score(np.array([[0.0, 2.0, 1.0, 0.0]]), np.array([[False, True, False, False]]))
     >>> table["rra"].tolist()
     [1.0]
+    >>> score(np.array([[0.0, 2.0, -1.0, 0.0]]), np.array([[0, 1, -1, 0]]))["signed_average_precision"].tolist()
+    [1.0]
     """
     import pandas as pd
+
+    from genoplrp.evaluation.signed import score_signed
 
     maps = read_maps(per_nucleotide)
     sizes = check_lengths(lengths, maps.shape)
     check_finite(maps, sizes)
-    masks = check_masks(mask, maps.shape, lengths=sizes)
+    truth_values = as_array(mask, "mask")
+    signed = truth_values.dtype.kind in "fi" and bool((truth_values == -1).any())
+    masks = check_masks(np.abs(truth_values) if signed else truth_values, maps.shape, lengths=sizes)
     columns = {name: np.full(len(maps), np.nan) for name in METRICS}
     # All metrics of one block before the next: it is read once.
     for rows, length in blocks(maps.shape, sizes):
         relevance, truth = maps[rows, :length].astype(np.float64, copy=False), masks[rows, :length]
         for name, metric in METRICS.items():
             columns[name][rows] = metric(relevance, truth)
-    return pd.DataFrame(columns, index=pd.RangeIndex(len(maps), name="sequence"))
+    table = pd.DataFrame(columns, index=pd.RangeIndex(len(maps), name="sequence"))
+    return table.join(score_signed(maps, truth_values, lengths=sizes)) if signed else table
 
 
 def score_dataset(
-    explained: Explained, truth: PlantedTruth, *, task: int | str | None = None, signed: bool = False
+    explained: Explained, truth: PlantedTruth, *, task: int | str | None = None, signed: bool | None = None
 ) -> pd.DataFrame:
     """Score explanations of a data set's sequences against its masks, each for the task that was explained.
 
@@ -136,15 +146,15 @@ def score_dataset(
     task : int or str, optional
         Score every sequence against this task's mask; by default the output that was explained names the
         task.
-    signed : bool
-        Score against the signed truth, too, where a wrong sign counts against a map (`score_signed`).
+    signed : bool, optional
+        Score against the signed truth, too, where a wrong sign counts against a map (`score_signed`); by default where
+        a site speaks against a task that was explained.
 
     Returns
     -------
     pandas.DataFrame
         One row per explanation, in order: ``name``, ``sequence`` (row of the data set), ``task``,
-        ``prediction`` and the columns of `score`, if asked for with ``signed_rma`` and
-        ``signed_average_precision``.
+        ``prediction`` and the columns of `score`, where signed with ``signed_rma`` and ``signed_average_precision``.
 
     Raises
     ------
@@ -184,7 +194,7 @@ def score_dataset(
         if tables
         else score(explained.per_nucleotide, np.zeros((0, length)))
     )
-    if signed:
+    if _has_negatives(truth, explained.sequence, tasks) if signed is None else signed:
         _add_signed_scores(table, explained, truth, tasks)
     table.insert(0, "name", [truth.names[i] for i in explained.sequence])
     table.insert(1, "sequence", explained.sequence)
@@ -219,6 +229,17 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
     numbers = table.select_dtypes("number")
     summary = pd.DataFrame({"mean": numbers.mean(), "standard_error": numbers.sem(), "n": numbers.count()})
     return summary.rename_axis("metric")
+
+
+def _has_negatives(truth: PlantedTruth, rows: np.ndarray, tasks: np.ndarray) -> bool:
+    """Whether a planted site speaks against a task that is scored."""
+    from genoplrp.synthetic import Dataset
+    from genoplrp.synthetic.polarity import instance_signs
+
+    if not isinstance(truth, Dataset) or not len(rows):
+        return False
+    signs = instance_signs(truth.subset(np.unique(rows)))
+    return bool((signs[:, np.unique(tasks)] < 0).any())
 
 
 def _add_signed_scores(
@@ -263,6 +284,11 @@ def what_is_missing(table: pd.DataFrame) -> list[str]:
         lines.append(
             f"{n - found} of {n} sequences have no motif that matters for their task: localization and prevalence are "
             f"of the other {found}"
+        )
+    if "signed_rma" in table:
+        lines.append(
+            "the truth has a sign: signed_rma and signed_average_precision ask for negative relevance at sites that "
+            "speak against the label, the scores beside them for positive relevance at every site"
         )
     if 1 in (n, found):
         lines.append("a single sequence has no standard error: it says nothing of others")

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: Bases that are worked on at a time.
 _PIECE = 1 << 16
+#: Positions of arrays that are checked at a time.
+_CHECKED_AT_A_TIME = 1 << 20
 
 #: Base numbers of letters, as a table for ``bytes.translate``, which is three times faster than indexing.
 _CODE_OF_LETTER = BYTE_TO_CODE.tobytes()
@@ -277,7 +279,15 @@ swap the axes with X.transpose(0, 2, 1).
             f"{name} is {_kind(X)}; expected an array (N, 4, L): encode letters with one_hot_encode."
         )
     _check_shape(X, name, length)
-    _check_values(X, name)
+    if _holds_no_numbers(X):
+        raise InputError(
+            f"{name} has the type {X.dtype}; expected numbers (float32), as one_hot_encode gives them; "
+            f"letters are encoded with one_hot_encode."
+        )
+    # What is wrong takes as much memory as the array: a part at a time.
+    rows = max(1, _CHECKED_AT_A_TIME // X.shape[2])
+    for first in range(0, X.shape[0], rows):
+        _check_values(X[first : first + rows], name, first)
 
 
 def _checked(sequences: str | Sequence[str]) -> tuple[list[str], int]:
@@ -350,17 +360,13 @@ def _check_shape(X: Any, name: str, length: int | None) -> None:
         )
 
 
-def _check_values(X: Any, name: str) -> None:
-    if _holds_no_numbers(X):
-        raise InputError(
-            f"{name} has the type {X.dtype}; expected numbers (float32), as one_hot_encode gives them; "
-            f"letters are encoded with one_hot_encode."
-        )
+def _check_values(X: Any, name: str, start: int) -> None:
+    """Check the numbers of some sequences, of which the first is the ``start``-th of all."""
     wrong = ~((X == 0) | (X == 1))
     if bool(wrong.any()):
         n, channel, position = _first(wrong)
         value = X[n, channel, position]
-        where = f"sequence {n}, channel {ALPHABET[channel]}, position {position}"
+        where = f"sequence {start + n}, channel {ALPHABET[channel]}, position {position}"
         if bool(value != value):
             raise InputError(f"{name} holds NaN at {where}; one-hot DNA has only 0 and 1.")
         raise InputError(f"{name} holds {float(value):g} at {where}; one-hot DNA has only 0 and 1.")
@@ -368,7 +374,7 @@ def _check_values(X: Any, name: str) -> None:
     if bool(crowded.any()):
         n, position = _first(crowded)
         raise InputError(
-            f"{name} has more than one base at sequence {n}, position {position}; expected at most one."
+            f"{name} has more than one base at sequence {start + n}, position {position}; expected at most one."
         )
 
 

@@ -155,9 +155,22 @@ def test_signed_scores_count_a_wrong_sign_against_a_map(tmp_path, capsys):
     signed = ["signed_rma", "signed_average_precision"]
     for sign, expected in [(1, 1.0), (-1, 0.0)]:
         shown = AttributionFile(sign * file.relevance, file.prediction, file.target, rows)
-        assert (score_dataset(shown, data, signed=True)[signed] == expected).all(axis=None)
-    assert run("score", tmp_path / "r.npz", "--dataset", tmp_path / "data", "--signed") == 0
-    assert "signed_average_precision 1.000" in capsys.readouterr().out
+        table = score_dataset(shown, data)
+        assert (table[signed] == expected).all(axis=None)
+        alone = score(shown.per_nucleotide, data.signed_mask()[rows])
+        assert table[list(alone)].equals(alone)
+    assert not set(signed) & set(score_dataset(file, data, signed=False))
+    assert run("score", tmp_path / "r.npz", "--dataset", tmp_path / "data") == 0
+    said = capsys.readouterr()
+    assert "signed_average_precision 1.000" in said.out and "the truth has a sign" in said.err
+
+
+def test_a_truth_without_a_sign_has_signed_scores_where_asked_for():
+    data, file = planted(), explained()
+    assert "signed_rma" not in score_dataset(file, data)
+    assert "signed_rma" in score_dataset(file, data, signed=True)
+    with pytest.raises(InputError, match="got 2"):
+        score(np.ones((1, 3)), np.array([[-1, 2, 0]]))
 
 
 @pytest.mark.parametrize(

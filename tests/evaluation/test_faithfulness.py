@@ -226,6 +226,31 @@ def test_bad_input_is_refused_with_the_reason(X):
         support(maps, mass=0)
 
 
+def test_removals_are_a_pair_of_any_sets_and_what_is_lost():
+    subsets = np.random.default_rng(0).random((4, 3, 21)) < 0.4
+    drop = np.arange(12.0).reshape(4, 3)
+    found = Removals(subsets, drop)
+    np.testing.assert_array_equal(found.subsets, subsets)
+    np.testing.assert_array_equal(found.subsets_of(slice(1, 3)), subsets[1:3])
+    first, second = found
+    assert (first == subsets).all() and second is drop
+
+
+def test_removals_take_an_eighth_of_a_byte_a_base():
+    def peak(n: int) -> int:
+        X = one_hot_encode(["ACGT" * 100] * n)
+        tracemalloc.start()
+        try:
+            removals = random_removals(lambda x: x[:, 0, 0], X, n_subsets=8, fill="zero", n_fills=1)
+            infidelity(X[:, 0], removals)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    # 8 subsets of 400 bases are 400 bytes a sequence; arrays of a number a subset 64 bytes each.
+    assert peak(12_000) - peak(6_000) < 6_000 * 800
+
+
 def test_removals_take_away_as_many_bases_as_asked_for(X):
     removals = random_removals(linear, X, size=7, n_subsets=5)
     assert isinstance(removals, Removals)

@@ -41,6 +41,29 @@ def test_pruning_makes_every_pruned_layer_sparser(network, X):
     assert (table.loc[["2", "5"]].diff(axis=1).iloc[:, 1:] > 0).all(axis=None)
 
 
+def test_sequences_of_different_lengths_count_as_each_alone(X):
+    torch.manual_seed(1)
+    any_length = nn.Sequential(
+        nn.Conv1d(4, 8, 5),
+        nn.ReLU(),
+        nn.Conv1d(8, 6, 3),
+        nn.ReLU(),
+        nn.AdaptiveMaxPool1d(1),
+        nn.Flatten(),
+        nn.Linear(6, 1),
+    ).eval()
+    lengths = np.array([20, 12, 20, 15, 12, 9])
+    padded = X * (np.arange(20) < lengths[:, None])[:, None]
+    table = layer_sparsity(any_length, padded, p=[0, 0.2], lengths=lengths)
+    alone = [layer_sparsity(any_length, X[i : i + 1, :, :size], p=[0, 0.2]) for i, size in enumerate(lengths)]
+    assert table[["p", "layer"]].equals(alone[0][["p", "layer"]])
+    assert table["entries"].tolist() == alone[0]["entries"].tolist()
+    for score in ("gini", "zero_fraction"):
+        np.testing.assert_allclose(table[score], np.mean([one[score] for one in alone], axis=0), rtol=1e-6)
+    with pytest.raises(InputError, match="lengths must lie between"):
+        layer_sparsity(any_length, padded, lengths=lengths + 1)
+
+
 def test_no_p_is_refused(network, X):
     with pytest.raises(InputError, match="at least one"):
         layer_sparsity(network, X, p=[])

@@ -310,7 +310,8 @@ def test_it_prints_light_and_without_controls(open_page):
     page = open_page(color_scheme="dark")
     assert page.pdf().startswith(b"%PDF")
     page.emulate_media(media="print")
-    assert not page.locator("#search").is_visible()
+    for control in ("#search", "#p", "#methods", "#rules", "#compare", "#flip", "#save-picture"):
+        assert not page.locator(control).is_visible()
     assert page.locator("#logo").is_visible()
 
 

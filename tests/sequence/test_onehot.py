@@ -131,8 +131,12 @@ def bad(change: str) -> np.ndarray:
     ],
 )
 @pytest.mark.parametrize("kind", ["numpy", "torch"])
-def test_bad_values_are_named_with_their_place(change: str, words: str, kind: str) -> None:
+@pytest.mark.parametrize("at_a_time", [1, 1 << 20])
+def test_bad_values_are_named_with_their_place(
+    change: str, words: str, kind: str, at_a_time: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     X = bad(change)
+    monkeypatch.setattr("genoplrp.sequence.onehot._CHECKED_AT_A_TIME", at_a_time)
     with pytest.raises(InputError, match=words):
         check_one_hot(torch.from_numpy(X) if kind == "torch" else X)
 
