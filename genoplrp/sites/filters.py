@@ -131,7 +131,8 @@ def _chosen(model: nn.Module, names: list[str], X: Tensor, layer: str | None) ->
     there = "; ".join(f"{name} ({one.width} bp)" for name, one in fields.items())
     if not fields:
         raise InputError(
-            "the model has no one-dimensional convolution over the sequence whose channels could be shown"
+            "the model has no one-dimensional convolution over the sequence whose output can be read (the layers of a "
+            "Keras file are no PyTorch modules of their own)"
         )
     if layer is not None and layer not in fields:
         raise InputError(f"there is no convolution {layer!r}; there are {there}")
