@@ -76,12 +76,21 @@ RECIPES: dict[str, Recipe] = {
         "deepbind",
         {"parameters": {"filters": 48}, "reverse_complement": True, "epochs": 16, "batch_size": 32},
     ),
+    "deepbind, 64 filters, both strands, 24 epochs, batches of 32": Recipe(
+        "deepbind",
+        {"parameters": {"filters": 64}, "reverse_complement": True, "epochs": 24, "batch_size": 32},
+    ),
+    "koo, both strands, 20 epochs of 40,000": Recipe("koo", {"reverse_complement": True}, n=40_000),
     "bpnet_profile, 16 filters, both strands, 8 epochs": Recipe(
         "bpnet_profile", {"parameters": {"filters": 16}, "reverse_complement": True, "epochs": 8}
     ),
     "bpnet_profile, 16 filters, both strands, 8 epochs, batches of 32": Recipe(
         "bpnet_profile",
         {"parameters": {"filters": 16}, "reverse_complement": True, "epochs": 8, "batch_size": 32},
+    ),
+    "bpnet_profile, 32 filters, both strands, 16 epochs, batches of 32": Recipe(
+        "bpnet_profile",
+        {"parameters": {"filters": 32}, "reverse_complement": True, "epochs": 16, "batch_size": 32},
     ),
     "bpnet_profile, both strands": Recipe(
         "bpnet_profile", {"parameters": {"filters": 64}, "reverse_complement": True, "batch_size": 32}

@@ -11,7 +11,6 @@ Run: python -m benchmarks.synthetic [--quick] [--number 200000] [--out FILE]
 from __future__ import annotations
 
 import random
-import resource
 import subprocess
 import sys
 import tempfile
@@ -19,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.timing import describe, machine, parser, save, time_cases
+from benchmarks.timing import describe, machine, parser, peak_of_process, save, time_cases
 from genoplrp.synthetic import Spec, load_spec, simulate, simulate_to
 from genoplrp.synthetic.blocks import BlockMaker, Plan
 
@@ -112,9 +111,7 @@ def main() -> None:
     arguments = options.parse_args()
     if arguments.memory:
         stream(arguments.memory)
-        print(
-            f"{arguments.memory} sequences: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB"
-        )
+        print(f"{arguments.memory} sequences: {peak_of_process():.0f} MiB")
         return
     spec = load_spec("koo2021_fixed")
     number = arguments.number or (50_000 if arguments.quick else 200_000)

@@ -121,6 +121,17 @@ def print_peak(case: Case) -> None:
     print((_kib(status, "VmHWM") - before) / 1024)
 
 
+def peak_of_process() -> float:
+    """Return the peak resident memory of this process, in MiB.
+
+    On Linux it is that of the program itself: what `resource` says is at least the peak of the process that started it.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        return _kib(status, "VmHWM") / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
 def machine() -> dict[str, Any]:
     """Describe where the figures come from."""
     import torch

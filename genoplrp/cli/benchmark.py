@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     name="benchmark",
     epilog="Example:  genoplrp benchmark --quick --out benchmark/",
 )
-@click.option("--out", "-o", required=True, type=click.Path(path_type=Path), help="Folder for everything.")
+@click.option(
+    "--out", "-o", type=click.Path(path_type=Path), help="Folder for everything (needed but for --list)."
+)
 @click.option(
     "--quick", is_flag=True, help="One data set, one network, one seed: at most ten minutes on two cores."
 )
@@ -59,7 +61,7 @@ if TYPE_CHECKING:
 )
 @click.option("--force", is_flag=True, help="Empty the folder first, if a benchmark made it.")
 def command(
-    out: Path,
+    out: Path | None,
     quick: bool,
     dataset: tuple[str, ...],
     architecture: tuple[str, ...],
@@ -107,6 +109,10 @@ def command(
     settings = {name: value for name, value in given.items() if value is not None}
     folders = {Path(name).name: Path(name) for name in dataset if Path(name).is_dir()}
     names = tuple(Path(name).name if Path(name).is_dir() else name for name in dataset)
+    if out is None:
+        if resume or not list_only:
+            raise click.UsageError("Missing option '--out' / '-o'.")
+        out = Path()  # nothing is read or written there
     if resume and (quick or force):
         raise InputError("--resume takes the plan from the folder: leave --quick and --force out")
     base = Plan.load(out / "plan.json") if resume else quick_plan() if quick else full_plan()

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from genoplrp.cli.genome_options import explain_genome, genome_options
+from genoplrp.cli.model_options import LOADING
 
 
 @click.command(
     name="explain",
-    epilog="Example:  genoplrp explain model/ --dataset data/ --p 0.25 --out relevance.npz",
+    epilog="Examples:  genoplrp explain model/ --dataset data/ --p 0.25 --out relevance.npz;  genoplrp explain "
+    "net.py:Net --state-dict weights.pt --fasta genome.fa --bed peaks.bed --length 500 --out scan/",
 )
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--dataset", "-d", type=click.Path(path_type=Path), help="Folder of a data set.")
@@ -135,7 +139,10 @@ def command(
         raise InputError(
             "--max-shift and --one-strand are options of --consensus: pass it too, or leave them out"
         )
-    if genome["fasta"] is not None and dataset is None:
+    if dataset is not None and genome["fasta"] is not None:
+        raise InputError("--dataset and --fasta exclude each other: leave one of them out")
+    if genome["fasta"] is not None:
+        _refuse({"split", "positives", "limit"}, "--dataset")
         explain_genome(
             model,
             out,
@@ -149,8 +156,9 @@ def command(
             force=force,
         )
         return
-    if dataset is None or genome["fasta"] is not None:
+    if dataset is None:
         raise InputError("say what to explain: --dataset, or --fasta (with --bed or --vcf for a genome)")
+    _refuse(set(genome) - set(LOADING), "--fasta")
     if out.exists() and not force:
         raise OutputExistsError(f"{out} exists already; choose another name or pass --force")
     data = Dataset.load(dataset)
@@ -184,6 +192,17 @@ def command(
     for note in explanation.notes:
         click.echo(f"Note: {note}")
     click.echo(f"Wrote {out}", err=True)
+
+
+def _refuse(names: Collection[str], only_with: str) -> None:
+    """Refuse options that were given and would do nothing here."""
+    from genoplrp.errors import InputError
+
+    context = click.get_current_context()
+    for option in context.command.params:
+        given = context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
+        if given and option.name in names:
+            raise InputError(f"{option.opts[0]} is an option of {only_with}: leave it out")
 
 
 def _share(p: str) -> float | str:

@@ -113,7 +113,8 @@ def explain_genome(
         **consensus,
         log=click.echo,
     )
-    click.echo(f"Wrote {made}/ (regions.tsv, dropped.tsv, manifest.json, Zarr arrays)", err=True)
+    effects = "effects.tsv, " if (made / "effects.tsv").is_file() else ""
+    click.echo(f"Wrote {made}/ ({effects}regions.tsv, dropped.tsv, manifest.json, Zarr arrays)", err=True)
 
 
 def parse_devices(text: str | None) -> list[str] | None:

@@ -96,8 +96,11 @@ def command(
         click.echo(f"Note: {note}", err=True)
     if "summary" in tables:
         for row in tables["summary"].to_dict("records"):
+            interval = f" ({row['low']:.3g} to {row['high']:.3g})" if row["low"] == row["low"] else ""
+            called = f"{row['interacting']:.0%} of " if fills > 1 else ""
+            noun = "pair" if row["pairs"] == 1 else "pairs"
+            end = " interact (q <= .05)" if fills > 1 else ""
             click.echo(
-                f"{row['motif_pair']}: {row['interaction']:+.3g} ({row['low']:.3g} to {row['high']:.3g}), "
-                f"{row['interacting']:.0%} of {row['pairs']} pairs interact (q <= .05)"
+                f"{row['motif_pair']}: {row['interaction']:+.3g}{interval}, {called}{row['pairs']} {noun}{end}"
             )
     click.echo(f"Wrote {out}/ (interactions.html)", err=True)

@@ -38,7 +38,11 @@ _PATH = click.Path(path_type=Path)
     help="Release of JASPAR to match to; names at the top differ from one to the next.",
 )
 @click.option("--no-match", is_flag=True, help="Do not match to known motifs.")
-@click.option("--no-filters", is_flag=True, help="Leave the first-layer filters out.")
+@click.option("--no-filters", is_flag=True, help="Leave the filters out.")
+@click.option(
+    "--filter-layer",
+    help="Convolution whose channels are shown.  [default: the first whose receptive field is 6 bp or more]",
+)
 @site_options
 @click.option(
     "--leiden-runs",
@@ -60,6 +64,7 @@ def command(
     jaspar: str,
     no_match: bool,
     no_filters: bool,
+    filter_layer: str | None,
     device: str | None,
     seed: int,
     leiden_runs: int,
@@ -69,7 +74,7 @@ def command(
     """Call sites in SOURCE (a relevance file, or a store of scanned regions), and cluster them into motifs.
 
     Sites are compared with the same model's relevance on shuffled sequences. Writes tables, MEME, BED, and pages
-    to read (index.html, one for each motif, one for the first-layer filters); needs the extra modisco.
+    to read (index.html, one for each motif, one for the filters of a layer); needs the extra modisco.
     """
     from genoplrp.errors import InputError
     from genoplrp.scan import open_explained
@@ -99,8 +104,10 @@ def command(
     view = None
     if not no_filters:
         try:
-            view = filters_alike(module, explained, target, device=device)
+            view = filters_alike(module, explained, target, layer=filter_layer, device=device)
         except InputError as error:
+            if filter_layer is not None:
+                raise
             click.echo(f"Note: no view of the filters: {error}")
     discover_motifs(
         explained,

@@ -14,9 +14,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from genoplrp.errors import InputError, NonFiniteError
-from genoplrp.evaluation.blocks import check_lengths, real_positions
+from genoplrp.evaluation.blocks import blocks, check_lengths, real_positions
 from genoplrp.evaluation.fills import Fill, draw_fill, replace
-from genoplrp.evaluation.maps import Arrays, Maps, as_array, check_finite, check_maps, read_maps
+from genoplrp.evaluation.maps import Arrays, Maps, as_array, check_finite, read_maps
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -193,16 +193,19 @@ def support(
     >>> support([[6.0, 3.0, 1.0, -5.0]]).tolist()
     [[True, True, False, False]]
     """
-    maps = check_maps(per_nucleotide)
+    maps = read_maps(per_nucleotide)
+    sizes = check_lengths(lengths, maps.shape)
+    check_finite(maps, sizes)
     if not 0 < mass <= 1:
         raise InputError(f"mass must lie in (0, 1]; got {mass}")
-    real = real_positions(check_lengths(lengths, maps.shape), maps.shape)
-    positive = np.where(real, np.maximum(maps, 0.0), 0.0)
-    ranked = -np.sort(-positive, axis=1)
-    # A hair of slack: a sum that reaches the share exactly must count as reaching it.
-    enough = np.cumsum(ranked, axis=1) >= mass * ranked.sum(axis=1, keepdims=True) * (1 - 1e-12)
-    smallest = np.take_along_axis(ranked, enough.argmax(axis=1)[:, None], axis=1)
-    chosen: np.ndarray = (positive >= smallest) & (positive > 0)
+    chosen = np.zeros(maps.shape, dtype=bool)
+    for rows, length in blocks(maps.shape, sizes):
+        positive = np.maximum(maps[rows, :length].astype(np.float64, copy=False), 0.0)
+        ranked = -np.sort(-positive, axis=1)
+        # A hair of slack: a sum that reaches the share exactly must count as reaching it.
+        enough = np.cumsum(ranked, axis=1) >= mass * ranked.sum(axis=1, keepdims=True) * (1 - 1e-12)
+        smallest = np.take_along_axis(ranked, enough.argmax(axis=1)[:, None], axis=1)
+        chosen[rows, :length] = (positive >= smallest) & (positive > 0)
     return chosen
 
 

@@ -247,7 +247,8 @@ def check_scores(explained: Explained, scores: str) -> Scores:
 def no_hypothetical() -> InputError:
     """Return the error for scores that were not kept."""
     return InputError(
-        "no hypothetical scores were kept: export the projected ones, or explain again and keep the multiplier"
+        "no hypothetical scores were kept: export the projected ones, or explain the regions again with "
+        "--hypothetical (in Python keep_multiplier=True)"
     )
 
 

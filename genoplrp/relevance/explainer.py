@@ -37,7 +37,7 @@ from genoplrp.relevance.axes import (
 from genoplrp.relevance.deferred import Answers, Questions, WrongAnswerError, refuse_if
 from genoplrp.relevance.explanation import Explanation, join
 from genoplrp.relevance.fastpath import Chains
-from genoplrp.relevance.inputs import check_input, check_target, select_target
+from genoplrp.relevance.inputs import check_device, check_input, check_target, select_target
 from genoplrp.relevance.presets import DEFAULT_PRESET, Rules, is_named, rule_book
 from genoplrp.relevance.propagation.backward import AmbiguousBatchError, EqualLengthError, Run
 from genoplrp.relevance.propagation.ledger import Ledger
@@ -394,6 +394,7 @@ class Explainer:
                 run.ledger = Ledger()
             forward = self._by_fast_path(x, extra, target, run) or self._by_autograd(x, extra, target, run)
             output, tracer = forward.output, forward.tracer
+            tracer.rules.check_names([layer.name for layer in run.layers])
             results = []
             for i, pruning in enumerate(prunings):
                 run.pruning = {} if pruning is None else pruning.plan(run.layers)
@@ -543,7 +544,7 @@ class Explainer:
     def _on_device(self, model: nn.Module, device: str | torch.device | None) -> nn.Module:
         if device is None:
             return model
-        wanted = torch.device(device)
+        wanted = check_device(device)
         present = next((t.device for t in [*model.parameters(), *model.buffers()]), wanted)
         same = present.type == wanted.type and (wanted.index is None or wanted.index == present.index)
         return model if same else copy.deepcopy(model).to(wanted)

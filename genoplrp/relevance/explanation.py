@@ -322,6 +322,10 @@ class Explanation:
     def filters(self, layer: str) -> pd.DataFrame:
         """Return the relevance that each channel of a layer's input carried, one row per sequence and channel.
 
+        An explanation holds arrays and no model, so this sums what was kept. Where nothing but activations, pooling and
+        dropout lie between a convolution and ``layer``, it is the relevance of that convolution's channels as
+        `genoplrp.relevance.methods.conditional.channel_relevance`, `genoplrp.flow` and `filter_windows` have it.
+
         Parameters
         ----------
         layer
@@ -352,7 +356,8 @@ class Explanation:
         """Return, for the strongest channels of a layer's input, windows of a given width around their strongest unit.
 
         `genoplrp.relevance.filter_windows` finds the windows themselves, to the base, by sending the unit's relevance
-        down; this reads them off positions alone.
+        down, for which it needs the model; this reads them off the positions of what was kept, as an explanation holds
+        no model.
 
         Parameters
         ----------

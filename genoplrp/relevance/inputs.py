@@ -138,6 +138,23 @@ def select_target(y: Any, target: Any, n: int) -> Tensor:
     return y[torch.arange(n, device=y.device), (index % outputs).to(y.device)]
 
 
+def check_device(device: str | torch.device) -> torch.device:
+    """Return the device of this name.
+
+    Raises
+    ------
+    InputError
+        If the name is not a device's, or the device is not there.
+    """
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"device={str(device)!r} cannot be used here ({reason}); 'cpu' can") from error
+    return found
+
+
 def _as_tensor(value: Any, name: str) -> Tensor:
     if isinstance(value, Tensor):
         return value

@@ -8,7 +8,7 @@ Montavon et al. 2019, in *Explainable AI*, LNCS 11700: composites of rules by de
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -100,6 +100,20 @@ class RuleBook:
                 return rule
         chosen: Rule = getattr(self.preset, place)
         return chosen
+
+    def check_names(self, names: Sequence[str]) -> None:
+        """Refuse a name that none of the model's layers has: its rule would be left out without a word.
+
+        Raises
+        ------
+        InputError
+            If there is one.
+        """
+        for pattern in self.by_name:
+            if not any(is_named(name, pattern) for name in names):
+                raise InputError(
+                    f"rules names the layer {pattern!r}; the model has {', '.join(names) or 'none'}"
+                )
 
 
 Rules: TypeAlias = str | Preset | Rule | RuleBook | Mapping[Any, Rule | Preset | str]

@@ -149,7 +149,7 @@ def summarise(store: ScanStore, task: Task) -> list[str]:
     if len(found.empty):
         without = explainer(torch.from_numpy(store.one_hot(found.empty[:SAMPLE])), task.target)
         ends_at = where_relevance_ends(without)
-    sample = "" if len(spread) == len(store) else f" (in {len(spread)} of {len(store):,} windows)"
+    sample = "" if len(spread) == len(store) else f" Checked in {len(spread)} of {len(store):,} windows."
     return [*summary_lines(found, store.units, ends_at=ends_at), f"{e.check()}{sample}"]
 
 

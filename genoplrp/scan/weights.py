@@ -129,7 +129,13 @@ def _held(path: Path, trust: bool, code: ModuleType | None) -> Any:
             return load_file(path)
         if path.suffix == ".pt2":
             return dict(torch.export.load(path).state_dict)
+        if not _is_torch_file(path):
+            raise CheckpointError(
+                f"{path} cannot be read as weights: it is no file of torch.save, or it is cut off"
+            )
         return torch.load(path, map_location="cpu", weights_only=True)
+    except CheckpointError:
+        raise
     except Exception as error:
         if path.suffix not in (".safetensors", ".pt2") and "weights_only" in str(error):
             if trust:
@@ -141,6 +147,12 @@ def _held(path: Path, trust: bool, code: ModuleType | None) -> Any:
             ) from error
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise CheckpointError(f"{path} cannot be read as weights: {first}") from error
+
+
+def _is_torch_file(path: Path) -> bool:
+    """Whether a file begins as ``torch.save`` writes it: an archive, or (before PyTorch 1.6) a binary pickle."""
+    with path.open("rb") as file:
+        return file.read(1) == b"\x80" or zipfile.is_zipfile(path)
 
 
 def _state_dicts(held: Any, where: str = "", depth: int = 0) -> Iterator[tuple[str, dict[str, Tensor]]]:

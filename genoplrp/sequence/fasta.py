@@ -160,7 +160,7 @@ def write_fasta(
     """
     path = Path(path)
     if path.exists() and not overwrite:
-        raise OutputExistsError(f"{path} exists already; choose another name or overwrite it on purpose.")
+        raise OutputExistsError(f"{path} exists already; choose another name or pass overwrite=True.")
     if not path.parent.is_dir():
         raise InputError(f"The folder {path.parent} does not exist; make it first.")
     names = [f"seq{i}" for i in range(len(sequences))] if names is None else names

@@ -2,7 +2,8 @@
 
 The false-discovery rate is estimated by counting: at a score s, (candidates of the null with at least s, per sequence)
 over (candidates with at least s, per sequence), made monotone in s (Storey and Tibshirani, PNAS 100, 2003; with the
-share of true nulls taken as 1).
+share of true nulls taken as 1). Where the count of the null is small, the threshold with the luckiest count would be
+chosen: in its place stands the upper 80 % bound of a Poisson mean, given that count (Garwood, Biometrika 28, 1936).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Bool, Float, UInt8
+from scipy.special import gammaincinv
 
 from genoplrp.errors import InputError, MissingDependencyError
 from genoplrp.relevance import Explainer, Explanation, Target
@@ -29,7 +31,11 @@ KEPT = 0.8
 """Share of a sequence's relevance whose windows the background null leaves alone; measured in docs/genome.md."""
 _MOST = 0.3  # of the positions: where relevance is spread evenly, the null would have no room
 _FLANK = 2
-_POSITIONS = 1_000_000  # of a null: enough to count one chance site in 20,000 windows
+_POSITIONS = 600_000  # of a null: enough to count one chance site in 10,000 windows
+_MOST_SHUFFLES = 4
+_BOUND = (
+    0.8  # confidence that the null's mean count is below what it is taken for; measured in docs/genome.md
+)
 
 
 def find_sites(
@@ -64,7 +70,7 @@ def find_sites(
         sign (of either, where sites of both are asked for), see `strongest`, and shuffles the stretches between them:
         relevance there is the null.
     n_shuffles : int, optional
-        Shuffles of each sequence; by default two, or one where that makes a million positions.
+        Shuffles of each sequence; by default as many as make 600,000 positions, between one and four.
     sign : {"both", "positive", "negative"}
         Which sites; both signs are counted apart, in the same shuffles.
     width : int
@@ -95,7 +101,9 @@ def find_sites(
     40
     """
     codes, explain = as_codes(X), as_function(explain, target)
-    n = n_shuffles if n_shuffles is not None else (1 if codes.size >= _POSITIONS else 2)
+    n = n_shuffles
+    if n is None:
+        n = int(np.clip(-(-_POSITIONS // max(codes.size, 1)), 1, _MOST_SHUFFLES))
     _check(fdr, null, sign, n)
     values = _explained(explain, codes) if relevance is None else as_positions(relevance)
     if values.shape != codes.shape:
@@ -228,14 +236,14 @@ def call_sites(
             continue
         found = candidate_sites(factor * np.asarray(relevance, dtype=np.float64), width)
         chance = candidate_sites(factor * np.asarray(null, dtype=np.float64), width, blocked=blocked)
-        q = q_values(found.score, chance.score, ratio)
+        q = q_values(found.score, chance.score, ratio, bound=_BOUND)
         parts.append(_frame(found, q, label, factor)[q <= fdr])
     table = pd.concat(parts, ignore_index=True)
     return table.sort_values(["sequence", "start", "sign"], ignore_index=True)
 
 
 def q_values(
-    score: Float[np.ndarray, " k"], null: Float[np.ndarray, " m"], ratio: float
+    score: Float[np.ndarray, " k"], null: Float[np.ndarray, " m"], ratio: float, *, bound: float | None = None
 ) -> Float[np.ndarray, " k"]:
     """Estimate the smallest false-discovery rate at which each score is called.
 
@@ -245,22 +253,28 @@ def q_values(
         Scores of the candidates and of the null's candidates.
     ratio : float
         Sequences over null sequences.
+    bound : float, optional
+        In place of a count k of null candidates stands the mean that a Poisson count of k leaves below it with this
+        confidence; of 0.8, that is 1.6 for none, 3.0 for one, 12.5 for nine. By default it is k + 1.
 
     Returns
     -------
     array, (K,)
-        0 to 1; equal scores have equal values. One null candidate is added, so that no value is 0 for lack of a null.
+        0 to 1; equal scores have equal values. No value is 0 for lack of a null.
 
     Examples
     --------
     >>> q_values(np.array([9.0, 8.0, 1.0]), np.array([2.0, 0.5, 0.4]), 0.5).round(3).tolist()
     [0.25, 0.25, 0.333]
+    >>> q_values(np.array([9.0, 8.0, 1.0]), np.array([2.0, 0.5, 0.4]), 0.5, bound=0.8).round(3).tolist()
+    [0.402, 0.402, 0.499]
     """
     if len(score) == 0:
         return np.zeros(0)
     levels, inverse, count = np.unique(-score, return_inverse=True, return_counts=True)
     called = np.cumsum(count)
-    false = (np.searchsorted(np.sort(-null), levels, side="right") + 1) * ratio
+    more = np.searchsorted(np.sort(-null), levels, side="right") + 1.0
+    false = (more if bound is None else gammaincinv(more, bound)) * ratio
     rate = np.minimum.accumulate((false / called)[::-1])[::-1]
     return np.asarray(np.minimum(rate, 1.0)[inverse])
 

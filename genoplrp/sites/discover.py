@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 Caller = Literal["null", "tangermeme"]
 CALLERS = get_args(Caller)
+_BASES = 200_000  # for the view of the filters
 
 
 def discover_motifs(
@@ -344,9 +345,24 @@ def explain_alike(
 
 
 def filters_alike(
-    model: nn.Module, explained: Explained, target: Target, *, device: str | None = None, limit: int = 1000
+    model: nn.Module,
+    explained: Explained,
+    target: Target,
+    *,
+    layer: str | None = None,
+    device: str | None = None,
+    limit: int | None = None,
 ) -> FilterView:
     """Return `filter_view` of the first sequences, explained as those at hand were.
+
+    Parameters
+    ----------
+    model, explained, target, device
+        As in `explain_alike`.
+    layer
+        As in `filter_view`.
+    limit : int, optional
+        Sequences to use; by default as many as have 200,000 bases, between 16 and 1,000.
 
     Raises
     ------
@@ -356,8 +372,19 @@ def filters_alike(
     import torch
 
     rules, made = _settings(explained)
-    X, _ = _held(explained, limit)
-    return filter_view(model, torch.from_numpy(X), target, rules=rules, pruning=made, device=device)
+    X, _ = _held(explained, limit or min(1000, max(16, _BASES // explained.length)))
+    batch_size = automatic_batch(explained.length)
+    return filter_view(
+        model,
+        torch.from_numpy(X),
+        target,
+        layer=layer,
+        rules=rules,
+        pruning=made,
+        batch_size=batch_size,
+        device=device,
+        progress=True,
+    )
 
 
 def _settings(explained: Explained) -> tuple[Any, Pruning | None]:

@@ -131,8 +131,8 @@ def cluster_sites(
         )
     if not found:
         raise InputError(
-            f"no motif was found among {' and '.join(said)} sites; at least {minimum} of one sign are needed. Try more "
-            "sequences, a larger --fdr, or less pruning"
+            f"no motif was found among {' and '.join(said)} sites; at least {minimum} of one sign are needed, and they "
+            "must not all be equal. Try more sequences, a larger --fdr, or less pruning"
         )
     return found
 
@@ -145,14 +145,19 @@ def _padded(values: Float[np.ndarray, "n 4 length"], filler: float) -> Float[np.
 
 def _patterns(tfmodisco: Any, seqlets: list[Any], tracks: Any, factor: int, runs: int) -> list[Any]:
     """Run the engine with the settings of its own command."""
-    made = tfmodisco.seqlets_to_patterns(
-        seqlets=seqlets,
-        track_set=tracks,
-        track_signs=factor,
-        trim_to_window_size=30,
-        initial_flank_to_add=_FLANK,
-        n_leiden_runs=runs,
-    )
+    try:
+        made = tfmodisco.seqlets_to_patterns(
+            seqlets=seqlets,
+            track_set=tracks,
+            track_signs=factor,
+            trim_to_window_size=30,
+            initial_flank_to_add=_FLANK,
+            n_leiden_runs=runs,
+        )
+    except ValueError as error:
+        if "empty" not in str(error):
+            raise
+        return []  # its filter by rank correlation has left no site: all have the same flanks, or none
     return list(made or [])
 
 

@@ -73,7 +73,7 @@ def write_pages(
         cells = "".join(f"<td data-of='{key}'>{value}</td>" for key, value in shown.items())
         rows.append(f"<tr><td>{link}</td><td><div class='logo'>{image}</div></td>{cells}</tr>")
     head = "".join(f"<th>{name}</th>" for name in ("motif", "logo", *shown))
-    said = f"<p>{len(motifs)} motifs in {n:,} sequences of {length:,} bp.</p>"
+    said = f"<p>{len(motifs)} motif{'' if len(motifs) == 1 else 's'} in {n:,} sequences of {length:,} bp.</p>"
     body = f"{said}<div class='motifs wide'><table><tr>{head}</tr>{''.join(rows)}</table></div>"
     counts = [name for name in table.columns if name.startswith(COUNTS)]
     if counts:
@@ -120,7 +120,10 @@ def write_filters(folder: Path, view: FilterView, known: Sequence[Motif] = (), *
         columns = ["filter", "match", "matrix_id", "p_value", "e_value"]
         table = table.merge(best[columns], on="filter", how="left")
     table.to_csv(folder / "filters.tsv", sep="\t", index=False, lineterminator="\n")
-    body = f"<p>Filters of {html.escape(view.layer)}, the strongest first.</p>"
+    body = (
+        f"<p>Channels of the layer {html.escape(view.layer)}, a position of which sees {view.width} bp; the strongest "
+        "first.</p>"
+    )
     if view.motifs:
         write_meme(folder / "filters.meme", [one.motif() for one in view.motifs])
         carried = table.set_index("filter")["relevance"]
@@ -138,7 +141,7 @@ def write_filters(folder: Path, view: FilterView, known: Sequence[Motif] = (), *
     (folder / "filters.html").write_text(_page("Filters", body, up=True), encoding="utf-8")
     index = folder / "index.html"
     if index.is_file():
-        link = "<p><a href='filters.html'>First-layer filters</a></p></body>"
+        link = f"<p><a href='filters.html'>Filters of {html.escape(view.layer)}</a></p></body>"
         index.write_text(index.read_text(encoding="utf-8").replace("</body>", link), encoding="utf-8")
 
 

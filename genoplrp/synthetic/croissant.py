@@ -134,7 +134,7 @@ def write_croissant(folder: str | os.PathLike[str], *, overwrite: bool = False) 
     manifest = check_manifest(folder)
     path = folder / CROISSANT
     if path.exists() and not overwrite:
-        raise OutputExistsError(f"{path} exists already; overwrite it on purpose.")
+        raise OutputExistsError(f"{path} exists already; pass overwrite=True.")
     text = json.dumps(describe_folder(folder, manifest), indent=2) + "\n"
     with partial.new_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")

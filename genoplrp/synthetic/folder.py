@@ -31,7 +31,7 @@ def check_target(path: str | os.PathLike[str], *, overwrite: bool = False) -> Pa
     partial.clear_abandoned(target)
     replaceable = target.is_dir() and ((target / "manifest.json").exists() or not any(target.iterdir()))
     if target.exists() and not (replaceable and (overwrite or not any(target.iterdir()))):
-        way = "choose another name" if overwrite else "choose another name or overwrite it on purpose"
+        way = "choose another name" if overwrite else "choose another name or pass --force (overwrite=True)"
         what = "and holds no data set" if overwrite else "already"
         raise OutputExistsError(f"{target} exists {what}; {way}.")
     if not target.absolute().parent.is_dir():

@@ -18,7 +18,7 @@ from genoplrp.synthetic.sources import source_frame
 from genoplrp.synthetic.spec import Spec
 from genoplrp.synthetic.spec_toml import load_spec
 from genoplrp.synthetic.splits import SPLITS
-from genoplrp.synthetic.tally import tally_labels
+from genoplrp.synthetic.tally import tally_block
 
 
 def simulate(spec: Spec | str, n: int, seed: int = 0, *, progress: bool = False) -> Dataset:
@@ -61,7 +61,7 @@ def simulate(spec: Spec | str, n: int, seed: int = 0, *, progress: bool = False)
             blocks.append(maker.make(number))
             bar.update(len(blocks[-1].labels))
     data = dataset_of(maker.plan, blocks)
-    tally = reduce(add, (tally_labels(block.labels, block.split) for block in blocks))
+    tally = reduce(add, map(tally_block, blocks))
     for note in tally.notes(data.tasks, data.kinds):
         warnings.warn(note, stacklevel=2)
     return data

@@ -19,7 +19,7 @@ from genoplrp.synthetic.spec import Spec
 from genoplrp.synthetic.spec_toml import load_spec
 from genoplrp.synthetic.splits import SPLITS
 from genoplrp.synthetic.tables import Piece, piece_of
-from genoplrp.synthetic.tally import Tally, tally_labels
+from genoplrp.synthetic.tally import Tally, tally_block
 from genoplrp.synthetic.variants import draw_variants
 from genoplrp.synthetic.writer import DatasetWriter
 
@@ -156,7 +156,7 @@ def _make_chunks(plan: Plan, chunks: list[range], workers: int, what: dict[str, 
 
 def _piece(maker: BlockMaker, block: int, what: dict[str, bool]) -> tuple[Piece, dict[str, int], Tally]:
     made = maker.make(block)
-    tally = tally_labels(made.labels, made.split)
+    tally = tally_block(made)
     return piece_of(dataset_of(maker.plan, [made]), **what), made.report, tally
 
 

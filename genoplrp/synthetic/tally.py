@@ -1,17 +1,23 @@
-"""How often each label occurs in the parts of a data set: summed up piece by piece, and what is wrong with it said."""
+"""How often labels, and short sequences, occur in the parts of a data set, piece by piece; what is wrong is said."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from genoplrp.synthetic.splits import SPLITS
 
+if TYPE_CHECKING:
+    from genoplrp.synthetic.blocks import Block
+
 #: In a part of fewer sequences that all labels are equal may be chance, and is not warned of.
 FEWEST = 20
+#: Longer sequences, in bp, do not repeat by chance.
+SHORT = 20
 
 
 @dataclass(frozen=True)
@@ -24,6 +30,8 @@ class Tally:
         Number of sequences in each part, in the order of ``SPLITS``.
     total, squares, least, most : array, (3, T), float64
         Sum, sum of squares, smallest and largest label.
+    words : tuple of 3 arrays, int64, or of none
+        The different sequences in each part, as numbers, where they are short.
 
     Examples
     --------
@@ -37,6 +45,7 @@ class Tally:
     squares: Float[np.ndarray, "parts tasks"]
     least: Float[np.ndarray, "parts tasks"]
     most: Float[np.ndarray, "parts tasks"]
+    words: tuple[Int[np.ndarray, " k"], ...] = ()
 
     def __add__(self, other: Tally) -> Tally:
         return Tally(
@@ -45,6 +54,7 @@ class Tally:
             self.squares + other.squares,
             np.minimum(self.least, other.least),
             np.maximum(self.most, other.most),
+            tuple(np.union1d(mine, theirs) for mine, theirs in zip(self.words, other.words, strict=True)),
         )
 
     def lines(self, tasks: Sequence[str], kinds: Sequence[str]) -> list[str]:
@@ -52,8 +62,15 @@ class Tally:
         return [self._line(k, task, kind) for k, (task, kind) in enumerate(zip(tasks, kinds, strict=True))]
 
     def notes(self, tasks: Sequence[str], kinds: Sequence[str]) -> list[str]:
-        """Say of which tasks nothing can be learnt or measured, since their labels are all the same."""
+        """Say of which tasks nothing can be learnt or measured, and where parts have sequences in common."""
         found = []
+        for part, words in list(zip(SPLITS, self.words, strict=False))[1:]:
+            known = int(np.isin(words, self.words[0]).sum())
+            if known:
+                found.append(
+                    f"{known} of the {len(words)} different sequences of the {part} part stand in the train part, too: "
+                    "sequences this short repeat; make them longer"
+                )
         least, most = self.least.min(axis=0), self.most.max(axis=0)
         for k, (task, kind) in enumerate(zip(tasks, kinds, strict=True)):
             what = "one class only" if kind == "binary" else "one value only"
@@ -80,6 +97,17 @@ class Tally:
         mean = self.total[:, k].sum() / n
         sd = np.sqrt(max(self.squares[:, k].sum() / n - mean**2, 0))
         return f"{task}: mean {mean:.3g}, standard deviation {sd:.3g} over {n} sequences ({parts})"
+
+
+def tally_block(block: Block) -> Tally:
+    """Sum up the labels of a block, and its sequences where they are short."""
+    tally = tally_labels(block.labels, block.split)
+    if block.codes.shape[1] > SHORT:
+        return tally
+    # A digit for each base, 0 beyond the end of a sequence.
+    real = np.arange(block.codes.shape[1]) < block.lengths[:, None]
+    words = np.where(real, block.codes.astype(np.int64) + 1, 0) @ 6 ** np.arange(block.codes.shape[1])
+    return replace(tally, words=tuple(np.unique(words[block.split == part]) for part in range(len(SPLITS))))
 
 
 def tally_labels(labels: Float[np.ndarray, "n tasks"], split: Int[np.ndarray, " n"]) -> Tally:

@@ -21,6 +21,13 @@ def test_the_methods_of_a_plan_can_be_listed_without_running_it(tmp_path, capsys
     assert not (tmp_path / "run").exists()
 
 
+def test_a_list_needs_no_folder_and_a_run_does(capsys):
+    assert run("benchmark", "--quick", "--list") == 0
+    assert "lrp" in capsys.readouterr().out
+    assert run("benchmark", "--quick") == 2
+    assert "--out" in capsys.readouterr().err
+
+
 def test_the_sweep_adds_forty_maps(tmp_path, capsys):
     run("benchmark", "--method", "lrp", "--sweep", "--list", "--out", tmp_path / "run")
     assert len(capsys.readouterr().out.split()) == 41

@@ -78,12 +78,24 @@ def test_a_consensus_is_that_of_the_library_and_says_so(folder, tmp_path):
         (["--target", "liver"], "liver"),
         (["--rules", "magic"], "magic"),
         (["--split", "holdout"], "holdout"),
+        (["--device", "gpu7"], "device='gpu7' cannot be used here"),
+        (["--fasta", "genome.fa"], "exclude each other"),
+        (["--hypothetical"], "--hypothetical is an option of --fasta"),
+        (["--length", "80"], "--length is an option of --fasta"),
     ],
 )
 def test_bad_options_are_exit_code_2_and_write_nothing(folder, tmp_path, capsys, extra, said):
     out = tmp_path / "r.npz"
     assert run("explain", folder / "model", "-d", folder / "data", "-o", out, *extra) == 2
     assert said in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_options_of_a_data_set_are_not_ignored_of_a_genome(folder, tmp_path, capsys):
+    out = tmp_path / "scan"
+    fasta = folder / "data" / "sequences.fa"
+    assert run("explain", folder / "model", "--fasta", fasta, "-o", out, "--limit", 3) == 2
+    assert "--limit is an option of --dataset" in capsys.readouterr().err
     assert not out.exists()
 
 

@@ -113,3 +113,14 @@ def test_bad_input_is_one_message(folder: Path, capsys: pytest.CaptureFixture) -
         assert message in capsys.readouterr().err
     assert not (folder / "x").exists()
     assert not (folder / "x.partial").exists()
+
+
+def test_interactions_say_no_interval_and_no_share_where_there_are_none(
+    folder: Path, capsys: pytest.CaptureFixture
+) -> None:
+    options = ("--limit", 1, "--fills", 1, "--no-relevance")
+    assert run("interactions", folder / "model", "-d", folder / "data", *options, "-o", folder / "few") == 0
+    said = capsys.readouterr().out
+    assert "pair" in said
+    assert "nan" not in said
+    assert "interact (q" not in said

@@ -742,3 +742,17 @@ def test_an_error_of_the_models_own_forward_says_what_it_was_given():
     with pytest.raises(InputError, match=r"X of shape \(2, 4, 30\): .*shapes cannot be multiplied") as raised:
         Explainer(model)(torch.zeros(2, 4, 30))
     assert isinstance(raised.value, RuntimeError)  # as torch raised it
+
+
+def test_a_rule_for_a_layer_that_is_not_there_is_refused():
+    model, X = Net().eval(), torch.eye(4)[torch.randint(4, (2, 30))].mT
+    with pytest.raises(InputError, match=r"rules names the layer 'haed'; the model has conv, inner\.2, head"):
+        lrp(model, X, target=0, rules={"haed": Gamma(0.1)})
+    for fits in ("head", "inner.*", "*"):
+        lrp(model, X, target=0, rules={fits: Gamma(0.1)})
+
+
+@pytest.mark.parametrize("name", ["gpu7", "cuda:99"])
+def test_a_device_that_is_not_there_is_refused(name):
+    with pytest.raises(InputError, match=f"device='{name}' cannot be used here"):
+        Explainer(Net(), device=name)

@@ -225,3 +225,11 @@ def test_torchscript_is_said(project):
     torch.jit.save(torch.jit.trace(nn.Linear(2, 1), torch.zeros(1, 2)), "t.pt")
     with pytest.raises(UnsupportedModelError, match="TorchScript"):
         load_any_model("t.pt")
+
+
+def test_text_is_not_taken_for_a_pickle_to_be_trusted(project):
+    source = "net.py:Net"
+    with pytest.raises(
+        CheckpointError, match=r"net\.py cannot be read as weights: it is no file of torch\.save"
+    ):
+        load_any_model(source, state_dict="net.py")

@@ -1,4 +1,5 @@
 import itertools
+import math
 
 import numpy as np
 import pandas as pd
@@ -68,13 +69,24 @@ def test_blocked_positions_are_in_no_candidate():
     assert not blocked[:, :20].any()
 
 
+def poisson_bound(count):
+    """The mean at which so few counts, or fewer, have a probability of a fifth; by bisection."""
+    low, high = 0.0, 2.0 * count + 20
+    for _ in range(60):
+        mean = (low + high) / 2
+        at_most = sum(math.exp(-mean) * mean**k / math.factorial(k) for k in range(count + 1))
+        low, high = (mean, high) if at_most > 0.2 else (low, mean)
+    return low
+
+
 @given(st.lists(st.integers(-20, 20), min_size=1, max_size=30), st.lists(st.integers(-20, 20), max_size=30))
 @settings(max_examples=80)
 def test_q_values_equal_counting(score, null):
     score, null = np.array(score, float), np.array(null, float)
-    rate = {s: ((null >= s).sum() + 1) * 0.5 / (score >= s).sum() for s in score}
-    expected = [min(1.0, min(rate[s] for s in score if s <= one)) for one in score]
-    np.testing.assert_allclose(q_values(score, null, 0.5), expected)
+    for count, bound in ((lambda k: k + 1, None), (poisson_bound, 0.8)):
+        rate = {s: count(int((null >= s).sum())) * 0.5 / (score >= s).sum() for s in score}
+        expected = [min(1.0, min(rate[s] for s in score if s <= one)) for one in score]
+        np.testing.assert_allclose(q_values(score, null, 0.5, bound=bound), expected)
 
 
 def test_shuffling_between_keeps_what_is_kept_and_every_stretch_its_bases():

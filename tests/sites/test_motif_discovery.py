@@ -15,6 +15,7 @@ from genoplrp.sequence import codes_to_one_hot, encode_codes
 from genoplrp.sites import (
     FoundMotif,
     called_sites,
+    cluster_sites,
     discover_motifs,
     explain_alike,
     filter_view,
@@ -420,3 +421,15 @@ def test_the_command_compares_several_targets(explained, tmp_path, monkeypatch):
     with pytest.raises(SystemExit) as exit_:
         main([*asked, "0,7", "--force"])
     assert exit_.value.code == 2
+
+
+def test_sites_that_the_engine_cannot_tell_apart_are_said():
+    pytest.importorskip("modiscolite")
+    codes = np.random.default_rng(0).integers(4, size=(160, 120), dtype=np.uint8)
+    codes[:, 50:58] = encode_codes(GATA)[0]
+    X = codes_to_one_hot(codes)
+    scores = np.zeros_like(X)
+    scores[:, :, 50:58] = X[:, :, 50:58]  # exactly alike, and nothing else
+    sites = pd.DataFrame({"sequence": np.arange(160), "start": 50, "end": 58, "sign": "+", "score": 8.0})
+    with pytest.raises(InputError, match="must not all be equal"):
+        cluster_sites(X, scores, sites, leiden_runs=1)

@@ -33,6 +33,22 @@ def test_one_class_is_warned_of_in_the_whole_and_in_a_part() -> None:
     assert tally_labels(labels, np.arange(65) % 2).notes(["y"], ["binary"]) == []
 
 
+@pytest.mark.parametrize("length", [8, [7, 9]])
+def test_short_sequences_that_stand_in_two_parts_are_said(tmp_path, length) -> None:
+    spec = small(length=length)
+    with pytest.warns(
+        UserWarning, match="different sequences of the test part stand in the train part"
+    ) as said:
+        data = simulate(spec, n=2_000)
+    parts = {part: set(data.subset(part).sequences) for part in SPLITS}
+    for part in ("valid", "test"):
+        both = f"{len(parts[part] & parts['train'])} of the {len(parts[part])} different sequences of the {part} part"
+        assert sum(both in str(one.message) for one in said) == 1
+    with pytest.warns(UserWarning) as written:
+        simulate_to(tmp_path / "x", spec, 2_000)
+    assert [str(one.message) for one in written] == [str(one.message) for one in said]
+
+
 def test_two_classes_are_not_warned_of(recwarn: pytest.WarningsRecorder) -> None:
     simulate("tal_gata", n=8)
     assert not recwarn.list

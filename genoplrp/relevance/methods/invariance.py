@@ -7,6 +7,7 @@ each the model's own outputs are asked. Not here: what is done with the answer (
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -49,7 +50,8 @@ class Kept(NamedTuple):
         return self.correlation >= LEAST_CORRELATION and not self.excess + self.error < LEAST_EXCESS
 
     def __str__(self) -> str:
-        return f"{'yes' if self.allowed else 'no'} (r {self.correlation:.2f}, {self.excess:.0%} kept)"
+        kept = "" if math.isnan(self.excess) else f", {self.excess:.0%} kept"
+        return f"{'yes' if self.allowed else 'no'} (r {self.correlation:.2f}{kept})"
 
 
 class Invariance(NamedTuple):

@@ -103,7 +103,9 @@ class Pruning:
         _choice("method", self.method, ("lambda", "M", "M-literal"))
         _choice("scope", self.scope, ("sample", "position", "filter"))
         if isinstance(self.p, str):
-            _choice("p", self.p, (*AUTOMATIC, *_POLICIES))
+            if self.p not in (*AUTOMATIC, *_POLICIES):
+                names = ", ".join(map(repr, (*AUTOMATIC, *_POLICIES)))
+                raise InputError(f"p = {self.p!r}: give a number in [0, 1), or one of {names}")
             if self.total:
                 raise InputError(
                     f"Pruning(p={self.p!r}, total=True): an automatic p has no total; leave total out"

@@ -87,6 +87,28 @@ def test_a_channel_carries_what_the_lower_half_gives_when_it_is_explained_alone(
         torch.testing.assert_close(parts.maps["0.2"][:, channel], alone.per_nucleotide)
 
 
+@pytest.mark.parametrize("pruning", PRUNINGS, ids=str)
+def test_what_an_explanation_kept_behind_a_convolution_is_the_relevance_of_its_channels(
+    pruning: Pruning | None,
+) -> None:
+    torch.manual_seed(2)
+    model = nn.Sequential(
+        nn.Conv1d(4, 6, 5),
+        nn.ReLU(),
+        nn.MaxPool1d(2),
+        nn.Conv1d(6, 5, 3),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(60, 2),
+    ).double()
+    X = sequences(3, 32)
+    table = Explainer(model, pruning=pruning, keep_intermediate="3")(X, 1).filters("3")
+    kept = table.pivot(index="sequence", columns="filter", values="relevance").to_numpy()
+    expected = channel_relevance(Explainer(model, pruning=pruning), X, 1).channels["0"]
+    assert expected.abs().max() > 0.01
+    torch.testing.assert_close(torch.from_numpy(kept), expected, rtol=1e-9, atol=1e-12)
+
+
 def test_batches_and_repeats_change_nothing() -> None:
     model, X = network("koo"), sequences(5)
     target = torch.tensor([0, 1, 1, 0, 1])

@@ -110,6 +110,11 @@ def test_correlation_and_excess_are_both_asked_for(kept, allowed):
     assert kept.allowed is allowed
 
 
+def test_an_excess_that_was_not_asked_for_is_not_printed():
+    assert str(Kept(0.73, float("nan"), 0.0)) == "no (r 0.73)"
+    assert str(Kept(0.95, 0.8, 0.02)) == "no (r 0.95, 80% kept)"
+
+
 def test_shuffles_keep_the_bases_and_the_seed():
     X = sequences(3)
     assert torch.equal(shuffled(X, 1), shuffled(X, 1))
