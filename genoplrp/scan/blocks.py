@@ -127,6 +127,11 @@ def explain_block(
         stop = min(start + task.batch_size, len(codes))
         parts.append(_batch(task, explainer, codes[start:stop], first + start, names[start:stop]))
         done(stop - start)
+    return joined(parts)
+
+
+def joined(parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Join the arrays of batches, in their order."""
     return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
 
 

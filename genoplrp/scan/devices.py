@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from queue import SimpleQueue
 from threading import Event
 
@@ -12,7 +14,7 @@ import numpy as np
 
 from genoplrp.errors import InputError
 from genoplrp.relevance import Explainer
-from genoplrp.scan.blocks import Task, explain_block
+from genoplrp.scan.blocks import Task, explain_block, joined
 from genoplrp.scan.cluster import Block
 
 AHEAD = 1
@@ -71,7 +73,7 @@ def explain_here(
     """Explain blocks in this process and yield them as they come.
 
     While a device computes, the next block is read and the last one is written by whoever iterates; the CPU alone
-    computes in the caller's thread. With one device the order is that of ``numbers``.
+    computes in the caller's thread. Devices share the batches of a block; blocks come in their order.
 
     Parameters
     ----------
@@ -107,39 +109,35 @@ def explain_here(
         free.put(explainer)
     stop = Event()
 
-    def report(windows: int) -> None:
+    def explain(block: Block, start: int) -> dict[str, np.ndarray]:
         if stop.is_set():
             raise Stopped
-        done(windows)
-
-    def explain(block: Future[Block]) -> Result:
-        number, codes, first, names = block.result()
         explainer = free.get()
         begin = time.perf_counter()
         try:
-            return number, explain_block(task, explainer, codes, first, names, report)
+            part = slice(start, start + task.batch_size)
+            return explain_block(
+                task, explainer, block.codes[part], block.first + start, block.names[part], done
+            )
         finally:
             usage.add(time.perf_counter() - begin)
             free.put(explainer)
 
-    left = iter(numbers)
-    pending: list[Future[Result]] = []
     reader = ThreadPoolExecutor(1, thread_name_prefix="genoplrp-read")
     workers = ThreadPoolExecutor(len(explainers), thread_name_prefix="genoplrp-explain")
+    ahead = deque(reader.submit(read, number) for number in numbers[:AHEAD])
+    left = iter(numbers[AHEAD:])
+    under_way: deque[tuple[int, list[Future[dict[str, np.ndarray]]]]] = deque()
     try:
-        while True:
-            for number in left:
-                pending.append(workers.submit(explain, reader.submit(read, number)))
-                if len(pending) >= len(explainers) + AHEAD:
-                    break
-            if not pending:
-                return
-            wait(pending, return_when=FIRST_COMPLETED)
-            finished = [future for future in pending if future.done()]
-            pending = [future for future in pending if future not in finished]
-            # What was explained goes out before what failed is raised.
-            for future in sorted(finished, key=lambda future: future.exception() is not None):
-                yield future.result()
+        while ahead or under_way:
+            # Two blocks at once: no device waits while the last batches of one are computed, or while it is written.
+            while ahead and len(under_way) < 2:
+                block = ahead.popleft().result()
+                ahead.extend(reader.submit(read, number) for number in islice(left, 1))
+                starts = range(0, len(block.codes), task.batch_size)
+                under_way.append((block.number, [workers.submit(explain, block, at) for at in starts]))
+            number, parts = under_way.popleft()
+            yield number, joined([part.result() for part in parts])
     finally:
         stop.set()
         workers.shutdown(cancel_futures=True)

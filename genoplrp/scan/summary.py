@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
+from genoplrp.relevance.inputs import BASES_A_BATCH
 from genoplrp.scan.blocks import Task
 from genoplrp.scan.store import ScanStore
 
@@ -143,11 +144,13 @@ def summarise(store: ScanStore, task: Task) -> list[str]:
         ]
     explainer = task.explainer()
     explainer.diagnostics = True
-    spread = np.unique(np.linspace(0, len(store) - 1, SAMPLE).astype(int))
+    # As many bases as a batch has: of long windows fewer, which cost as much.
+    size = max(4, min(SAMPLE, BASES_A_BATCH // store.length))
+    spread = np.unique(np.linspace(0, len(store) - 1, size).astype(int))
     e = explainer(torch.from_numpy(store.one_hot(spread)), task.target)
     ends_at = ""
     if len(found.empty):
-        without = explainer(torch.from_numpy(store.one_hot(found.empty[:SAMPLE])), task.target)
+        without = explainer(torch.from_numpy(store.one_hot(found.empty[:size])), task.target)
         ends_at = where_relevance_ends(without)
     sample = "" if len(spread) == len(store) else f" Checked in {len(spread)} of {len(store):,} windows."
     return [*summary_lines(found, store.units, ends_at=ends_at), f"{e.check()}{sample}"]
