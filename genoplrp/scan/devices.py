@@ -70,8 +70,8 @@ def explain_here(
 ) -> Iterator[Result]:
     """Explain blocks in this process and yield them as they come.
 
-    While a device computes, the next block is read and the last one is written by whoever iterates. With one device
-    the order is that of ``numbers``.
+    While a device computes, the next block is read and the last one is written by whoever iterates; the CPU alone
+    computes in the caller's thread. With one device the order is that of ``numbers``.
 
     Parameters
     ----------
@@ -98,6 +98,10 @@ def explain_here(
     GenoplrpError
         As `explain_block`, after the blocks that were finished before.
     """
+    if len(explainers) == 1 and explainers[0].device.type == "cpu":
+        # The cores compute anyway, and memory that one thread has freed another one does not reuse.
+        yield from _in_turn(task, explainers[0], numbers, read, done, usage)
+        return
     free: SimpleQueue[Explainer] = SimpleQueue()
     for explainer in explainers:
         free.put(explainer)
@@ -140,3 +144,26 @@ def explain_here(
         stop.set()
         workers.shutdown(cancel_futures=True)
         reader.shutdown(cancel_futures=True)
+
+
+def _in_turn(
+    task: Task,
+    explainer: Explainer,
+    numbers: Sequence[int],
+    read: Callable[[int], Block],
+    done: Callable[[int], object],
+    usage: Usage,
+) -> Iterator[Result]:
+    """Explain in the caller's thread; only reading ahead has one of its own."""
+    with ThreadPoolExecutor(1, thread_name_prefix="genoplrp-read") as reader:
+        ahead = [reader.submit(read, number) for number in numbers[:1]]
+        for following in [*numbers[1:], None]:
+            if not ahead:
+                return
+            number, codes, first, names = ahead.pop().result()
+            if following is not None:
+                ahead.append(reader.submit(read, following))
+            begin = time.perf_counter()
+            arrays = explain_block(task, explainer, codes, first, names, done)
+            usage.add(time.perf_counter() - begin)
+            yield number, arrays
