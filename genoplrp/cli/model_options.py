@@ -58,7 +58,7 @@ def load_subject(model: Path, options: dict[str, Any], length: int) -> Subject:
     from genoplrp.scan.keras_files import is_keras
     from genoplrp.training import load_model
 
-    if model.is_dir() and not is_keras(model) and options["state_dict"] is None:
+    if model.is_dir() and not is_keras(model) and options["state_dict"] is options["layout"] is None:
         return Subject.of(load_model(model))
     loaded = load_any_model(model, **{name: options[name] for name in LOADING})
     if loaded.length in (None, length):

@@ -190,7 +190,7 @@ def command(
             click.echo(f"{fit.architecture}, seed {fit.seed}: {best}; {folder}")
     # Without --bootstrap there are no intervals to show.
     table = (fits[0].metrics_table() if seeds == 1 else seed_table(fits)).dropna(axis="columns", how="all")
-    click.echo(table.to_string(index=False, float_format=lambda value: f"{value:.4f}"))
+    click.echo(table.to_string(index=False, float_format=lambda value: f"{value:.4f}", na_rep=""))
     if figure is not None:
         _draw(figure, {f"seed {fit.seed}": fit.history for fit in fits}, force or resume)
     click.echo(f"Wrote {out}", err=True)

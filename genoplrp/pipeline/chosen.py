@@ -122,7 +122,8 @@ def html_page(title: str, facts: Sequence[str], parts: Sequence[tuple[str, str |
             body.append(f"<figure>{part[part.find('<svg') :]}</figure>")
         else:
             body.append(
-                f"<div class='table'>{part.to_html(index=False, float_format='{:.3g}'.format, border=0)}</div>"
+                "<div class='table'>"
+                f"{part.to_html(index=False, float_format='{:.3g}'.format, border=0, na_rep='')}</div>"
             )
     style = (
         "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;color:#222}"

@@ -233,7 +233,7 @@ relevance/       One file a method (.npz): relevance (N, 4, L) of the positive t
 scores.csv       Every score of every explained sequence; gini: sparsity; rma: share of positive relevance in the
                  planted motifs; rra: share of the top-ranked positions in them; average_precision, auroc: ranking.
 summary.csv      The means over sequences and their standard errors (_se).
-figures/         Three sequences: the planted motifs, LRP, PLRP at p = {p:g}, and what twelve views agree on
+figures/         Up to three sequences: the planted motifs, LRP, PLRP at p = {p:g}, and what twelve views agree on
                  (consensus; PNG and SVG).
 
 The model on held-out test sequences:

@@ -119,9 +119,11 @@ def select_target(y: Any, target: Any, n: int) -> Tensor:
     if y.shape in ((n,), (n, 1)) and (target is None or (isinstance(target, int) and target in (0, -1))):
         return y.reshape(n)
     if y.dim() != 2 or y.shape[0] != n:
+        first = ",".join("0" * max(1, y.dim() - 1))
         raise InputError(
-            f"the model's output has shape {tuple(y.shape)}, not ({n}, outputs): give target= a function that returns "
-            "one number per sequence, e.g. target=lambda y: y[:, 0].sum(dim=-1)"
+            f"the model's output has shape {tuple(y.shape)}, not ({n}, outputs): give one index for each axis behind "
+            f"N (target '{first}'; a colon sums over an axis), or in Python a function that returns one number per "
+            "sequence"
         )
     outputs = y.shape[1]
     if target is None:

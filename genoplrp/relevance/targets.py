@@ -161,7 +161,8 @@ def output_target(
         index = int(text)
         if not 0 <= index < len(tasks):
             raise InputError(
-                f"target {index} is out of range: the model has {len(tasks)} tasks ({', '.join(tasks)})"
+                f"target {index} is out of range: the model has {len(tasks)} "
+                f"{'task' if len(tasks) == 1 else 'tasks'} ({', '.join(tasks)})"
             )
         return index, tasks[index]
     term = _term(text, tasks, outputs)

@@ -92,7 +92,7 @@ def load_any_model(
     text = str(source)
     path = Path(text)
     if path.is_dir() and not is_keras(path):
-        return _checkpoint(path, state_dict)
+        return _checkpoint(path, state_dict, layout)
     if path.suffix == ".pt2" and path.is_file():
         if state_dict is not None:
             raise InputError(f"{path} is an archive and brings its own weights: leave --state-dict out")
@@ -173,11 +173,13 @@ def describe_output(
     return _in_words(y)
 
 
-def _checkpoint(path: Path, state_dict: str | Path | None) -> LoadedModel:
+def _checkpoint(path: Path, state_dict: str | Path | None, layout: str | None) -> LoadedModel:
     from genoplrp.training import load_model
 
     if state_dict is not None:
         raise InputError(f"{path} is a checkpoint and brings its own weights: leave --state-dict out")
+    if layout not in (None, "NCL"):
+        raise InputError(f"{path} is a checkpoint, whose network takes (N, 4, L): leave --layout out")
     fit = load_model(path)
     return LoadedModel(fit.model, str(path), fingerprint(fit.model), fit.length, tuple(fit.tasks))
 

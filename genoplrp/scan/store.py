@@ -367,6 +367,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     remedy = "a store is a folder that `genoplrp explain --fasta ...` wrote"
     if not path.is_file():
+        if folder.suffix == ".partial" and folder.is_dir():
+            raise InputError(f"{folder} is an unfinished scan: run the same command again to finish it")
         raise InputError(f"{folder} is no store of scanned regions: {remedy}")
     manifest: Any = None
     with contextlib.suppress(json.JSONDecodeError, UnicodeDecodeError):

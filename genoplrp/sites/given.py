@@ -49,7 +49,8 @@ def check_sites(sites: GivenSites, n: int, length: int) -> pd.DataFrame:
     missing = [name for name in _NEEDED if name not in table]
     if missing:
         raise InputError(
-            f"the table of sites has no column {missing[0]!r}; needed are sequence (row of X), start and end"
+            f"the table of sites has no column {missing[0]!r}; needed are sequence (row of X), start and end "
+            "(of one sequence alone also a list of (start, end))"
         )
     for name in _NEEDED:
         column = pd.to_numeric(table[name], errors="coerce")

@@ -142,6 +142,9 @@ def _read_card(path: Path) -> dict[str, Any]:
             "its source, genoplrp.training.load_module(path, allow_pickle=True) gives the network."
         )
     if not (path / CARD).is_file() or not (path / WEIGHTS).is_file():
+        within = sorted(card.parent.name for card in path.glob(f"*/{CARD}")) if path.is_dir() else []
+        if within:
+            remedy = f"It holds {', '.join(within)}, which are: name one, {path / within[0]}."
         raise CheckpointError(f"{path} is not a checkpoint of genoplrp. {remedy}")
     try:
         found = json.loads((path / CARD).read_text(encoding="utf-8"))

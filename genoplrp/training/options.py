@@ -97,7 +97,7 @@ def resolve_device(device: str | torch.device | None) -> torch.device:
         torch.empty(0, device=resolved)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise InputError(f"device={str(device)!r} cannot be used here: {reason} Try 'cpu'.") from error
+        raise InputError(f"device={str(device)!r} cannot be used here ({reason}); 'cpu' can.") from error
     return resolved
 
 

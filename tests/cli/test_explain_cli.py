@@ -81,6 +81,7 @@ def test_a_consensus_is_that_of_the_library_and_says_so(folder, tmp_path):
         (["--device", "gpu7"], "device='gpu7' cannot be used here"),
         (["--fasta", "genome.fa"], "exclude each other"),
         (["--hypothetical"], "--hypothetical is an option of --fasta"),
+        (["--layout", "NLC"], "takes (N, 4, L): leave --layout out"),
         (["--length", "80"], "--length is an option of --fasta"),
     ],
 )

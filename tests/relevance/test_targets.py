@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from genoplrp.errors import InputError
+from genoplrp.relevance import lrp
 from genoplrp.relevance.targets import output_target
 
 Y = torch.arange(2 * 3 * 4, dtype=torch.float32).reshape(2, 3, 4)
@@ -64,3 +65,12 @@ def test_what_cannot_be_read_says_what_can():
         output_target("MAX", ("TAL1", "GATA1"))
     with pytest.raises(InputError, match="target 7 is out of range: the model has 2 tasks"):
         output_target("7", ("TAL1", "GATA1"))
+    with pytest.raises(InputError, match=r"the model has 1 task \(TAL1\)"):
+        output_target("7", ("TAL1",))
+
+
+def test_an_output_with_more_axes_says_how_to_point_into_it():
+    model, X = torch.nn.Conv1d(4, 3, 5), torch.eye(4)[torch.randint(4, (2, 20))].mT
+    with pytest.raises(InputError, match="target '0,0'; a colon sums"):
+        lrp(model, X, target=0)
+    assert lrp(model, X, target="0,0").shape == X.shape

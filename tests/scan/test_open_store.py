@@ -174,3 +174,9 @@ def test_a_scan_of_a_data_sets_own_fasta_is_scored(folder, tmp_path, capsys):
     assert "12 sequences" in capsys.readouterr().out
     assert run("score", folder / "gamma", "--dataset", tmp_path / "data") == 2
     assert "no sequence 'gene1'" in capsys.readouterr().err
+
+
+def test_an_unfinished_scan_says_how_it_is_finished(tmp_path):
+    (tmp_path / "scan.partial").mkdir()
+    with pytest.raises(InputError, match="unfinished scan: run the same command again"):
+        gp.open_store(tmp_path / "scan.partial")

@@ -97,6 +97,13 @@ def test_your_own_module_comes_back_into_an_instance(task, tmp_path):
         load_model(path, model=nn.Sequential(nn.Conv1d(4, 5, 7), *list(make())[1:]))
 
 
+def test_a_folder_of_several_seeds_says_which_it_holds(saved, tmp_path):
+    for name in ("seed0", "seed1"):
+        shutil.copytree(saved, tmp_path / name)
+    with pytest.raises(CheckpointError, match=r"It holds seed0, seed1, which are: name one, .*seed0\."):
+        load_model(tmp_path)
+
+
 def test_weights_that_do_not_fit_are_named_and_the_instance_stays(saved):
     own = nn.Linear(3, 2)
     before = own.weight.clone()
