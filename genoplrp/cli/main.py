@@ -82,7 +82,11 @@ def main(args: list[str] | None = None) -> Any:
         error.show()
         sys.exit(2)
     except click.exceptions.Abort:
-        click.echo("Interrupted; files that were finished are complete, nothing is half-written.", err=True)
+        click.echo(
+            "Interrupted; files that were finished are complete, nothing is half-written. A scan of a genome "
+            "and a benchmark go on where they were when the same command is run again.",
+            err=True,
+        )
         sys.exit(130)
     except GenoplrpError as error:
         if debug:

@@ -150,6 +150,11 @@ class Explainer:
         """The model as it is called: on its device, and behind an adapter where it takes another order of axes."""
         return self._runner
 
+    def __repr__(self) -> str:
+        pruning = "no pruning" if self.pruning is None else repr(self.pruning)
+        what = f"{type(self.model).__name__}, {pruning}, batch_size={self.batch_size}"
+        return f"{type(self).__name__}({what}, on {self.device})"
+
     @property
     def device(self) -> torch.device:
         """Where it computes."""

@@ -135,7 +135,8 @@ def select_target(y: Any, target: Any, n: int) -> Tensor:
     if bool(is_out.any()):
         worst = int(index[is_out][0])
         raise InputError(
-            f"target {worst} is out of range: the model has {outputs} outputs (0 ... {outputs - 1})"
+            f"target {worst} is out of range: the model has "
+            + (f"{outputs} outputs (0 ... {outputs - 1})" if outputs > 1 else "one output, 0")
         )
     return y[torch.arange(n, device=y.device), (index % outputs).to(y.device)]
 
