@@ -6,6 +6,7 @@ Used by the tests of this folder and by `benchmarks.published`, which makes the 
 from __future__ import annotations
 
 import importlib
+import random
 import sys
 import types
 from collections.abc import Callable
@@ -67,8 +68,9 @@ class Published:
     def made(self) -> nn.Module:
         """The network, with weights and norms that are random, in evaluation mode."""
         without_torchvision()
-        state = torch.get_rng_state()
+        state, python_state = torch.get_rng_state(), random.getstate()
         torch.manual_seed(0)
+        random.seed(0)  # of Keras' initial weights
         try:
             model = self.build()
             if "keras" in self.needs:
@@ -76,6 +78,7 @@ class Published:
             return randomised(model).to(self.dtype).eval()
         finally:
             torch.set_rng_state(state)
+            random.setstate(python_state)
 
     def sequences(self, n: int = 2) -> Tensor:
         codes = torch.randint(4, (n, self.length), generator=torch.Generator().manual_seed(1))
