@@ -1,6 +1,10 @@
 """Scores for explanations and the benchmark that compares methods; arrays in, tables out, never a model's internals.
 
 Sparsity, localization and recovery need maps and the planted truth; faithfulness and robustness a callable as well.
+
+Where to look: the table of metrics and the chance level beside them (prevalence) in `metrics`; each metric in the
+module of its subject (`localization`, `sparsity`, `pointing`, `signed`); sites in `instances` and `grammar`; rivals in
+`rivals`; the benchmark in `plan` (what), `cells` (how), `runner` (when) and `report` (what is printed).
 """
 
 from genoplrp.evaluation.contexts import average_over_knockouts, average_over_path

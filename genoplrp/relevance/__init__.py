@@ -1,4 +1,10 @@
-"""The engine: layer-wise relevance propagation with pruning, on the user's own model as it is."""
+"""The engine: layer-wise relevance propagation with pruning, on the user's own model as it is.
+
+Where to look: a rule's formula in `rules`, and how a layer applies it in `propagation.layer`; what is pruned in
+`pruning`; what an operation does with relevance (pooling, activations, attention) in `tracing.operations`, and how the
+model is read in `tracing`; plain chains of layers once more, without autograd, in `fastpath`; consensus, DeepLIFT,
+conditional relevance in `methods`; the object that users hold in `explainer`.
+"""
 
 from genoplrp.relevance.axes import LAYOUTS, adapt_model
 from genoplrp.relevance.contrast import contrast

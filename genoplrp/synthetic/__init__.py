@@ -1,4 +1,10 @@
-"""Benchmark sequences of known truth: what to plant, motifs, backgrounds, planting, the data set on disk."""
+"""Benchmark sequences of known truth: what to plant, motifs, backgrounds, planting, the data set on disk.
+
+Where to look: the recipe in `spec` and `spec_parts`, its TOML in `spec_toml`; which sites a sequence gets in `grammar`
+(broken ones: `breaking` for their arrangement, `plant` for their letters); bases drawn in `backgrounds` and `plant`;
+labels in `labels`, `rules` and `activity`; what a site or base is worth in `planted`, `effects` and `substitutions`;
+the set itself in `dataset`, on disk in `storage` and `folder`.
+"""
 
 from genoplrp.synthetic.backgrounds import Background
 from genoplrp.synthetic.croissant import write_croissant

@@ -1,9 +1,11 @@
-"""How a site can be broken: which orders and strands of its motifs no intact site can have; nothing is drawn here.
+"""How a site can be broken: which orders and strands of its motifs no intact site can have.
 
 An *arrangement* is what lies on the DNA from left to right: motifs and their strands. DNA has two strands, so an
 arrangement is one that the site's rule allows if it is so read from either end; and a motif that reads the same on both
 strands (a palindrome), or like another one, is told from it by nobody. A site counts as broken only in an arrangement
 that is not allowed in this sense; broken spacings are disjoint from the allowed ones anyway.
+
+Where sites are drawn and broken ones asked for: `grammar`; how a mutated one loses its letters: `plant`.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ def data() -> Dataset:
 
 @pytest.fixture(scope="module")
 def fit(data: Dataset) -> gp.TrainedModel:
-    return train(data, "bpnet_profile", parameters={"filters": 24}, epochs=5, bootstrap=20, progress=False)
+    return train(data, "bpnet_profile", parameters={"filters": 24}, epochs=8, bootstrap=20, progress=False)
 
 
 def test_the_loss_is_the_poisson_loss_of_every_base() -> None:
@@ -100,7 +100,8 @@ def test_a_network_learns_where_the_reads_lie_and_how_many_there_are(
     predicted = fit.predict(test.one_hot())
     assert predicted.shape == (len(test), 1, 60)
     figures = fit.metrics["test"]
-    assert figures["pearson"] > 0.8 and figures["profile_pearson"] > 0.4
+    # Three seeds reach .78 to .83, with a standard error of .03 from 150 sequences.
+    assert figures["pearson"] > 0.7 and figures["profile_pearson"] > 0.45
     low, high = figures["pearson_interval"]
     assert low < figures["pearson"] < high
     # Where there is a site, its reads lie four bases downstream of its middle.

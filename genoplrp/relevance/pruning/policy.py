@@ -110,6 +110,11 @@ class Pruning:
                 raise InputError(
                     f"Pruning(p={self.p!r}, total=True): an automatic p has no total; leave total out"
                 )
+            if self.p_neg is not None and self.p != "faithful":
+                raise InputError(
+                    f"Pruning(p={self.p!r}, p_neg={self.p_neg!r}): an automatic p chooses for both signs; leave "
+                    "p_neg out"
+                )
         else:
             values = _numbers(self.p)
             for value in values:

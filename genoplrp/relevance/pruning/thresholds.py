@@ -10,6 +10,9 @@ The definition, followed to the bit by every implementation (this sort-based one
 - The *bound* of a sign is the smallest value v such that the mass of all entries <= v exceeds p times the mass of all;
   the largest value if there is none. Entries below their bound are pruned. So tied entries share their fate, p = 0
   prunes nothing, and the largest entries stay whatever p is.
+- That is the policy "mass". By "mean" the bound (threshold) of a sign is its mass over the number of all entries of
+  the sample; by "effective" as many of the largest entries stay as ``(sum r)^2 / sum r^2`` says, and what ties with the
+  last.
 
 References
 ----------

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from genoplrp.errors import InputError
 from genoplrp.relevance import AlphaBeta, Epsilon, Explainer, Gamma, Preset, Pruning, ZPlus
 from tests.oracles.oracle_relevance import affine_of, kept, propagation, pruned_lambda, pruned_m
 
@@ -319,3 +320,9 @@ def _no_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+@pytest.mark.parametrize("p", ["auto", "gain"])
+def test_a_share_of_the_negatives_beside_an_automatic_p_is_refused(p: str) -> None:
+    with pytest.raises(InputError, match="chooses for both signs"):
+        Pruning(p=p, p_neg=0.3)
