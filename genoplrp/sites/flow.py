@@ -98,7 +98,7 @@ class Flow:
         kept = held.cumsum() - table["size"] < share * held.transform("sum") - 1e-12
         return table[kept & (table["size"] > 0)].drop(columns=["size", "columns"]).reset_index(drop=True)
 
-    def graph(self) -> networkx.DiGraph:
+    def graph(self) -> networkx.DiGraph[Any]:
         """Return a networkx graph, from the sites to the output; nodes and edges have the tables' columns.
 
         Raises
