@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from queue import SimpleQueue
-from threading import Event
 
 import numpy as np
 
@@ -21,10 +20,6 @@ AHEAD = 1
 """Blocks that are read before a device asks for them."""
 
 Result = tuple[int, dict[str, np.ndarray]]
-
-
-class Stopped(Exception):  # noqa: N818 - nothing went wrong here
-    """Another block failed, or the user interrupted: the rest of this one is not needed."""
 
 
 class Usage:
@@ -107,11 +102,8 @@ def explain_here(
     free: SimpleQueue[Explainer] = SimpleQueue()
     for explainer in explainers:
         free.put(explainer)
-    stop = Event()
 
     def explain(block: Block, start: int) -> dict[str, np.ndarray]:
-        if stop.is_set():
-            raise Stopped
         explainer = free.get()
         begin = time.perf_counter()
         try:
@@ -139,8 +131,7 @@ def explain_here(
             number, parts = under_way.popleft()
             yield number, joined([part.result() for part in parts])
     finally:
-        stop.set()
-        workers.shutdown(cancel_futures=True)
+        workers.shutdown(cancel_futures=True)  # batches under way are waited for, the others given up
         reader.shutdown(cancel_futures=True)
 
 

@@ -329,6 +329,38 @@ def scores_along(codes: np.ndarray, log_odds: np.ndarray, out: np.ndarray) -> No
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[misc, unused-ignore, untyped-decorator]
+def _forward(
+    odds: np.ndarray,
+    width: np.ndarray,
+    plant: np.ndarray,
+    weight: np.ndarray,
+    stride: np.ndarray,
+    top: np.ndarray,
+    states: int,
+    length: int,
+) -> np.ndarray:
+    """Return the sums of ``arrangements`` over each beginning of one sequence, (length + 1, states)."""
+    table = np.zeros((length + 1, states))
+    table[0, 0] = 1.0
+    for end in range(1, length + 1):
+        for state in range(states):
+            table[end, state] = table[end - 1, state]
+        for kind in range(len(width)):
+            start = end - width[kind]
+            if start < 0:
+                continue
+            factor = weight[kind] * odds[kind, start]
+            if factor == 0.0:
+                continue
+            step = stride[plant[kind]]
+            base = top[plant[kind]] + 1
+            for state in range(states):
+                if (state // step) % base > 0:
+                    table[end, state] += factor * table[start, state - step]
+    return table
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[misc, unused-ignore, untyped-decorator]
 def arrangements(
     odds: np.ndarray,
     width: np.ndarray,
@@ -347,23 +379,7 @@ def arrangements(
     n = odds.shape[1]
     result = np.zeros((n, states))
     for row in range(n):
-        table = np.zeros((lengths[row] + 1, states))
-        table[0, 0] = 1.0
-        for end in range(1, lengths[row] + 1):
-            for state in range(states):
-                table[end, state] = table[end - 1, state]
-            for kind in range(len(width)):
-                start = end - width[kind]
-                if start < 0:
-                    continue
-                factor = weight[kind] * odds[kind, row, start]
-                if factor == 0.0:
-                    continue
-                step = stride[plant[kind]]
-                base = top[plant[kind]] + 1
-                for state in range(states):
-                    if (state // step) % base > 0:
-                        table[end, state] += factor * table[start, state - step]
+        table = _forward(odds[:, row], width, plant, weight, stride, top, states, lengths[row])
         result[row] = table[lengths[row]]
     return result
 
@@ -388,24 +404,8 @@ def arrangement_parts(
     n = odds.shape[1]
     total, parts = np.zeros(n), np.zeros(odds.shape)
     for row in range(n):
-        table = np.zeros((lengths[row] + 1, states))
+        table = _forward(odds[:, row], width, plant, weight, stride, top, states, lengths[row])
         behind = np.zeros((lengths[row] + 1, states))
-        table[0, 0] = 1.0
-        for end in range(1, lengths[row] + 1):
-            for state in range(states):
-                table[end, state] = table[end - 1, state]
-            for kind in range(len(width)):
-                start = end - width[kind]
-                if start < 0:
-                    continue
-                factor = weight[kind] * odds[kind, row, start]
-                if factor == 0.0:
-                    continue
-                step = stride[plant[kind]]
-                base = top[plant[kind]] + 1
-                for state in range(states):
-                    if (state // step) % base > 0:
-                        table[end, state] += factor * table[start, state - step]
         for state in range(states):
             behind[lengths[row], state] = shares[row, state]
             total[row] += shares[row, state] * table[lengths[row], state]
