@@ -213,10 +213,10 @@ def _meta(content: ReportContent) -> dict[str, Any]:
     }
 
 
-def labels(metric: str) -> tuple[str, str]:
-    """Return the short name of a metric and what it measures."""
+def labels(metric: str) -> tuple[str, str, str | None]:
+    """Return the short name of a metric, what it measures, and which way is better."""
     score = described(metric)
-    return score.short or score.title, score.says or score.title
+    return score.short or score.title, score.says or score.title, score.better
 
 
 def drawing_data() -> dict[str, Any]:

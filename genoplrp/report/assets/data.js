@@ -56,3 +56,4 @@ function oneMap(all, sequence, map) {
 const show = (value, digits = 3) => Number.isNaN(value) ? "–" : value.toFixed(digits).replace("-", "−");
 const metricName = (metric) => meta.labels[metric][0];
 const metricHint = (metric) => meta.labels[metric][1];
+const metricSign = (metric) => ({ higher: 1, lower: -1 })[meta.labels[metric][2]] || 0;
