@@ -1,4 +1,4 @@
-"""The kind of device that a tensor counts as: asked here by all that is done in one way on a CPU and in another on CUDA.
+"""The kind of device that a tensor counts as, asked by all that is done in one way on a CPU and otherwise on CUDA.
 
 One function, so that what runs on a card can be run, counted and compared where there is none.
 """

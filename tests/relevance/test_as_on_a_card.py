@@ -1,4 +1,4 @@
-"""The lines that run on a card, on the CPU: the kernels in Triton's interpreter; on a card itself where there is one."""
+"""The lines that run on a card, on the CPU: the kernels in Triton's interpreter (on a card where there is one)."""
 
 from __future__ import annotations
 
