@@ -29,8 +29,9 @@ def registries():
     from genoplrp.relevance import PRESETS
     from genoplrp.relevance.pruning import policy
     from genoplrp.relevance.tracing import registry
+    from genoplrp.scores import SCORES
 
-    tables = (METRICS, methods._FIXED, FORMATS, PRESETS, policy._POLICIES, registry.HANDLERS)
+    tables = (METRICS, SCORES, methods._FIXED, FORMATS, PRESETS, policy._POLICIES, registry.HANDLERS)
     kinds = (registry.LINEAR, registry.ELEMENTWISE)
     before, names = [dict(table) for table in tables], [set(kind) for kind in kinds]
     yield

@@ -15,6 +15,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from genoplrp.relevance import devices
+
 Answers = dict[tuple[str, int], bool]
 AT_ONCE = {"cpu"}
 """Devices that are never waited for."""
@@ -117,14 +119,14 @@ def holds(about: str, truth: Tensor) -> bool:
     truth
         The Boolean.
     """
-    if truth.device.type in AT_ONCE or _local.questions is None:
+    if devices.kind_of(truth) in AT_ONCE or _local.questions is None:
         return bool(truth)
     return _local.questions.ask(about, truth)
 
 
 def refuse_if(is_bad: Tensor, error: Callable[[], Exception]) -> None:
     """Raise an error where a Boolean of one element is true: at once on a CPU, else when the batch is done."""
-    if is_bad.device.type in AT_ONCE or _local.questions is None:
+    if devices.kind_of(is_bad) in AT_ONCE or _local.questions is None:
         if bool(is_bad):
             raise error()
         return

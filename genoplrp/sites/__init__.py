@@ -9,6 +9,7 @@ from genoplrp.sites.calling import (
     strongest,
 )
 from genoplrp.sites.candidates import Candidates, candidate_sites
+from genoplrp.sites.crediting import credited
 from genoplrp.sites.discover import (
     called_sites,
     discover_motifs,
@@ -44,6 +45,7 @@ __all__ = [
     "check_sites",
     "cluster_sites",
     "copy_of_run",
+    "credited",
     "discover_motifs",
     "explain_alike",
     "explained_bits",

@@ -14,13 +14,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from genoplrp.relevance import devices
 from genoplrp.relevance.propagation.layout import is_channels_last
 from genoplrp.relevance.pruning.compiling import compiled
 
 
 def can_pool(z: Tensor) -> bool:
     """Return whether the compiled passes take this tensor: float32, (N, C, L), channels-last, on the CPU."""
-    return z.dtype == torch.float32 and z.device.type == "cpu" and is_channels_last(z)
+    return z.dtype == torch.float32 and devices.kind_of(z) == "cpu" and is_channels_last(z)
 
 
 def rectified_pool(z: Tensor, width: int, *, rectify: bool) -> tuple[Tensor, Tensor]:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from genoplrp.errors import InputError
+from genoplrp.relevance import devices
 from genoplrp.relevance.pruning.selection import Selection
 from genoplrp.relevance.pruning.thresholds import POLICIES, PruneStats, Reference, check_finite
 
@@ -153,9 +154,9 @@ def _triton() -> type[Reference] | None:
 
 
 def _implementation(tensor: Tensor, policy: str) -> type[Reference]:
-    if tensor.device.type == "cpu":
+    if devices.kind_of(tensor) == "cpu":
         return _compiled() or Reference
-    if tensor.device.type == "cuda" and tensor.dtype == torch.float32 and policy != "effective":
+    if devices.kind_of(tensor) == "cuda" and tensor.dtype == torch.float32 and policy != "effective":
         return _triton() or Selection
     return Selection
 
@@ -185,7 +186,7 @@ def _shares(p: float | Tensor, like: Tensor, name: str) -> Tensor:
         raise InputError(
             f"{name} has shape {tuple(p.shape)}: give one number, or one for each of the {n} samples"
         )
-    if like.device.type == "cpu" and not bool(((shares >= 0) & (shares <= 1)).all()):
+    if devices.kind_of(like) == "cpu" and not bool(((shares >= 0) & (shares <= 1)).all()):
         raise InputError(
             f"{name} holds {shares[~((shares >= 0) & (shares <= 1))][0]}: shares must be in [0, 1]"
         )
