@@ -109,7 +109,7 @@ class Motifs:
             named = self.table.set_index("motif").loc[one.name]
             match = f", {named['match']}" if named.get("match") else ""
             plot_motif(one.pwm, ax, title=f"{one.name}: {len(one.instances):,} instances{match}", **options)
-            ax.set_xlim(-0.5, widest - 0.5)
+            ax.set_xlim(0.5, widest + 0.5)
         return figure
 
     def to_meme(self, path: str | Path) -> Path:
