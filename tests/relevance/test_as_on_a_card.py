@@ -53,7 +53,7 @@ def test_a_card_explains_as_the_cpu_does_and_waits_once(
     expected = Explainer(model, rules, pruning)(X)
     there = Explainer(model, rules, pruning, device=DEVICE)
     if autograd:
-        there._chains.refused = "for autograd"
+        there._chains.declined = "for autograd"
     with as_a_card():
         first = there(X.flip(0))
         there(X)  # asks whether the weights are still those of the first batch

@@ -2,7 +2,7 @@
 
 Rectifying and pooling may change places, so a layer that is rectified and pooled never has its full-size result kept:
 the pooled values and, in a byte each, the winners' places are all that the backward pass needs.
-What pooling does with relevance is defined in `tracing.operations.neutral`.
+What pooling does with relevance is defined in `tracing.operations.pooling`.
 """
 
 from __future__ import annotations
