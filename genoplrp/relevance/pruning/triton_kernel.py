@@ -35,8 +35,8 @@ _TILE = 4096  # candidates that `_refine` holds at once
 _BLOCK = 2048
 _PROGRAMS = 4096  # over a whole launch: enough to fill a large card several times
 _LARGEST_CHUNK = 1 << 19  # entries of one program: 16 bits hold the number of a thread's
-# Of a sample and sign: number of entries under the bracket, in it (of both signs, 32 bits each, with the first), of all,
-# whether one is not finite; the sum under the bracket in its own group; the sums of the 32 groups.
+# Of a sample and sign: number of entries under the bracket, in it (of both signs, 32 bits each, with the first),
+# of all, whether one is not finite; the sum under the bracket in its own group; the sums of the 32 groups.
 _WIDTH = tl.constexpr(5 + 32)
 
 
