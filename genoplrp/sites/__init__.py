@@ -2,13 +2,14 @@
 
 from genoplrp.sites.calling import (
     call_sites,
+    fill_between,
     find_sites,
     q_values,
     recursive_seqlets,
-    shuffle_between,
     strongest,
 )
 from genoplrp.sites.candidates import Candidates, candidate_sites
+from genoplrp.sites.composites import taken_apart
 from genoplrp.sites.crediting import credited
 from genoplrp.sites.discover import (
     called_sites,
@@ -50,6 +51,7 @@ __all__ = [
     "explain_alike",
     "explained_bits",
     "explained_target",
+    "fill_between",
     "filter_view",
     "filters_alike",
     "find_motifs",
@@ -67,9 +69,9 @@ __all__ = [
     "overlay",
     "q_values",
     "recursive_seqlets",
-    "shuffle_between",
     "strongest",
     "strongest_sites",
+    "taken_apart",
     "thinning",
     "with_flanks",
     "write_motifs_meme",
