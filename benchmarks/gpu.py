@@ -25,6 +25,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from benchmarks import launches
 from benchmarks.engine import METHODS as ENGINE
 from benchmarks.engine import UNIT
 from benchmarks.timing import Case, describe, machine, save, table, time_cases
@@ -245,8 +246,16 @@ def scan(device: torch.device, quick: bool) -> list[dict[str, Any]]:
     return rows
 
 
+def launched(device: torch.device, quick: bool) -> list[dict[str, Any]]:
+    """Kernels that a batch starts; on the CPU those that it would start on a card."""
+    found = [row for name in list(launches.NETWORKS)[: 1 if quick else None] for row in launches.rows(name)]
+    _show("Launches a batch", [{k: v for k, v in row.items() if k != "operations"} for row in found])
+    return found
+
+
 PARTS: dict[str, Callable[[torch.device, bool], Any]] = {
     "kernel": kernel,
+    "launches": launched,
     "engine": engine,
     "parity": parity,
     "scan": scan,

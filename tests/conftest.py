@@ -1,6 +1,7 @@
 """Settings of the whole suite: one thread a worker, so that parallel workers do not fight for cores."""
 
 import os
+from collections import Counter
 from pathlib import Path
 
 import hypothesis
@@ -16,11 +17,32 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("suite")
 
+# The modules that take longest, most of it in processes of their own or in compiling what others will load.
+LONGEST = (
+    "test_motif_discovery.py",
+    "test_documentation.py",
+    "test_ray_engine.py",
+    "test_report_browser.py",
+    "test_benchmark.py",
+)
+
 
 def pytest_configure(config):
     import torch
 
     torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(items):
+    """Long modules first, then by the number of tests: no worker is left with a long one when the others are done."""
+    tests = Counter(item.path for item in items)
+
+    def rank(item):
+        name = item.path.name
+        place = LONGEST.index(name) if name in LONGEST else len(LONGEST)
+        return place, -tests[item.path], str(item.path)
+
+    items.sort(key=rank)
 
 
 @pytest.fixture(params=["cpu", "cuda"])

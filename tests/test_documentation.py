@@ -29,9 +29,19 @@ def registries():
     from genoplrp.relevance import PRESETS
     from genoplrp.relevance.pruning import policy
     from genoplrp.relevance.tracing import registry
+    from genoplrp.scores import SCORES
 
-    tables = (METRICS, methods._FIXED, FORMATS, PRESETS, policy._POLICIES, registry.HANDLERS)
-    kinds = (registry.LINEAR, registry.ELEMENTWISE)
+    tables = (
+        METRICS,
+        SCORES,
+        methods._FIXED,
+        FORMATS,
+        PRESETS,
+        policy._POLICIES,
+        registry.HANDLERS,
+        registry.DIFFERENCES,
+    )
+    kinds = (registry.LINEAR, registry.ELEMENTWISE, registry.NEUTRAL)
     before, names = [dict(table) for table in tables], [set(kind) for kind in kinds]
     yield
     for table, old in zip((*tables, *kinds), (*before, *names), strict=True):

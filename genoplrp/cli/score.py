@@ -42,15 +42,15 @@ def command(
 ) -> None:
     """Score RELEVANCE against the motifs planted in its data set: a relevance file, or a store of its sequences.
 
-    Prints the mean of every score over the sequences with its standard error. gini: sparsity of the absolute
-    relevance. rma: share of the positive relevance in the motifs (rma_absolute: of all of it). rra: share of
-    the top-ranked positions in the motifs. A map that says nothing scores `prevalence` in rma and rra, and
-    0.5 in auroc; sequences without a motif have neither. signed_rma and signed_average_precision (where
+    Prints the mean of every score over the sequences with its standard error and the chance level, what a map that
+    says nothing scores. gini: sparsity of the absolute relevance. rma: share of the positive relevance in the motifs
+    (rma_absolute: of all of it). rra: share of the top-ranked positions in the motifs. Sequences without a motif have
+    only gini. signed_rma and signed_average_precision (where
     the truth has a sign, or --signed): a position of a site that speaks against the label must be negative.
     """
     from genoplrp.errors import OutputExistsError
     from genoplrp.evaluation import score_dataset, summarise
-    from genoplrp.evaluation.scoring import what_is_missing
+    from genoplrp.evaluation.scoring import chance_levels, what_is_missing
     from genoplrp.formats.attribution import AttributionFile
     from genoplrp.formats.table import write_csv
     from genoplrp.synthetic import Dataset
@@ -71,9 +71,10 @@ def command(
         explained = AttributionFile.load(relevance)
     table = score_dataset(explained, data, task=wanted, signed=signed or None)
     summary = summarise(table.drop(columns=["sequence", "prediction"]))
+    summary.insert(2, "chance", chance_levels(summary["mean"]))
     method = explained.meta.get("method", "relevance")
     click.echo(f"{method}: {len(table)} sequences of {dataset}")
-    click.echo(summary.to_string(float_format=lambda value: f"{value:.3f}"))
+    click.echo(summary.to_string(float_format=lambda value: f"{value:.3f}", na_rep=""))
     for line in what_is_missing(table):
         click.echo(line, err=True)
     if out is not None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from genoplrp.scores import described, shown_in
+
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
@@ -15,31 +17,6 @@ if TYPE_CHECKING:
 # Okabe and Ito (2008).
 _COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#555555")
 _SWEEP = re.compile(r"plrp-(?P<kind>lambda|M|M-literal)-(?P<p>[\d.]+)@(?P<preset>[\w-]+)")
-_SWEPT = {
-    "gini": "Gini index",
-    "rma": "relevance mass accuracy",
-    "rra": "relevance rank accuracy",
-    "average_precision": "average precision",
-    "weakest_share": "weakest site's share",
-    "deletion": "deletion (lower is better)",
-    "insertion": "insertion",
-    "max_sensitivity": "max-sensitivity (lower is better)",
-}
-_AT_A_GLANCE = (
-    "gini",
-    "rma",
-    "average_precision",
-    "rra",
-    "auroc",
-    "instance_recall",
-    "weakest_share",
-    "insertion",
-    "deletion",
-    "sensitivity_n",
-    "max_sensitivity",
-)
-_LOWER_IS_BETTER = ("deletion", "max_sensitivity")
-_NEITHER_IS_BETTER = ("gini",)
 _FAMILY_COLORS = {
     "LRP": _COLORS[0],
     "PLRP": _COLORS[1],
@@ -131,7 +108,7 @@ def plot_sweeps(sweep: pd.DataFrame) -> Figure:
 
     presets = sweep.groupby("preset")["p"].nunique()
     sweep = sweep[sweep["preset"] == presets.idxmax()]
-    metrics = [name for name in _SWEPT if sweep.loc[sweep["metric"] == name, "mean"].notna().any()]
+    metrics = [name for name in shown_in("sweep") if sweep.loc[sweep["metric"] == name, "mean"].notna().any()]
     columns = 4
     rows = -(-len(metrics) // columns)
     figure = Figure(figsize=(3.1 * columns, 2.6 * rows + 0.6), layout="constrained")
@@ -148,7 +125,7 @@ def plot_sweeps(sweep: pd.DataFrame) -> Figure:
                     one["p"], one["mean"], line, color=color, linewidth=1.4, label=label if len(one) else None
                 )
                 ax.fill_between(one["p"], one["low"], one["high"], color=color, alpha=0.12, linewidth=0)
-        ax.set_title(_SWEPT[metric], fontsize=9, loc="left")
+        ax.set_title(_title(metric), fontsize=9, loc="left")
         _quiet(ax)
     for ax in axes[len(metrics) :]:
         ax.set_visible(False)
@@ -184,7 +161,7 @@ def plot_methods(summary: pd.DataFrame) -> Figure:
         # A sweep has a figure of its own.
         dense = swept[~swept["p"].isin([0.05, 0.15, 0.25, 0.5])]["method"]
         wide = wide[~wide.index.isin(dense)]
-    wide = wide[[name for name in _AT_A_GLANCE if name in wide and wide[name].notna().any()]]
+    wide = wide[[name for name in shown_in("table") if name in wide and wide[name].notna().any()]]
     values = wide.to_numpy(dtype=float)
     shade = np.full(values.shape, np.nan)
     for j, name in enumerate(wide.columns):
@@ -192,9 +169,8 @@ def plot_methods(summary: pd.DataFrame) -> Figure:
         scaled = (
             np.clip((values[:, j] - low) / (high - low), 0, 1) if high > low else np.full(len(values), 0.5)
         )
-        shade[:, j] = 1 - scaled if name in _LOWER_IS_BETTER else scaled
-        if name in _NEITHER_IS_BETTER:
-            shade[:, j] = 0.5
+        better = described(str(name)).better
+        shade[:, j] = 0.5 if better is None else 1 - scaled if better == "lower" else scaled
     figure = Figure(figsize=(1.0 * len(wide.columns) + 2.6, 0.27 * len(wide) + 1.2), layout="constrained")
     ax = figure.subplots()
     ax.imshow(shade, cmap="cividis", aspect="auto", vmin=0, vmax=1, alpha=0.9)
@@ -202,7 +178,7 @@ def plot_methods(summary: pd.DataFrame) -> Figure:
         if not np.isnan(value):
             color = "white" if shade[i, j] < 0.55 else "black"
             ax.text(j, i, _short(value), ha="center", va="center", fontsize=7.5, color=color)
-    labels = [f"{name} ↓" if name in _LOWER_IS_BETTER else name for name in wide.columns]
+    labels = [f"{name} ↓" if described(name).better == "lower" else name for name in wide.columns]
     ax.set_xticks(range(len(labels)), [label.replace("_", "\n") for label in labels], fontsize=8)
     ax.set_yticks(range(len(wide)), list(wide.index), fontsize=8)
     ax.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
@@ -257,6 +233,11 @@ def plot_cost(summary: pd.DataFrame, timing: pd.DataFrame, *, metric: str = "ave
         figure.legend(frameon=False, fontsize=8, loc="outside upper left", ncols=6)
     _quiet(ax)
     return figure
+
+
+def _title(metric: str) -> str:
+    score = described(metric)
+    return f"{score.title} (lower is better)" if score.better == "lower" else score.title
 
 
 def _short(value: float) -> str:

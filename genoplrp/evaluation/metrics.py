@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Literal
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from genoplrp.evaluation.localization import (
 )
 from genoplrp.evaluation.maps import Maps, Masks, Scores
 from genoplrp.evaluation.sparsity import gini
+from genoplrp.scores import PLACES, SCORES, Score
 
 Metric = Callable[[Maps, Masks], Scores]
 """Maps (n, L) float64 and masks (n, L) bool of one length, without padding -> (n,), NaN where undefined."""
@@ -36,11 +38,19 @@ METRICS: dict[str, Metric] = {
     "prevalence": _prevalence,
 }
 """Column -> metric, in the order of the table."""
-_BUILT_IN = frozenset(METRICS)
+_BUILT_IN = frozenset(METRICS) | frozenset(SCORES)
 
 
-def register_metric(name: str, metric: Metric) -> None:
-    """Give `score`, and with it the command line and the benchmark, a column of one's own.
+def register_metric(
+    name: str,
+    metric: Metric,
+    *,
+    title: str | None = None,
+    says: str = "",
+    better: Literal["higher", "lower"] | None = None,
+    chance: float | str | None = None,
+) -> None:
+    """Give `score`, and with it the benchmark, its report and figures, and the live report, a column of one's own.
 
     Parameters
     ----------
@@ -49,21 +59,38 @@ def register_metric(name: str, metric: Metric) -> None:
     metric : callable
         From maps (n, L) and masks (n, L) of n sequences of one length to n numbers, NaN where there is nothing to
         score. A benchmark with several jobs needs a function of a module, and scores anew when its code changes.
+    title : str, optional
+        Its name in figures; by default that of the column.
+    says : str
+        What it measures, in half a sentence.
+    better : {"higher", "lower"}, optional
+        Which way is better: then the best value of a table is bold, figures are shaded, and methods are compared in
+        pairs. By default neither.
+    chance : float or str, optional
+        What a map that says nothing scores: a number, or the column that holds it (``"prevalence"``).
 
     Raises
     ------
     InputError
-        If the name is that of a metric of the package.
+        If the name is that of a score of the package, or `better` is neither way.
 
     Examples
     --------
-    >>> register_metric("largest", lambda maps, masks: maps.max(axis=1))
+    >>> register_metric("largest", lambda maps, masks: maps.max(axis=1), title="largest relevance")
     >>> METRICS.pop("largest")(np.array([[1.0, 3.0]]), np.array([[True, False]])).tolist()
     [3.0]
+    >>> SCORES.pop("largest").title
+    'largest relevance'
     """
     if name in _BUILT_IN:
-        raise InputError(f"{name!r} is a metric of the package; take another name")
+        raise InputError(f"{name!r} is a score of the package; take another name")
+    if better not in ("higher", "lower", None):
+        raise InputError(
+            f'better={better!r}: say "higher" or "lower", or leave it out where neither is better'
+        )
     METRICS[name] = metric
+    shown = [place for place in PLACES if better is not None or place != "comparison"]
+    SCORES[name] = Score(title or name.replace("_", " "), "", says, better, chance, shown)
 
 
 def registered_metrics() -> dict[str, Metric]:

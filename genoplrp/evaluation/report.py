@@ -14,6 +14,7 @@ from genoplrp.evaluation.plan import AVERAGES, Plan
 from genoplrp.evaluation.robustness import agreement
 from genoplrp.evaluation.statistics import compare_methods, summarise_methods
 from genoplrp.formats.table import write_csv
+from genoplrp.scores import described, shown_in
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,12 +23,14 @@ _PREFACE = """\
 Data sets: {datasets} ({n_sequences} sequences where simulated). Networks: {architectures}. Training seeds: {seeds}.
 Explained: correctly predicted positives of the test part, at most {n_explain} for each network.
 
-Means over sequences and seeds. `gini`: sparsity; `rma`: share of the positive relevance in the planted sites;
-`weakest_share`: what the weakest site gets (1: all get the same); `insertion` and `deletion`: share of the output
-recovered by, or left without, the top positions, mean over steps up to 30 %, in units of the mean output above that of
-shuffled sequences. The best of each column is bold (`pwm-scan` is an oracle and `random` a baseline, no rivals; a
-random map shares its relevance evenly, so `weakest_share` says something only beside `instance_recall`). Intervals,
-all metrics and all comparisons are in the CSV files.
+Means over sequences and seeds:
+
+{metrics}
+
+`insertion` and `deletion` are means over steps up to 30 %, in units of the mean output above that of shuffled
+sequences. The best of each column is bold (`pwm-scan` is an oracle and `random` a baseline, no rivals; a random map
+shares its relevance evenly, so `weakest_share` says something only beside `instance_recall`). Intervals, all metrics
+and all comparisons are in the CSV files.
 """
 _MANY_SEEDS = """\
 Intervals are 95 % intervals (Student's t) over training seeds and sequences: with few seeds they are wide, since a few
@@ -37,22 +40,8 @@ _ONE_SEED = """\
 There is one training seed: intervals and p-values are over the sequences of that network alone, and say nothing of
 another training run. Three seeds and more can say how networks differ.
 """
-#: The metrics of the printed table: +1 where more is better, -1 where less is, 0 where neither is.
-HEADLINE = {
-    "gini": 0,
-    "rma": 1,
-    "average_precision": 1,
-    "rra": 1,
-    "auroc": 1,
-    "instance_recall": 1,
-    "weakest_share": 1,
-    "insertion": 1,
-    "deletion": -1,
-    "sensitivity_n": 1,
-    "max_sensitivity": -1,
-}
 _NO_RIVALS = ("pwm-scan", "random")
-COMPARED = ("rma", "average_precision", "instance_recall", "weakest_share", "insertion")
+_BEST = {"higher": "max", "lower": "min"}
 
 
 def write_report(
@@ -98,7 +87,7 @@ def write_report(
     summary = summarise_methods(scored, metrics)
     known = set(scored["method"])
     pairs = [pair for pair in comparison_pairs(plan.methods) if known.issuperset(pair)]
-    compared = [name for name in COMPARED if name in metrics]
+    compared = [name for name in shown_in("comparison") if name in metrics]
     comparisons = compare_methods(scored, pairs, compared) if pairs else pd.DataFrame()
     timing = _timings(cells)
     _write_results(results, out)
@@ -262,7 +251,9 @@ def _report(
     timing: pd.DataFrame,
     drawn: Sequence[str],
 ) -> str:
-    lines = ["# Benchmark", "", _preface(plan), ""]
+    shown = set(summary.loc[summary["mean"].notna(), "metric"])
+    metrics = [name for name in shown_in("table") if name in shown]
+    lines = ["# Benchmark", "", _preface(plan, metrics), ""]
     if left_out:
         named = ", ".join(f"{cell.cell.folder} (test AUROC {cell.auroc():.3f})" for cell in left_out)
         lines += [f"Not explained, since the network has not learnt its task: {named}.", ""]
@@ -294,15 +285,28 @@ def _failed_lines(failed: pd.DataFrame) -> list[str]:
     return lines
 
 
-def _preface(plan: Plan) -> str:
+def _preface(plan: Plan, metrics: Sequence[str]) -> str:
     preface = _PREFACE.format(
         datasets=", ".join(plan.datasets),
         architectures=", ".join(plan.architectures),
         seeds=", ".join(map(str, plan.seeds)),
         n_sequences=plan.n_sequences,
         n_explain=plan.n_explain,
+        metrics="\n".join(map(_explained, metrics)),
     )
     return preface + "\n" + (_MANY_SEEDS if len(plan.seeds) > 1 else _ONE_SEED)
+
+
+def _explained(metric: str) -> str:
+    """One metric as a point of a list: what it measures, which way is better, what chance gives."""
+    score = described(metric)
+    chance = f"`{score.chance}`" if isinstance(score.chance, str) else score.chance
+    rest = [
+        f"{score.better} is better" if score.better else "",
+        "" if chance is None else f"chance: {chance}",
+    ]
+    notes = ", ".join(filter(None, rest))
+    return f"- `{metric}`: {score.says or score.title}{f' ({notes})' if notes else ''}"
 
 
 def headline_table(summary: pd.DataFrame, timing: pd.DataFrame) -> str:
@@ -326,10 +330,12 @@ def headline_table(summary: pd.DataFrame, timing: pd.DataFrame) -> str:
     >>> headline_table(summary, timing)    # doctest: +SKIP
     """
     wide = summary.pivot_table(index="method", columns="metric", values="mean", sort=False)
-    names = [name for name in HEADLINE if name in wide.columns and wide[name].notna().any()]
+    names = [name for name in shown_in("table") if name in wide.columns and wide[name].notna().any()]
     seconds = timing.groupby("method")["seconds"].mean()
     rivals = wide.drop(index=[*_NO_RIVALS], errors="ignore")
-    best = {n: rivals[n].max() if HEADLINE[n] > 0 else rivals[n].min() for n in names if HEADLINE[n]}
+    best = {
+        name: getattr(rivals[name], _BEST[better])() for name in names if (better := described(name).better)
+    }
     lines = ["| method | " + " | ".join(names) + " | ms |", "| --- |" + " --- |" * (len(names) + 1)]
     for method, row in zip(wide.index.astype(str), wide.to_dict("records"), strict=True):
         cells = []

@@ -10,6 +10,7 @@ from genoplrp.errors import InputError
 from genoplrp.evaluation.blocks import blocks, check_lengths, pad
 from genoplrp.evaluation.maps import Arrays, as_array, check_finite, check_masks, read_maps
 from genoplrp.evaluation.metrics import METRICS
+from genoplrp.scores import described
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -229,6 +230,34 @@ def summarise(table: pd.DataFrame) -> pd.DataFrame:
     numbers = table.select_dtypes("number")
     summary = pd.DataFrame({"mean": numbers.mean(), "standard_error": numbers.sem(), "n": numbers.count()})
     return summary.rename_axis("metric")
+
+
+def chance_levels(means: pd.Series[float]) -> pd.Series[float]:
+    """Say what a map that says nothing scores.
+
+    Parameters
+    ----------
+    means : pandas.Series
+        Mean of every score, by name (`summarise`).
+
+    Returns
+    -------
+    pandas.Series
+        The chance level of every score, on the sequences that the means are of; NaN where it depends on the map.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> chance_levels(pd.Series({"gini": 0.9, "rma": 0.6, "auroc": 0.8, "prevalence": 0.1})).tolist()
+    [nan, 0.1, 0.5, nan]
+    """
+    import pandas as pd
+
+    levels = {}
+    for name in means.index:
+        chance = described(name).chance
+        levels[name] = means.get(chance, np.nan) if isinstance(chance, str) else chance
+    return pd.Series(levels, dtype=float)
 
 
 def _has_negatives(truth: PlantedTruth, rows: np.ndarray, tasks: np.ndarray) -> bool:

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 from genoplrp.errors import InputError, MissingDependencyError
 from genoplrp.pipeline.report import METHODS, RULES, SHARES
 from genoplrp.relevance.axes import Layout
+from genoplrp.scores import shown_in
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
     from genoplrp.relevance.explainer import Target
     from genoplrp.report.widget import RelevanceWidget, Sweep
-
-_METRICS = ("gini", "rma", "average_precision")
 
 
 def explore(
@@ -87,7 +86,7 @@ def explore(
     """
     import torch
 
-    from genoplrp.evaluation import score
+    from genoplrp.evaluation import METRICS, score
     from genoplrp.evaluation.sparsity import gini
     from genoplrp.relevance import Explainer, Pruning
     from genoplrp.sequence import one_hot_decode
@@ -109,6 +108,8 @@ def explore(
         for method in methods
     }
 
+    metrics = [name for name in shown_in("widget") if name in METRICS]
+
     def sweep(sequence: int, rule: str, method: str) -> Sweep:
         row = slice(sequence, sequence + 1)
         wanted = target if isinstance(target, int) or callable(target) or target is None else target[row]
@@ -119,7 +120,7 @@ def explore(
             scores = {"gini": gini(maps)}
         else:
             table = score(maps, np.repeat(np.asarray(mask[row], dtype=bool), len(maps), axis=0))
-            scores = {metric: table[metric].to_numpy() for metric in _METRICS}
+            scores = {metric: table[metric].to_numpy() for metric in metrics}
         return Sweep(maps, float(found[0].prediction[0]), scores)
 
     return RelevanceWidget(

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from genoplrp.errors import InputError
 from genoplrp.pipeline.explain import rows_to_explain
 from genoplrp.pipeline.subject import Subject
+from genoplrp.scores import shown_in
 from genoplrp.version import __version__
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 SHARES = tuple(round(0.05 * i, 2) for i in range(20))
 RULES = ("gamma", "epsilon")
 METHODS = ("lambda", "M")
-METRICS = ("gini", "rma", "rra", "average_precision", "auroc")
 _CHUNK = 64
 
 
@@ -72,7 +72,7 @@ def report_content(
     InputError
         If the model does not fit the data, the target is unknown, or a list is empty.
     """
-    from genoplrp.evaluation import score
+    from genoplrp.evaluation import METRICS, score
     from genoplrp.evaluation.blocks import pad
     from genoplrp.evaluation.sparsity import gini
     from genoplrp.report import MapStore, ReportContent
@@ -90,9 +90,8 @@ def report_content(
     mask = pad(part.mask(truth_task), data.length) if planted and truth_task is not None else None
     n_maps = len(rules) * len(methods) * len(p)
     store = MapStore(len(rows), n_maps, data.length)
-    scores = {
-        metric: np.full((len(rows), n_maps), np.nan) for metric in (METRICS if planted else METRICS[:1])
-    }
+    metrics = [name for name in shown_in("report") if name in METRICS] if planted else ["gini"]
+    scores = {metric: np.full((len(rows), n_maps), np.nan) for metric in metrics}
     prediction = np.zeros(len(rows))
     bar = tqdm(total=len(rows) * n_maps, desc="sweep", unit="map", disable=None if progress else True)
     one_hot, lengths = pad(part.one_hot(), data.length), part.lengths

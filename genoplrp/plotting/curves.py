@@ -11,19 +11,10 @@ from matplotlib.axes import Axes
 
 from genoplrp.errors import InputError
 from genoplrp.plotting.arrays import as_array
+from genoplrp.scores import described
 
 # Okabe and Ito (2008), the darker ones first.
 SERIES_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#555555")
-METRIC_NAMES = {
-    "gini": "Gini index",
-    "rma": "relevance mass accuracy",
-    "rma_absolute": "relevance mass accuracy, absolute",
-    "rra": "relevance rank accuracy",
-    "average_precision": "average precision",
-    "auroc": "AUROC",
-    "instance_recall": "share of sites recovered",
-    "weakest_share": "weakest site's share",
-}
 _LINE_STYLES = ("-", "--", ":", "-.")
 _MARKERS = "os^Dv<>"
 
@@ -90,7 +81,7 @@ def plot_sweep(
             half = 1.96 * summary["sem"].fillna(0).to_numpy(dtype=float)
             series = j if alone else i
             color = SERIES_COLORS[series % len(SERIES_COLORS)]
-            title_of = METRIC_NAMES.get(metric, metric)
+            title_of = described(metric).title
             ax.plot(
                 x,
                 mean,
@@ -104,7 +95,7 @@ def plot_sweep(
             ax.fill_between(x, mean - half, mean + half, color=color, alpha=0.18, linewidth=0)
     quiet_axes(ax)
     ax.set_xlabel("pruned share of relevance p")
-    ax.set_ylabel(METRIC_NAMES.get(metrics[0], metrics[0]) if alone else "score")
+    ax.set_ylabel(described(metrics[0]).title if alone else "score")
     if not alone or by is not None:
         ax.legend(frameon=False, fontsize=8)
     if title:

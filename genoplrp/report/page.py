@@ -17,6 +17,7 @@ from genoplrp import partial
 from genoplrp.errors import InputError, OutputExistsError
 from genoplrp.plotting.glyphs import BASES, SCHEMES, unit_glyph
 from genoplrp.report.maps import MapStore, pack_floats
+from genoplrp.scores import described
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -206,9 +207,16 @@ def _meta(content: ReportContent) -> dict[str, Any]:
         "length": content.maps.values.shape[2],
         "scale": pack_floats(content.maps.scale),
         "scores": {metric: pack_floats(values) for metric, values in content.scores.items()},
+        "labels": {metric: labels(metric) for metric in content.scores},
         "instances": instance_lists(content.instances, len(content.names)),
         **drawing_data(),
     }
+
+
+def labels(metric: str) -> tuple[str, str, str | None]:
+    """Return the short name of a metric, what it measures, and which way is better."""
+    score = described(metric)
+    return score.short or score.title, score.says or score.title, score.better
 
 
 def drawing_data() -> dict[str, Any]:

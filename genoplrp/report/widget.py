@@ -11,7 +11,8 @@ import numpy as np
 import traitlets
 from jaxtyping import Float
 
-from genoplrp.report.page import drawing_data
+from genoplrp.report.page import drawing_data, labels
+from genoplrp.scores import SCORES
 
 
 class Sweep(NamedTuple):
@@ -88,7 +89,8 @@ class RelevanceWidget(anywidget.AnyWidget):
         self._sweep = sweep
         self._known: dict[tuple[int, str, str], Sweep] = {}
         super().__init__(
-            meta=drawing_data() | {"instances": instances},
+            meta=drawing_data()
+            | {"instances": instances, "labels": {name: labels(name)[0] for name in SCORES}},
             names=list(names),
             letters=list(letters),
             stops=list(stops),

@@ -2,13 +2,14 @@
 
 from genoplrp.sites.calling import (
     call_sites,
+    fill_between,
     find_sites,
     q_values,
     recursive_seqlets,
-    shuffle_between,
     strongest,
 )
 from genoplrp.sites.candidates import Candidates, candidate_sites
+from genoplrp.sites.crediting import credited
 from genoplrp.sites.discover import (
     called_sites,
     discover_motifs,
@@ -44,10 +45,12 @@ __all__ = [
     "check_sites",
     "cluster_sites",
     "copy_of_run",
+    "credited",
     "discover_motifs",
     "explain_alike",
     "explained_bits",
     "explained_target",
+    "fill_between",
     "filter_view",
     "filters_alike",
     "find_motifs",
@@ -65,7 +68,6 @@ __all__ = [
     "overlay",
     "q_values",
     "recursive_seqlets",
-    "shuffle_between",
     "strongest",
     "strongest_sites",
     "thinning",

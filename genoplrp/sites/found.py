@@ -15,6 +15,7 @@ from genoplrp.errors import InputError
 from genoplrp.relevance import Explainer, Explanation
 from genoplrp.sequence import codes_to_one_hot
 from genoplrp.sites.calling import Explain, Null, Sign, as_codes, as_function, find_sites
+from genoplrp.sites.crediting import credited
 from genoplrp.sites.matching import match_motifs, motif_table
 from genoplrp.sites.merging import LEAST_TOTAL, bounded, is_motif, merge_alike, named_in_order, with_flanks
 from genoplrp.sites.motifs import LEIDEN_RUNS, FoundMotif, cluster_sites
@@ -108,7 +109,7 @@ class Motifs:
             named = self.table.set_index("motif").loc[one.name]
             match = f", {named['match']}" if named.get("match") else ""
             plot_motif(one.pwm, ax, title=f"{one.name}: {len(one.instances):,} instances{match}", **options)
-            ax.set_xlim(-0.5, widest - 0.5)
+            ax.set_xlim(0.5, widest + 0.5)
         return figure
 
     def to_meme(self, path: str | Path) -> Path:
@@ -207,7 +208,7 @@ def by_rows(table: pd.DataFrame, called: CalledSites) -> pd.DataFrame:
 
 
 def found_motifs(called: CalledSites, *, leiden_runs: int = LEIDEN_RUNS) -> list[FoundMotif]:
-    """Cluster called sites into motifs, join those that are alike, and say what each instance carries.
+    """Cluster called sites into motifs, join those that are alike, credit what is left, say what each instance carries.
 
     Raises
     ------
@@ -224,7 +225,7 @@ def found_motifs(called: CalledSites, *, leiden_runs: int = LEIDEN_RUNS) -> list
             f"the sites share no motif: what clusters them, {words}, says less than {LEAST_TOTAL:g} bits. Try more "
             "sequences, a smaller fdr, or less pruning"
         )
-    motifs = named_in_order(said)
+    motifs = named_in_order(credited(said, X, scores, sites))
     return [_carrying(with_flanks(one, X), called) for one in motifs]
 
 

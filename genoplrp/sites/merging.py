@@ -107,11 +107,11 @@ def merge_alike(
     Motifs are joined where their matrices are alike, or where the larger one explains half of the smaller one's
     instances in one place: as well as it does all but a twentieth of its own, and half as well as it does on average.
     """
-    left = sorted(motifs, key=lambda one: (_sign(one) != "positive", -len(one.instances)))
+    left = sorted(motifs, key=lambda one: (sign_of(one) != "positive", -len(one.instances)))
     kept: list[FoundMotif] = []
     for motif in left:
         for k, there in enumerate(kept):
-            if _sign(there) != _sign(motif):
+            if sign_of(there) != sign_of(motif):
                 continue
             how = overlay(there.pwm, motif.pwm)
             if how.similarity < alike:
@@ -128,9 +128,9 @@ def named_in_order(motifs: Sequence[FoundMotif]) -> list[FoundMotif]:
     """Name motifs anew: positive ones first, the most frequent first."""
     named: list[FoundMotif] = []
     count = {"positive": 0, "negative": 0}
-    for motif in sorted(motifs, key=lambda one: (_sign(one) != "positive", -len(one.instances))):
-        name = f"{_sign(motif)}_{count[_sign(motif)]}"
-        count[_sign(motif)] += 1
+    for motif in sorted(motifs, key=lambda one: (sign_of(one) != "positive", -len(one.instances))):
+        name = f"{sign_of(motif)}_{count[sign_of(motif)]}"
+        count[sign_of(motif)] += 1
         named.append(FoundMotif(name, motif.pwm, motif.contribution, motif.instances.assign(motif=name)))
     return named
 
@@ -145,10 +145,7 @@ def same_sites(one: FoundMotif, other: FoundMotif, X: Float[np.ndarray, "n 4 len
     X : array, (N, 4, L)
         The sequences that they were found in.
     """
-    weights = np.log2((np.asarray(one.pwm) + 0.01) / 1.04 * 4)
-    own = np.einsum("kcw,cw->k", _cut(np.asarray(X), one.instances), weights)
-    enough = max(float(np.quantile(own, 0.05)), 0.5 * float(own.mean()))
-    w = one.width
+    weights, enough, w = log_odds(one), fits(one, X), one.width
     pieces = _cut(_widened(X, w), other.instances.assign(end=other.instances["end"] + 2 * w))
     best = Overlay(-1.0, 0, "+")
     for strand, turned in (("+", weights), ("-", weights[::-1, ::-1])):
@@ -202,9 +199,7 @@ def bounded(
     if not inside.any():
         return motif
     moved = moved[inside].sort_values(["sequence", "start"], kind="stable", ignore_index=True)
-    cut = [_cut(np.asarray(values), moved).mean(axis=0) for values in (X, scores)]
-    pwm = cut[0] + 1e-6
-    return replace(motif, pwm=pwm / pwm.sum(axis=0), contribution=cut[1], instances=moved)
+    return counted_anew(replace(motif, instances=moved), X, scores)
 
 
 def _ends(is_clear: np.ndarray, first: int, last: int) -> tuple[int, int]:
@@ -252,8 +247,32 @@ def _widened(X: Float[np.ndarray, "n 4 length"], flank: int) -> Float[np.ndarray
     return np.pad(np.asarray(X, dtype=np.float32), around, constant_values=0.25)
 
 
-def _sign(motif: FoundMotif) -> str:
+def sign_of(motif: FoundMotif) -> str:
+    """Return "positive" or "negative": the sign of the relevance at the instances."""
     return motif.name.partition("_")[0]
+
+
+def log_odds(motif: FoundMotif) -> Float[np.ndarray, "4 width"]:
+    """Return bits by which each base at each position speaks for the motif, against uniform bases."""
+    return np.asarray(np.log2((np.asarray(motif.pwm) + 0.01) / 1.04 * 4))
+
+
+def fits(motif: FoundMotif, X: Float[np.ndarray, "n 4 length"]) -> float:
+    """Return the log-odds from which bases are an instance of a motif.
+
+    That is what all but a twentieth of its own instances have, and at least half of their mean.
+    """
+    own = np.einsum("kcw,cw->k", _cut(np.asarray(X), motif.instances), log_odds(motif))
+    return max(float(np.quantile(own, 0.05)), 0.5 * float(own.mean()))
+
+
+def counted_anew(
+    motif: FoundMotif, X: Float[np.ndarray, "n 4 length"], scores: Float[np.ndarray, "n 4 length"]
+) -> FoundMotif:
+    """Return a motif with frequencies and contributions counted over its instances."""
+    cut = [_cut(np.asarray(values), motif.instances).mean(axis=0) for values in (X, scores)]
+    pwm = cut[0] + 1e-6
+    return replace(motif, pwm=pwm / pwm.sum(axis=0), contribution=cut[1])
 
 
 def _joined(
@@ -271,9 +290,7 @@ def _joined(
     inside = (moved["start"] >= 0) & (moved["end"] <= X.shape[-1])
     both = pd.concat([one.instances, moved[inside]], ignore_index=True)
     both = _once(both.sort_values(["sequence", "start"], kind="stable", ignore_index=True))
-    cut = [_cut(values, both) for values in (X, scores)]
-    pwm = cut[0].mean(axis=0) + 1e-6
-    return FoundMotif(one.name, pwm / pwm.sum(axis=0), cut[1].mean(axis=0), both.assign(motif=one.name))
+    return counted_anew(replace(one, instances=both.assign(motif=one.name)), X, scores)
 
 
 def _once(table: pd.DataFrame) -> pd.DataFrame:

@@ -72,6 +72,9 @@ def test_the_command_prints_a_summary_and_writes_the_table(files, capsys):
     table = pd.read_csv(files / "scores.csv")
     assert list(table["sequence"]) == [5, 1, 2, 3]
     assert f"{table['gini'].mean():.3f}" in printed
+    chance = {row[0]: row[3:-1] for row in map(str.split, printed.splitlines()[3:])}
+    assert (chance["gini"], chance["auroc"]) == ([], ["0.500"])
+    assert chance["rma"] == [f"{table['prevalence'].mean():.3f}"]
     assert {"rma", "rra", "average_precision", "auroc"} <= set(table.columns)
 
 

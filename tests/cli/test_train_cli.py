@@ -158,11 +158,11 @@ def test_bad_input_is_one_message_exit_code_2_and_nothing_written(folder, capsys
 
 def test_killed_process_resumes_to_the_same_weights(folder):
     """SIGKILL: no handler runs; what is on disk has to do."""
-    command = [sys.executable, "-m", "genoplrp", "train", "data", "--batch-size", "8", "--epochs", "15"]
-    command += ["--patience", "0", "--device", "cpu"]
+    options = ["data", "--batch-size", "8", "--epochs", "15", "--patience", "0", "--device", "cpu"]
+    command = [sys.executable, "-m", "genoplrp", "train", *options, "-o", "killed"]
     root = str(Path(genoplrp.__file__).parents[1])
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": root}
-    started = subprocess.Popen([*command, "-o", "killed"], env=environment, stderr=subprocess.DEVNULL)
+    started = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
     state = folder / "killed.unfinished.safetensors"
     deadline = time.monotonic() + 60
     while not state.exists() and started.poll() is None and time.monotonic() < deadline:
@@ -171,7 +171,7 @@ def test_killed_process_resumes_to_the_same_weights(folder):
     started.wait()
     assert state.exists()
     assert not (folder / "killed").exists()
-    for out, extra in (("killed", ["--resume"]), ("whole", [])):
-        subprocess.run([*command, "-o", out, *extra], env=environment, check=True, capture_output=True)
+    assert run(*options, "-o", "killed", "--resume") == 0
+    assert run(*options, "-o", "whole") == 0
     weights = [(folder / out / "weights.safetensors").read_bytes() for out in ("killed", "whole")]
     assert weights[0] == weights[1]

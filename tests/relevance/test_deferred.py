@@ -85,14 +85,14 @@ def test_explanations_are_the_same_and_later_batches_do_not_wait(
 ) -> None:
     model, X = _network()
     explain = Explainer(model, rules, Pruning(p=0.2, method=method))  # type: ignore[arg-type]
-    explain._chains.refused = "for autograd's threads and nodes"
+    explain._chains.declined = "for autograd's threads and nodes"
     first = explain(X)
     first_waits = len(waited_for)
     second = explain(X.flip(2))
     assert len(waited_for) == first_waits
     monkeypatch.setattr(deferred, "AT_ONCE", {"cpu"})
     plain = Explainer(model, rules, Pruning(p=0.2, method=method))  # type: ignore[arg-type]
-    plain._chains.refused = explain._chains.refused
+    plain._chains.declined = explain._chains.declined
     assert torch.equal(first.relevance, plain(X).relevance)
     assert torch.equal(second.relevance, plain(X.flip(2)).relevance)
 
@@ -120,7 +120,7 @@ def test_what_is_not_finite_is_still_an_error(waited_for: list[str]) -> None:
 def test_nothing_of_a_batch_is_kept(waited_for: list[str]) -> None:
     model, X = _network()
     explain = Explainer(model, "gamma", Pruning(p=0.2))
-    explain._chains.refused = "for autograd's graph"
+    explain._chains.declined = "for autograd's graph"
     alive: list[weakref.ref[Tensor]] = []
     hook = model[3].register_forward_hook(lambda _, __, out: alive.append(weakref.ref(out)))
     explain(X)

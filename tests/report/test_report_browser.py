@@ -93,6 +93,17 @@ def test_the_scores_are_pythons_at_every_stop_of_the_slider(page, content):
         page.keyboard.press("ArrowRight")
 
 
+def test_a_score_is_coloured_where_one_way_is_better(page, content):
+    page.focus("#p")
+    page.keyboard.press("End")
+    index = map_index(0, 0, len(P) - 1)
+    for metric in METRICS:
+        change = content.scores[metric][0, index] - content.scores[metric][0, 0]
+        assert abs(change) > 0.001
+        found = page.locator(f".card[data-metric={metric}] .now").get_attribute("class").split()[1:]
+        assert found == ([] if metric == "gini" else ["good" if change > 0 else "bad"])
+
+
 def test_the_logo_changes_when_the_slider_moves_and_comes_back_with_it(page):
     before = picture(page)
     page.focus("#p")

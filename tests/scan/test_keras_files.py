@@ -1,7 +1,7 @@
 """Keras files as models: what opens, what is refused and why, and that Keras and torch give one map."""
 
 import json
-import subprocess
+import os
 import sys
 import zipfile
 from types import SimpleNamespace
@@ -266,14 +266,25 @@ def test_functions_of_tensorflow_as_layers_are_named(tmp_path, network):
         gp.load_keras(path)
 
 
-def test_the_environment_is_as_it_was_and_a_users_own_setting_is_only_set_aside():
-    script = (
-        "import os; os.environ['KERAS_BACKEND'] = 'jax'\n"
-        "from genoplrp.scan.keras_files import import_keras\n"
-        "print(import_keras().backend.backend(), os.environ['KERAS_BACKEND'])"
+@pytest.mark.parametrize("own", [None, "jax"])
+def test_the_environment_is_as_it_was_and_a_users_own_setting_is_only_set_aside(monkeypatch, tmp_path, own):
+    # A Keras that notes what it is imported with; that the real one obeys is seen where this module imports it.
+    (tmp_path / "keras").mkdir()
+    (tmp_path / "keras" / "__init__.py").write_text(
+        "import os\nfrom types import SimpleNamespace\n__version__ = '3.6.0'\n"
+        "chosen = os.environ['KERAS_BACKEND']\nbackend = SimpleNamespace(backend=lambda: chosen)\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout == "torch jax\n"
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "keras")
+    if own is None:
+        monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    else:
+        monkeypatch.setenv("KERAS_BACKEND", own)
+    imported = import_keras()
+    monkeypatch.delitem(sys.modules, "keras")
+    assert imported is not keras
+    assert imported.chosen == "torch"
+    assert os.environ.get("KERAS_BACKEND") == own
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def test_fidelity_is_that_of_masks_set_by_hand() -> None:
 
 
 def test_pruning_thins_what_carries() -> None:
-    model = build_architecture("bpnet", length=60, n_tasks=1).double().eval()
+    model = build_architecture("bpnet", length=60, filters=16).double().eval()
     table = thinning(gp.Explainer(model), sequences(3), p=[0.0, 0.1, 0.3])
     assert (table["carry"].diff().dropna() < 0).all()
     assert (table["units"].diff().dropna() < 0).all()

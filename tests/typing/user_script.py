@@ -57,5 +57,5 @@ def largest(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
 
 
 register_method("first-base", first_base)
-register_metric("largest", largest)
+register_metric("largest", largest, better="higher", chance="prevalence")
 ax = gp.plot_logo(e.relevance[0], highlight=data.instances[data.instances["sequence"] == 0])

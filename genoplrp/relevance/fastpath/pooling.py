@@ -2,7 +2,7 @@
 
 Rectifying and pooling may change places, so a layer that is rectified and pooled never has its full-size result kept:
 the pooled values and, in a byte each, the winners' places are all that the backward pass needs.
-What pooling does with relevance is defined in `tracing.operations.neutral`.
+What pooling does with relevance is defined in `tracing.operations.pooling`.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from genoplrp.relevance import devices
 from genoplrp.relevance.propagation.layout import is_channels_last
 from genoplrp.relevance.pruning.compiling import compiled
 
 
 def can_pool(z: Tensor) -> bool:
     """Return whether the compiled passes take this tensor: float32, (N, C, L), channels-last, on the CPU."""
-    return z.dtype == torch.float32 and z.device.type == "cpu" and is_channels_last(z)
+    return z.dtype == torch.float32 and devices.kind_of(z) == "cpu" and is_channels_last(z)
 
 
 def rectified_pool(z: Tensor, width: int, *, rectify: bool) -> tuple[Tensor, Tensor]:

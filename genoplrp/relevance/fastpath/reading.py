@@ -110,7 +110,7 @@ class Reader(TorchFunctionMode):
     constants: frozenset[int]
     dtype: torch.dtype
     nodes: list[Node] = field(default_factory=list)
-    refused: str = ""
+    declined: str = ""
     _symbols: dict[int, tuple[Tensor, int]] = field(default_factory=dict)
     _viewed: set[int] = field(default_factory=set)
     _depth: int = 0
@@ -143,16 +143,16 @@ class Reader(TorchFunctionMode):
             return self._symbols[id(y)][1]
         if type(y) in (tuple, list):
             return type(y)(self.structure(v) for v in y)
-        raise self.refuse("the output is not made of tensors that were followed")
+        raise self.decline("the output is not made of tensors that were followed")
 
     def is_kept(self) -> bool:
         """Return whether someone else still holds a stand-in: the model stored it."""
         # The tuple, the loop's variable and getrefcount's argument.
         return any(sys.getrefcount(entry[0]) > 2 for entry in self._symbols.values())
 
-    def refuse(self, why: str) -> NotAChain:
+    def decline(self, why: str) -> NotAChain:
         """Return the exception to raise, and remember why in case the model catches it all the same."""
-        self.refused = self.refused or why
+        self.declined = self.declined or why
         return NotAChain(why)
 
     # -- the mode -------------------------------------------------------------------------------------------------
@@ -181,30 +181,30 @@ class Reader(TorchFunctionMode):
         return result
 
     def _reading_of(self, name: str, func: Call, args: Args, kwargs: Kwargs, in_place: bool) -> Reading:
-        """Return how a call is read; refuse those that are not."""
+        """Return how a call is read; decline those that are not."""
         if torch._C._functorch.peek_interpreter_stack() is not None:
-            raise self.refuse("a transform of torch.func")
+            raise self.decline("a transform of torch.func")
         if torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda"):
             self.tracer.note("autocast is switched off for the explanation")
         if kwargs.get("out") is not None or isinstance(
             func, torch._ops.OpOverload | torch._ops.OpOverloadPacket
         ):
-            raise self.refuse(f"{name} with out= or from torch.ops")
+            raise self.decline(f"{name} with out= or from torch.ops")
         reading = READINGS.get(name)
         if self.tracer.handlers.get(name) is not _BUILT_IN.get(name):
-            raise self.refuse(f"{name}, which is handled in the user's own way")
+            raise self.decline(f"{name}, which is handled in the user's own way")
         if reading is None or (in_place and name not in ("relu", "add")):
-            raise self.refuse(name)
+            raise self.decline(name)
         if in_place and (id(args[0]) in self._viewed or self.node_of(args[0]).kind == "input"):
-            raise self.refuse(f"{name} in place on a view")
+            raise self.decline(f"{name} in place on a view")
         return reading
 
     # -- what readings use ----------------------------------------------------------------------------------------
 
     def number(self, value: Any) -> int:
-        """Return the node of a stand-in; refuse anything else."""
+        """Return the node of a stand-in; decline anything else."""
         if not isinstance(value, Tensor) or id(value) not in self._symbols:
-            raise self.refuse("an operand that was not followed")
+            raise self.decline("an operand that was not followed")
         return self._symbols[id(value)][1]
 
     def node_of(self, value: Any) -> Node:
@@ -214,15 +214,15 @@ class Reader(TorchFunctionMode):
     def operand(self, value: Any) -> int:
         """Return the number of a node that an operation other than a layer may take: not the model's input."""
         if self.node_of(value).kind in ("input", "gate"):
-            raise self.refuse("an operation on the model's input, or behind a sigmoid or softmax")
+            raise self.decline("an operation on the model's input, or behind a sigmoid or softmax")
         return self.number(value)
 
     def constant(self, value: Any) -> Tensor | None:
-        """Return a parameter or buffer of the model; refuse a tensor that is neither."""
+        """Return a parameter or buffer of the model; decline a tensor that is neither."""
         if value is None:
             return None
         if id(value) not in self.constants or value.dtype != self.dtype or value.layout != torch.strided:
-            raise self.refuse("a weight that is not a parameter of the model")
+            raise self.decline("a weight that is not a parameter of the model")
         plain: Tensor = value.detach()
         return plain
 
@@ -250,7 +250,7 @@ def _convolution(reader: Reader, func: Call, args: Args, kwargs: Kwargs) -> Tens
     call = _bind(args, kwargs, "input weight bias stride padding dilation groups")
     x = reader.node_of(call["input"])
     if len(x.shape) != 3 or call.get("groups", 1) != 1:
-        raise reader.refuse("a convolution in groups or of unbatched sequences")
+        raise reader.decline("a convolution in groups or of unbatched sequences")
     described = convolution_map(
         call["weight"], call.get("stride", 1), call.get("padding", 0), call.get("dilation", 1), 1
     )
@@ -258,7 +258,7 @@ def _convolution(reader: Reader, func: Call, args: Args, kwargs: Kwargs) -> Tens
     reach = described.dilation[0] * (call["weight"].shape[2] - 1)
     free = x.shape[2] + 2 * described.padding[0] + excess - reach - 1
     if free < 0 or call["weight"].shape[1] != x.shape[1]:
-        raise reader.refuse("shapes that do not fit")
+        raise reader.decline("shapes that do not fit")
     shape = (x.shape[0], call["weight"].shape[0], free // described.stride[0] + 1)
     return _layer(reader, described, call, shape, "conv1d")
 
@@ -268,7 +268,7 @@ def _linear(reader: Reader, func: Call, args: Args, kwargs: Kwargs) -> Tensor:
     call = _bind(args, kwargs, "input weight bias")
     x = reader.node_of(call["input"])
     if len(x.shape) != 2 or call["weight"].dim() != 2 or call["weight"].shape[1] != x.shape[1]:
-        raise reader.refuse("a linear map of more than two axes")
+        raise reader.decline("a linear map of more than two axes")
     return _layer(reader, Dense(), call, (x.shape[0], call["weight"].shape[0]), "linear")
 
 
@@ -284,10 +284,10 @@ def _layer(
     assert weight is not None
     kind = reader.node_of(call["input"]).kind
     if kind == "gate":
-        raise reader.refuse("a layer behind a sigmoid or softmax")
+        raise reader.decline("a layer behind a sigmoid or softmax")
     identity = identify(tracer, described, call["weight"], is_input=kind == "input", fallback=fallback)
     if identity.rule.direct and identity.place != "input":
-        raise reader.refuse("a rule that serves the input layer only")
+        raise reader.decline("a rule that serves the input layer only")
     about = LayerCall(identity, described, weight, bias)
     return reader.stand_in(Node("layer", (reader.number(call["input"]),), shape, about))
 
@@ -298,9 +298,9 @@ def _batch_norm(reader: Reader, func: Call, args: Args, kwargs: Kwargs) -> Tenso
     x = reader.node_of(call["input"])
     mean, variance = reader.constant(call.get("running_mean")), reader.constant(call.get("running_var"))
     if mean is None or variance is None or call.get("training"):
-        raise reader.refuse("batch_norm on the statistics of the batch")
+        raise reader.decline("batch_norm on the statistics of the batch")
     if x.kind != "layer":
-        raise reader.refuse("batch_norm that merges into no layer")
+        raise reader.decline("batch_norm that merges into no layer")
     reader.tracer.count("ruled", "batch_norm")
     weight, bias = reader.constant(call.get("weight")), reader.constant(call.get("bias"))
     about = NormCall(mean, variance, weight, bias, float(call.get("eps", 1e-5)))
@@ -319,10 +319,10 @@ def _relu(reader: Reader, func: Call, args: Args, kwargs: Kwargs) -> Tensor:
 def _add(reader: Reader, func: Call, args: Args, kwargs: Kwargs) -> Tensor:
     call = _bind(args, kwargs, "input other")
     if call.get("alpha", 1) != 1 or set(call) - {"input", "other", "alpha"}:
-        raise reader.refuse("a weighted sum")
+        raise reader.decline("a weighted sum")
     a, b = reader.operand(call["input"]), reader.operand(call["other"])
     if reader.nodes[a].shape != reader.nodes[b].shape:
-        raise reader.refuse("a sum that broadcasts")
+        raise reader.decline("a sum that broadcasts")
     reader.tracer.count("neutral", "add")
     return reader.stand_in(Node("add", (a, b), reader.nodes[a].shape))
 
@@ -348,7 +348,7 @@ def _neutral(reader: Reader, func: Call, args: Args, kwargs: Kwargs) -> Tensor:
     """Read an operation whose gradient is its rule; its own function runs, and autograd on it alone."""
     name = function_name(func)[0]
     if name == "getitem" and not _is_basic(args[1]):
-        raise reader.refuse("an index that is not made of numbers and slices")
+        raise reader.decline("an index that is not made of numbers and slices")
     inputs: list[int] = []
     template = _with_slots(reader, (args, kwargs), inputs)
     node = _own_step(name, args, kwargs, inputs, reader) or _by_torch(name, func, template, inputs, reader)
@@ -370,9 +370,9 @@ def _by_torch(name: str, func: Call, template: Any, inputs: list[int], reader: R
         with torch.no_grad():
             result = func(*meta[0], **meta[1])
     except (RuntimeError, TypeError, ValueError, IndexError) as error:
-        raise reader.refuse(f"{name}: {error}") from None
+        raise reader.decline(f"{name}: {error}") from None
     if not isinstance(result, Tensor) or result.dim() == 0 or result.shape[0] != reader.nodes[0].shape[0]:
-        raise reader.refuse(f"{name} that moves the batch off its first axis")
+        raise reader.decline(f"{name} that moves the batch off its first axis")
     return Node("neutral", tuple(inputs), tuple(result.shape), (func, template))
 
 
@@ -411,7 +411,7 @@ def _with_slots(reader: Reader, value: Any, inputs: list[int]) -> Any:
     if type(value) is dict:
         return {k: _with_slots(reader, v, inputs) for k, v in value.items()}
     if isinstance(value, slice) and any(isinstance(v, Tensor) for v in (value.start, value.stop, value.step)):
-        raise reader.refuse("a slice by a tensor")
+        raise reader.decline("a slice by a tensor")
     return value
 
 

@@ -28,12 +28,12 @@ class Chains:
 
     Attributes
     ----------
-    refused
+    declined
         Why the model is not read any more; empty while it is.
     """
 
     prepared: PreparedLayers = field(default_factory=PreparedLayers)
-    refused: str = ""
+    declined: str = ""
     devices: tuple[str, ...] = ("cpu", "cuda")
 
     def forget(self) -> None:
@@ -56,7 +56,11 @@ class Chains:
         run, tracer
             New ones, of this batch.
         """
-        if self.refused or x.device.type not in self.devices or x.dtype not in (torch.float32, torch.float64):
+        if (
+            self.declined
+            or x.device.type not in self.devices
+            or x.dtype not in (torch.float32, torch.float64)
+        ):
             return None
         constants = readable_constants(model)
         if constants is None:
@@ -72,11 +76,11 @@ class Chains:
                 structure, {i: reader.nodes[i].inputs[0] if i in gates else i for i in outputs}
             )
             steps = steps_of(reader.nodes, _flat(structure))
-        except NotAChain as refusal:
-            self.refused = reader.refused or str(refusal)
+        except NotAChain as reason:
+            self.declined = reader.declined or str(reason)
             return None
         if not any(isinstance(step, LayerStep) for step in steps):
-            self.refused = "no convolution or linear layer"
+            self.declined = "no convolution or linear layer"
             return None
         chain = ChainPass(steps, structure, run, self.prepared)
         chain.forward(x)
@@ -114,6 +118,7 @@ class ChainPass:
             self._x = x.detach()
             if x.dim() == 3 and prefers_channels_last(x, 1):
                 self._x = widen(self._x).squeeze(2)
+            self.prepared.check(step.wanted for step in self.steps if isinstance(step, LayerStep))
             values: dict[int, Tensor] = {0: self._x}
             for i, step in enumerate(self.steps):
                 values[step.out] = step.forward(values, self.run, self.prepared)
@@ -169,12 +174,12 @@ def _read(reader: Reader, call: Callable[[Tensor], Any], x: Tensor) -> Any:
         y = call(reader.stand_in(Node("input", (), tuple(x.shape))))
     structure = reader.structure(y)
     del y
-    if reader.refused:  # the model caught the refusal
-        raise NotAChain(reader.refused)
+    if reader.declined:  # the model caught it
+        raise NotAChain(reader.declined)
     if reader.is_kept():
-        raise reader.refuse("the model keeps a tensor of its forward pass")
+        raise reader.decline("the model keeps a tensor of its forward pass")
     if 0 in _flat(structure):
-        raise reader.refuse("the model returns its input")
+        raise reader.decline("the model returns its input")
     return structure
 
 

@@ -24,7 +24,7 @@ from genoplrp.relevance.axes import Layout
 from genoplrp.relevance.explainer import Explainer, Target
 from genoplrp.relevance.explanation import Explanation
 from genoplrp.relevance.inputs import check_input
-from genoplrp.relevance.methods.difference_operations import DIFFERENCES
+from genoplrp.relevance.methods.difference_operations import DIFFERENCE_HANDLERS
 from genoplrp.relevance.methods.differences import DifferenceTracer, Reference
 from genoplrp.relevance.propagation.backward import Run
 from genoplrp.relevance.propagation.ledger import Ledger
@@ -187,7 +187,7 @@ class DeepLift(Explainer):
 
 @dataclass(eq=False)
 class _DeepLiftTracer(DifferenceTracer):
-    handlers: Mapping[str, Handler] = field(default_factory=lambda: DIFFERENCES)
+    handlers: Mapping[str, Handler] = field(default_factory=lambda: DIFFERENCE_HANDLERS)
 
 
 def _mean_over_references(e: Explanation, count: int, target: Any) -> Explanation:

@@ -25,20 +25,16 @@ from genoplrp.relevance.methods.differences import DifferenceTracer
 from genoplrp.relevance.propagation.linear_maps import per_dimension
 from genoplrp.relevance.tracing.calls import Args, Call, Kwargs, without_in_place
 from genoplrp.relevance.tracing.names import ACTIVATIONS_IN_PLACE
+from genoplrp.relevance.tracing.operations.combining import ASSIGNMENTS, COMBINATIONS
 from genoplrp.relevance.tracing.operations.linear import dense
-from genoplrp.relevance.tracing.operations.neutral import (
-    ASSIGNMENTS,
-    COMBINATIONS,
-    DROPOUTS,
-    MOVES,
-)
-from genoplrp.relevance.tracing.registry import ELEMENTWISE, HANDLERS, LINEAR, Handler
+from genoplrp.relevance.tracing.operations.neutral import DROPOUTS, MOVES
+from genoplrp.relevance.tracing.registry import DIFFERENCES, ELEMENTWISE, HANDLERS, LINEAR, Handler
 from genoplrp.relevance.tracing.tracer import Marks, Tracer
 
 LINEAR_MAPS = frozenset(
     "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d linear addmm".split()
 )
-REARRANGEMENTS = frozenset({*MOVES, *COMBINATIONS, *ASSIGNMENTS, *DROPOUTS})
+REARRANGEMENTS = frozenset({"data", *MOVES, *COMBINATIONS, *ASSIGNMENTS, *DROPOUTS})
 """Handlers of the engine that are linear, or the identity, and so serve for gradients and differences too."""
 
 PROBABILITIES = frozenset("sigmoid special_expit logsigmoid log_sigmoid".split())
@@ -46,15 +42,13 @@ POOLS = frozenset(
     "max_pool1d max_pool2d max_pool3d adaptive_max_pool1d adaptive_max_pool2d amax amin max min".split()
 )
 
-_OWN: dict[str, Handler] = {}
-
 
 class _Differences(Mapping[str, Handler]):
     """What DeepLIFT does with each torch function; what is missing is refused."""
 
     def __getitem__(self, name: str) -> Handler:
-        if name in _OWN:
-            return _OWN[name]
+        if name in DIFFERENCES:
+            return DIFFERENCES[name]
         if name in ELEMENTWISE:
             secants: Handler = activation
             return secants
@@ -63,18 +57,18 @@ class _Differences(Mapping[str, Handler]):
         raise KeyError(name)
 
     def __iter__(self) -> Iterator[str]:
-        return iter({**_OWN, **dict.fromkeys((*ELEMENTWISE, *LINEAR))})
+        return iter({**DIFFERENCES, **dict.fromkeys((*ELEMENTWISE, *LINEAR))})
 
     def __len__(self) -> int:
-        return len({*_OWN, *ELEMENTWISE, *LINEAR})
+        return len({*DIFFERENCES, *ELEMENTWISE, *LINEAR})
 
 
-DIFFERENCES = _Differences()
+DIFFERENCE_HANDLERS = _Differences()
 
 
 def _handles(*names: str) -> Callable[[Any], Any]:
     def register(handler: Any) -> Any:
-        _OWN.update(dict.fromkeys(names, handler))
+        DIFFERENCES.update(dict.fromkeys(names, handler))
         return handler
 
     return register

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from genoplrp.relevance import devices
 from genoplrp.relevance.deferred import holds
 
 Outputs = Literal["all", "positive", "negative"]
@@ -216,7 +217,7 @@ def _is_on_gpu(g: Tensor, z: Tensor, denominator: Tensor | None) -> bool:
 
 def _are_alike(device: str, g: Tensor, z: Tensor, denominator: Tensor | None) -> bool:
     tensors = [t for t in (g, z, denominator) if t is not None]
-    same = all(t.device.type == device and t.shape == z.shape and t.dtype == z.dtype for t in tensors)
+    same = all(devices.kind_of(t) == device and t.shape == z.shape and t.dtype == z.dtype for t in tensors)
     return same and z.numel() > 0 and _is_dense(z)
 
 

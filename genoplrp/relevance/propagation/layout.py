@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from genoplrp.relevance import devices
 from genoplrp.relevance.propagation.folding import can_fold, folded_conv1d, folded_conv1d_input
 
 NEAREST_CACHE = 48 * 1024
@@ -21,7 +22,7 @@ NEAREST_CACHE = 48 * 1024
 
 def prefers_channels_last(x: Tensor, groups: int) -> bool:
     """Return whether a one-dimensional convolution of this input runs faster channels-last."""
-    return x.device.type == "cpu" and x.dtype == torch.float32 and x.dim() == 3 and groups == 1
+    return devices.kind_of(x) == "cpu" and x.dtype == torch.float32 and x.dim() == 3 and groups == 1
 
 
 def widen(x: Tensor) -> Tensor:

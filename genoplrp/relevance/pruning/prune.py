@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from genoplrp.errors import InputError
+from genoplrp.relevance import devices
 from genoplrp.relevance.pruning.selection import Selection
 from genoplrp.relevance.pruning.thresholds import POLICIES, PruneStats, Reference, check_finite
 
@@ -153,9 +154,9 @@ def _triton() -> type[Reference] | None:
 
 
 def _implementation(tensor: Tensor, policy: str) -> type[Reference]:
-    if tensor.device.type == "cpu":
+    if devices.kind_of(tensor) == "cpu":
         return _compiled() or Reference
-    if tensor.device.type == "cuda" and tensor.dtype == torch.float32 and policy != "effective":
+    if devices.kind_of(tensor) == "cuda" and tensor.dtype == torch.float32 and policy != "effective":
         return _triton() or Selection
     return Selection
 
@@ -179,17 +180,26 @@ def _shares(p: float | Tensor, like: Tensor, name: str) -> Tensor:
     if not isinstance(p, Tensor):
         if not 0 <= p <= 1:
             raise InputError(f"{name}={p!r}: the share to prune must be in [0, 1]")
-        return torch.full((n,), float(p), dtype=torch.float64, device=like.device)
+        if devices.kind_of(like) == "cpu":
+            return torch.full((n,), float(p), dtype=torch.float64)
+        return _repeated(float(p), n, like.device)
     shares = p.detach().to(device=like.device, dtype=torch.float64)
     if shares.shape != (n,):
         raise InputError(
             f"{name} has shape {tuple(p.shape)}: give one number, or one for each of the {n} samples"
         )
-    if like.device.type == "cpu" and not bool(((shares >= 0) & (shares <= 1)).all()):
+    if devices.kind_of(like) == "cpu" and not bool(((shares >= 0) & (shares <= 1)).all()):
         raise InputError(
             f"{name} holds {shares[~((shares >= 0) & (shares <= 1))][0]}: shares must be in [0, 1]"
         )
     return shares.contiguous()
+
+
+@functools.lru_cache(maxsize=64)
+def _repeated(p: float, n: int, device: torch.device) -> Tensor:
+    """Return (n,) float64 on the device, made once; not to be changed."""
+    with torch.inference_mode(False):
+        return torch.full((n,), p, dtype=torch.float64, device=device)
 
 
 def _memory_order(tensor: Tensor) -> list[int]:

@@ -26,20 +26,31 @@ LINEAR: set[str] = set()
 ELEMENTWISE: set[str] = set()
 """Names of functions of one tensor, entry by entry: the multiplier of a difference is the slope of the secant."""
 
+DIFFERENCES: dict[str, Handler] = {}
+"""Name of a function that DeepLIFT handles in a way of its own -> what it does with the difference."""
 
-def handles(*names: str, linear: bool = False, elementwise: bool = False) -> Callable[[Handler], Handler]:
+
+def handles(
+    *names: str, linear: bool = False, elementwise: bool = False, neutral: bool = False
+) -> Callable[[Handler], Handler]:
     """Register a handler for torch functions by name, and say of what kind they are."""
 
     def register(handler: Handler) -> Handler:
         for name in names:
-            register_operation(name, handler, linear=linear, elementwise=elementwise)
+            register_operation(name, handler, linear=linear, elementwise=elementwise, neutral=neutral)
         return handler
 
     return register
 
 
 def register_operation(
-    name: str, handler: Handler, *, linear: bool = False, elementwise: bool = False
+    name: str,
+    handler: Handler,
+    *,
+    linear: bool = False,
+    elementwise: bool = False,
+    neutral: bool = False,
+    difference: Handler | None = None,
 ) -> None:
     """Say what a torch function does with relevance where the engine does not know it.
 
@@ -55,7 +66,13 @@ def register_operation(
         The function is linear in what carries relevance (a constant may be added): the handler serves DeepLIFT too.
     elementwise
         It is a function of one tensor, entry by entry: DeepLIFT takes the slope of its secant. Of an operation that is
-        neither, DeepLIFT says that it has no rule.
+        neither, and has no `difference`, DeepLIFT says that it has no rule.
+    neutral
+        Its ordinary gradient is the rule whatever its arguments are: it may be called under ``vmap``, which hides them.
+    difference
+        Handler for DeepLIFT, where it is neither: the gradient of what it returns is the multiplier of the difference
+        between input and reference. ``tracer.pair(name, x)`` gives both sides
+        (`genoplrp.relevance.methods.differences.Pair`).
 
     Examples
     --------
@@ -64,6 +81,8 @@ def register_operation(
     >>> register_operation("my_linear_map", handler, linear=True)
     """
     HANDLERS[name] = handler
-    for kind, is_of_it in ((LINEAR, linear), (ELEMENTWISE, elementwise)):
+    for kind, is_of_it in ((LINEAR, linear), (ELEMENTWISE, elementwise), (NEUTRAL, neutral)):
         if is_of_it:
             kind.add(name)
+    if difference is not None:
+        DIFFERENCES[name] = difference

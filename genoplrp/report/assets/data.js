@@ -54,12 +54,6 @@ function oneMap(all, sequence, map) {
 }
 
 const show = (value, digits = 3) => Number.isNaN(value) ? "–" : value.toFixed(digits).replace("-", "−");
-const LABELS = {
-  gini: ["Gini", "sparsity of |relevance|"], rma: ["RMA", "share of positive relevance in the motifs"],
-  rma_absolute: ["RMA, absolute", "share of |relevance| in the motifs"],
-  rra: ["RRA", "share of the top positions in the motifs"],
-  average_precision: ["AP", "average precision of ranking motif bases first"],
-  auroc: ["AUROC", "area under the ROC curve of ranking motif bases first"],
-};
-const metricName = (metric) => (LABELS[metric] || [metric])[0];
-const metricHint = (metric) => (LABELS[metric] || ["", metric])[1];
+const metricName = (metric) => meta.labels[metric][0];
+const metricHint = (metric) => meta.labels[metric][1];
+const metricSign = (metric) => ({ higher: 1, lower: -1 })[meta.labels[metric][2]] || 0;

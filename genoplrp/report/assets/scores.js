@@ -30,7 +30,8 @@ function fillCards(state) {
     const value = own[state.p], base = own[0], change = value - base;
     now.textContent = show(value);
     was.textContent = `${meta.p[0] === 0 ? "LRP" : "p = " + meta.p[0]} ${show(base)}`;
-    now.classList.toggle("up", change > 0.0005); now.classList.toggle("down", change < -0.0005);
+    const gain = metricSign(metric) * change;
+    now.classList.toggle("good", gain > 0.0005); now.classList.toggle("bad", gain < -0.0005);
     const known = [...own, ...mean].filter((v) => !Number.isNaN(v));
     const low = Math.min(...known), span = Math.max(...known) - low || 1;
     const px = (k) => P > 1 ? 100 * meta.p[k] / meta.p[P - 1] : 50, py = (v) => 37 - 34 * (v - low) / span;

@@ -1,7 +1,6 @@
 // The widget of a notebook: controls, the logo, the scores; drawing() is logo.js, relevance comes from Python.
 const MINUS = "\u2212";
 const number = (value, digits = 3) => (value === null || Number.isNaN(value) ? "–" : value.toFixed(digits).replace("-", MINUS));
-const NAMES = { gini: "Gini", rma: "RMA", average_precision: "AP" };
 
 function element(tag, parent, options = {}) {
   const made = Object.assign(document.createElement(tag), options);
@@ -67,7 +66,7 @@ function render({ model, el }) {
     p.value = k; value.textContent = stops[k].toFixed(2);
     sequence.value = model.get("sequence"); method.value = model.get("method"); rules.value = model.get("rules");
     const parts = Object.entries(model.get("scores")).map(([metric, values]) =>
-      `${NAMES[metric] || metric} ${number(values[k])}${k > 0 && stops[0] === 0 ? ` (LRP ${number(values[0])})` : ""}`);
+      `${meta.labels[metric] || metric} ${number(values[k])}${k > 0 && stops[0] === 0 ? ` (LRP ${number(values[0])})` : ""}`);
     scores.textContent = [`output ${number(model.get("output"), 2)}`, ...parts].join("  ·  ");
     paint();
   }

@@ -97,7 +97,7 @@ def _model(name, dtype=torch.float64):
 
 def by_autograd(*args, **kwargs):
     explain = Explainer(*args, **kwargs)
-    explain._chains.refused = "for comparison"
+    explain._chains.declined = "for comparison"
     return explain
 
 

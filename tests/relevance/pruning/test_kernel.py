@@ -4,7 +4,6 @@ import multiprocessing
 import os
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -126,17 +125,28 @@ def threads() -> None:
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("count", [1, 2, 3])
-def test_thread_counts_are_the_users(count: int) -> None:
-    # In a process of its own: to ask numba for its number of threads already changes torch's.
+@pytest.fixture(scope="module")
+def thread_counts() -> dict[str, list[str]]:
+    """What became of torch's and of numba's threads with one, two and three of torch's, in a process of its own."""
+    # To ask numba for its number of threads already changes torch's: last.
     code = (
-        f"import numba, torch; torch.set_num_threads({count});"
-        "from genoplrp.relevance.pruning.prune import prune_multipliers;"
-        "a = torch.rand(8, 100_000); prune_multipliers(a, a, .3, .2); print(torch.get_num_threads());"
-        "print(numba.np.ufunc.parallel._is_initialized, numba.get_num_threads() == numba.config.NUMBA_NUM_THREADS)"
+        "import numba, torch\n"
+        "from genoplrp.relevance.pruning.prune import prune_multipliers\n"
+        "a = torch.rand(8, 100_000)\n"
+        "for count in (1, 2, 3):\n"
+        "    torch.set_num_threads(count)\n"
+        "    prune_multipliers(a, a, .3, .2)\n"
+        "    print(count, torch.get_num_threads(), numba.np.ufunc.parallel._is_initialized)\n"
+        "print('numba', numba.get_num_threads() == numba.config.NUMBA_NUM_THREADS)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == [str(count), "False", "True"]
+    return {first: rest for first, *rest in map(str.split, done.stdout.splitlines())}
+
+
+@pytest.mark.parametrize("count", ["1", "2", "3"])
+def test_thread_counts_are_the_users(count: str, thread_counts: dict[str, list[str]]) -> None:
+    assert thread_counts[count] == [count, "False"]
+    assert thread_counts["numba"] == ["True"]
 
 
 @pytest.mark.usefixtures("threads")
@@ -209,11 +219,11 @@ def test_first_call_in_a_new_process_is_quick_once_cached() -> None:
         "from genoplrp.relevance.pruning.prune import prune_multipliers;"
         "prune_multipliers(a, a, .3, .2); print(time.process_time() - start)"
     )
-    seconds = []
-    for _ in range(2):
+
+    def seconds() -> float:
         done = subprocess.run(
             [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
         )
-        seconds.append(float(done.stdout))
-        time.sleep(0.1)
-    assert min(seconds) < 2
+        return float(done.stdout)
+
+    assert seconds() < 2 or seconds() < 2  # the first process may have to compile

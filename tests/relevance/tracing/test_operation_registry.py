@@ -26,18 +26,21 @@ def sequences():
     return torch.eye(4, dtype=torch.float64)[torch.randint(4, (2, 10), generator=torch.manual_seed(1))].mT
 
 
+def as_it_is(tracer, func, args, kwargs):
+    return func(*args, **kwargs)
+
+
 @pytest.fixture
 def trapezoid():
-    def register(**kinds):
-        def handler(tracer, func, args, kwargs):
-            return func(*args, **kwargs)
-
-        register_operation("trapezoid", handler, **kinds)
+    def register(name="trapezoid", **kinds):
+        register_operation(name, as_it_is, **kinds)
 
     yield register
-    registry.HANDLERS.pop("trapezoid", None)
-    registry.LINEAR.discard("trapezoid")
-    registry.ELEMENTWISE.discard("trapezoid")
+    for name in ("trapezoid", "hypot"):
+        for table in (registry.HANDLERS, registry.DIFFERENCES):
+            table.pop(name, None)
+        for kind in (registry.LINEAR, registry.ELEMENTWISE, registry.NEUTRAL):
+            kind.discard(name)
 
 
 def test_an_operation_registered_as_linear_serves_lrp_and_deeplift(model, sequences, trapezoid):
@@ -53,6 +56,41 @@ def test_of_an_operation_of_no_kind_deeplift_says_that_it_has_no_rule(model, seq
     assert Explainer(model)(sequences).check().holds
     with pytest.raises(UnsupportedOperationError, match=r"trapezoid.*there is none for DeepLIFT"):
         DeepLift(model)(sequences)
+
+
+def test_an_operation_of_no_kind_can_bring_what_deeplift_does_with_it(sequences, trapezoid):
+    class Norm(nn.Module):
+        def forward(self, x):
+            return torch.hypot(x, 1 + x)
+
+    def difference(tracer, func, args, kwargs):
+        squares = [tracer.pair("hypot", x).through(torch.square).here for x in args]
+        return tracer.pair("hypot", squares[0] + squares[1]).through(torch.sqrt).here
+
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv1d(4, 3, 3), Norm(), nn.Flatten(), nn.Linear(24, 1)).double()
+    references = torch.full_like(sequences, 0.25)[:, None]
+    trapezoid("hypot")
+    with pytest.raises(UnsupportedOperationError, match=r"hypot.*there is none for DeepLIFT"):
+        DeepLift(model, references=references)(sequences)
+    trapezoid("hypot", difference=difference)
+    e = DeepLift(model, references=references)(sequences)
+    expected = (model(sequences) - model(references[:, 0]))[:, 0].detach()
+    torch.testing.assert_close(e.relevance.sum((1, 2)), expected)
+
+
+def test_an_operation_registered_as_neutral_may_hide_its_tensors_under_vmap(sequences, trapezoid):
+    class Mapped(nn.Module):
+        def forward(self, x):
+            return torch.vmap(torch.trapezoid)(torch.stack([x, 3 * x], dim=1))
+
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv1d(4, 3, 3), Mapped(), nn.Flatten(), nn.Linear(6, 1)).double()
+    trapezoid()
+    with pytest.raises(UnsupportedOperationError, match="vmap"):
+        Explainer(model)(sequences)
+    trapezoid(neutral=True)
+    assert Explainer(model)(sequences).check().holds
 
 
 def test_what_the_pass_without_autograd_takes_as_neutral_is_so_for_the_tracer():

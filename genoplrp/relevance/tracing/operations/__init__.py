@@ -3,9 +3,11 @@
 from genoplrp.relevance.tracing.operations import (  # noqa: F401  (imported for their registration)
     activations,
     attention,
+    combining,
     linear,
     neutral,
     normalization,
+    pooling,
     products,
     recurrent,
 )

@@ -1,0 +1,13 @@
+"""The kind of device that a tensor counts as, asked by all that is done in one way on a CPU and otherwise on CUDA.
+
+One function, so that what runs on a card can be run, counted and compared where there is none.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+
+def kind_of(tensor: Tensor) -> str:
+    """Return ``"cpu"``, ``"cuda"`` or another of torch's device types."""
+    return tensor.device.type
