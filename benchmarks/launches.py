@@ -56,7 +56,10 @@ def counted() -> Iterator[Counted]:
     """Count what is launched in the block."""
     from triton.runtime.jit import KernelInterface
 
-    count, plain = Counted(), KernelInterface.__getitem__
+    from genoplrp.relevance import deferred
+    from genoplrp.relevance.propagation.ledger import Ledger
+
+    count, plain, fetch, close = Counted(), KernelInterface.__getitem__, deferred.on_host, Ledger.close
 
     def launch(self: Any, grid: Any) -> Callable[..., Any]:
         count.triton[self.__name__] += 1
@@ -69,7 +72,20 @@ def counted() -> Iterator[Counted]:
 
         return quietly
 
-    with patch.object(KernelInterface, "__getitem__", launch), count:
+    def fetched(tensors: Any) -> Any:
+        count.waits += 1
+        return fetch(tensors)
+
+    def closed(self: Ledger) -> None:
+        with torch.utils._python_dispatch._disable_current_modes():  # the CPU's arithmetic
+            close(self)
+
+    with (
+        patch.object(KernelInterface, "__getitem__", launch),
+        patch.object(Ledger, "close", closed),
+        patch.object(deferred, "on_host", fetched),
+        count,
+    ):
         yield count
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -55,7 +56,7 @@ class Questions:
             _local.questions = before
 
     def ask(self, about: str, truth: Tensor) -> bool:
-        """Return what is believed of ``truth``, a Boolean of one element."""
+        """Return what is believed of ``truth``, a Boolean of one element, or 0 or 1."""
         key = (about, self._asked[about])
         self._asked[about] += 1
         if key in self.answers:
@@ -65,7 +66,7 @@ class Questions:
         return self.answers[key]
 
     def refuse(self, is_bad: Tensor, error: Callable[[], Exception]) -> None:
-        """Remember an error to raise if ``is_bad`` turns out to be true."""
+        """Remember an error to raise if ``is_bad`` turns out to be true, or, where it holds numbers, not finite."""
         self._refusals.append((is_bad, error))
 
     def settle(self) -> None:
@@ -81,19 +82,20 @@ class Questions:
         # Let go of: what the errors speak of keeps the batch alive, and the batch keeps this.
         assumed, self._assumed = self._assumed, []
         refusals, self._refusals = self._refusals, []
-        flags = [truth for _, truth in assumed] + [is_bad for is_bad, _ in refusals]
-        if not flags:
-            return
-        found = torch.stack([flag.reshape(()) for flag in flags]).tolist()
-        wrong = [key for (key, _), truth in zip(assumed, found, strict=False) if self.answers[key] != truth]
+        found = on_host([truth for _, truth in assumed] + [is_bad for is_bad, _ in refusals])
+        wrong = [
+            key
+            for (key, _), truth in zip(assumed, found, strict=False)
+            if self.answers[key] != bool(truth.numpy())
+        ]
         if wrong:
             # What was asked after the first wrong answer may not be asked again.
             self.answers[wrong[0]] = not self.answers[wrong[0]]
             for key in wrong[1:]:
                 del self.answers[key]
             raise WrongAnswerError
-        for is_bad, (_, error) in zip(found[len(assumed) :], refusals, strict=True):
-            if is_bad:
+        for seen, (_, error) in zip(found[len(assumed) :], refusals, strict=True):
+            if _is_bad(seen):
                 raise error()
 
 
@@ -127,7 +129,28 @@ def holds(about: str, truth: Tensor) -> bool:
 def refuse_if(is_bad: Tensor, error: Callable[[], Exception]) -> None:
     """Raise an error where a Boolean of one element is true: at once on a CPU, else when the batch is done."""
     if devices.kind_of(is_bad) in AT_ONCE or _local.questions is None:
-        if bool(is_bad):
+        if _is_bad(is_bad.detach().cpu()):
             raise error()
         return
     _local.questions.refuse(is_bad, error)
+
+
+def refuse_unless_finite(sizes: Tensor, error: Callable[[], Exception]) -> None:
+    """Raise an error where one of a few numbers is not finite: at once on a CPU, else when the batch is done."""
+    refuse_if(sizes, error)
+
+
+def on_host(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Return small tensors in the CPU's memory, with one copy for all of a dtype."""
+    found: dict[int, Tensor] = {}
+    for dtype in dict.fromkeys(tensor.dtype for tensor in tensors):
+        numbers = [i for i, tensor in enumerate(tensors) if tensor.dtype == dtype]
+        flat = torch.cat([tensors[i].detach().reshape(-1) for i in numbers]).cpu()
+        parts = flat.split([tensors[i].numel() for i in numbers])
+        found |= {i: part.reshape(tensors[i].shape) for i, part in zip(numbers, parts, strict=True)}
+    return [found[i] for i in range(len(tensors))]
+
+
+def _is_bad(seen: Tensor) -> bool:
+    """Return what a tensor of `Questions.refuse` says, on the CPU."""
+    return not bool(np.isfinite(seen.numpy()).all()) if seen.is_floating_point() else bool(seen.numpy())

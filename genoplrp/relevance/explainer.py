@@ -34,7 +34,7 @@ from genoplrp.relevance.axes import (
     module_names,
     recognised,
 )
-from genoplrp.relevance.deferred import Answers, Questions, WrongAnswerError, refuse_if
+from genoplrp.relevance.deferred import Answers, Questions, WrongAnswerError, refuse_unless_finite
 from genoplrp.relevance.explanation import Explanation, join
 from genoplrp.relevance.fastpath import Chains
 from genoplrp.relevance.inputs import check_device, check_input, check_target, select_target
@@ -617,19 +617,25 @@ def _at_logits(y: Any, tracer: Tracer) -> Any:
 
 
 def _check_finite(values: Tensor, what: str) -> None:
-    rows = values.detach().reshape(len(values), -1)
-    bad = ~torch.isfinite(rows).all(dim=1)
-    refuse_if(
-        bad.any(),
-        lambda: NonFiniteError(
+    if values.numel() == 0:
+        return
+    # The largest size of a row is NaN where one of its entries is.
+    sizes = torch.linalg.vector_norm(values.detach().reshape(len(values), -1), torch.inf, dim=1)
+
+    def error() -> NonFiniteError:
+        bad = ~torch.isfinite(sizes)
+        return NonFiniteError(
             f"{what} of sequence {int(bad.nonzero()[0])} of its batch ({int(bad.sum())} of {len(values)}) is not "
             "finite: check the model's weights and the input for NaN, infinity or very large values"
-        ),
-    )
+        )
+
+    refuse_unless_finite(sizes, error)
 
 
 def _on_host(e: Explanation) -> Explanation:
     """Return an explanation in the CPU's memory."""
+    for _, ledger in e.ledgers:
+        ledger.close()
     return replace(
         e,
         relevance=e.relevance.cpu(),

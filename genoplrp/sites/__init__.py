@@ -2,10 +2,10 @@
 
 from genoplrp.sites.calling import (
     call_sites,
+    fill_between,
     find_sites,
     q_values,
     recursive_seqlets,
-    shuffle_between,
     strongest,
 )
 from genoplrp.sites.candidates import Candidates, candidate_sites
@@ -50,6 +50,7 @@ __all__ = [
     "explain_alike",
     "explained_bits",
     "explained_target",
+    "fill_between",
     "filter_view",
     "filters_alike",
     "find_motifs",
@@ -67,7 +68,6 @@ __all__ = [
     "overlay",
     "q_values",
     "recursive_seqlets",
-    "shuffle_between",
     "strongest",
     "strongest_sites",
     "thinning",

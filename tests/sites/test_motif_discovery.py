@@ -170,7 +170,7 @@ def test_too_few_sites_are_said_and_leave_no_folder(explained, tmp_path):
     pytest.importorskip("modiscolite")
     explain = explain_alike(two_motif_network(), explained, 0)
     with pytest.raises(InputError, match="no motif was found among"):
-        discover_motifs(explained, explain, tmp_path / "out", limit=30, leiden_runs=2)
+        discover_motifs(explained, explain, tmp_path / "out", limit=40, fdr=0.2, leiden_runs=2)
     assert list(tmp_path.iterdir()) == []
 
 

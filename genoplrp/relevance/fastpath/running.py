@@ -118,6 +118,7 @@ class ChainPass:
             self._x = x.detach()
             if x.dim() == 3 and prefers_channels_last(x, 1):
                 self._x = widen(self._x).squeeze(2)
+            self.prepared.check(step.wanted for step in self.steps if isinstance(step, LayerStep))
             values: dict[int, Tensor] = {0: self._x}
             for i, step in enumerate(self.steps):
                 values[step.out] = step.forward(values, self.run, self.prepared)

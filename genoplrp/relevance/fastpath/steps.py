@@ -14,7 +14,7 @@ from torch import Tensor
 
 from genoplrp.relevance.fastpath.pooling import rectified_pool, unpool, unpool_ratio
 from genoplrp.relevance.fastpath.reading import LayerCall, Node, NormCall, NotAChain, filled
-from genoplrp.relevance.fastpath.weights import PreparedLayers
+from genoplrp.relevance.fastpath.weights import PreparedLayers, Wanted
 from genoplrp.relevance.propagation.arithmetic import signal
 from genoplrp.relevance.propagation.backward import Run, close_layer
 from genoplrp.relevance.propagation.layer import Layer, multiplier_of, part_denominator
@@ -64,10 +64,15 @@ class LayerStep:
         """Nodes whose results it takes."""
         return (self.source,)
 
+    @property
+    def wanted(self) -> Wanted:
+        """The layer, with what merges into it."""
+        return Wanted(self.call, self.norm, self.index)
+
     def forward(self, values: Mapping[int, Tensor], run: Run, prepared: PreparedLayers) -> Tensor:
         """Return the step's result."""
         x = values[self.source]
-        layer = prepared.layer(self.call, self.norm, self.index, x, x)
+        layer = prepared.layer(self.wanted, x, x)
         z = layer.map.forward(x, layer.weight, layer.bias)
         layer.gauge_axis = gauge_axis(self.call.identity, self.call.map, x, layer.weight)
         if self.source_is_nonnegative:
@@ -78,7 +83,7 @@ class LayerStep:
         elif self.rectified:
             z.relu_()
         # Where an output is not positive nothing comes back, so the rectified value serves as pre-activation.
-        layer.z = z
+        layer.z, layer.rectified = z, self.rectified
         self.layer = layer
         run.layers.append(layer)
         return z

@@ -1,11 +1,12 @@
 """What is made of a layer's weights once and used again: merged with the normalisation, blended, laid out.
 
-Each use first compares the model's own weights with those that it was made of, value by value: a training step, an
-edit of ``weight.data`` or another model's weights loaded into this one make it anew.
+Each batch first compares the model's own weights with those that it was made of, value by value: a training step, an
+edit of ``weight.data`` or another model's weights loaded into it make it anew. A GPU is asked once for all layers.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from genoplrp.relevance import devices
 from genoplrp.relevance.deferred import holds
 from genoplrp.relevance.fastpath.reading import LayerCall, NormCall
 from genoplrp.relevance.propagation.folding import can_fold, folded_conv1d, folded_filters
@@ -65,8 +67,33 @@ class PreparedConvolution:
 
 
 @dataclass(frozen=True, eq=False)
+class Wanted:
+    """A layer as the model has it now: the call, the normalisation that merges into it, its place in the order."""
+
+    call: LayerCall
+    norm: NormCall | None
+    index: int
+
+    @property
+    def source(self) -> list[Tensor]:
+        """The model's own tensors that it is made of."""
+        norm = self.norm
+        own = (self.call.weight, self.call.bias)
+        merged = () if norm is None else (norm.mean, norm.variance, norm.weight, norm.bias)
+        return [tensor for tensor in (*own, *merged) if tensor is not None]
+
+    @property
+    def settings(self) -> tuple[Any, ...]:
+        """All that it is made of beside them."""
+        norm = self.norm
+        merged = None if norm is None else (norm.epsilon, norm.weight is None, norm.bias is None)
+        shapes = tuple(tensor.shape for tensor in self.source)
+        return self.call.identity, self.call.map, self.index, self.call.bias is None, merged, shapes
+
+
+@dataclass(frozen=True, eq=False)
 class _Entry:
-    source: tuple[Tensor | None, ...]
+    values: Tensor
     settings: tuple[Any, ...]
     layer: Layer
 
@@ -77,21 +104,42 @@ class PreparedLayers:
     def __init__(self) -> None:
         self._entries: dict[str, _Entry] = {}
 
-    def layer(self, call: LayerCall, norm: NormCall | None, index: int, x: Tensor, z: Tensor) -> Layer:
-        """Return the layer with its (merged) weights; ``x`` and ``z`` are for the caller to put in their places."""
-        scale, shift = _affine(norm, call.weight)
-        source = (call.weight, call.bias, scale, shift)
-        settings = (call.identity, call.map, index)
-        entry = self._entries.get(call.identity.name)
-        if entry is None or entry.settings != settings or not _are_equal(entry.source, source):
-            entry = _Entry(
-                tuple(None if t is None else t.clone() for t in source),
-                settings,
-                _made(call, scale, shift, index, x, z),
-            )
-            if call.weight.numel() <= LARGEST:
-                self._entries[call.identity.name] = entry
+    def check(self, layers: Iterable[Wanted]) -> None:
+        """Forget what was made of other weights than those that the model has now."""
+        known = []
+        for wanted in layers:
+            entry = self._entries.get(wanted.call.identity.name)
+            if entry is not None and entry.settings == wanted.settings:
+                known.append((wanted.call.identity.name, entry.values, wanted.source))
+            elif entry is not None:
+                self._entries.pop(wanted.call.identity.name, None)
+        if not known:
+            return
+        if devices.kind_of(known[0][1]) == "cpu":
+            for name, values, source in known:
+                parts = values.split([tensor.numel() for tensor in source])
+                if not all(torch.equal(a, b.reshape(-1)) for a, b in zip(parts, source, strict=True)):
+                    self._entries.pop(name, None)
+            return
+        then = torch.cat([values for _, values, _ in known])
+        if not holds("same weights", (then == _flat([t for _, _, source in known for t in source])).all()):
+            self._entries.clear()
+
+    def layer(self, wanted: Wanted, x: Tensor, z: Tensor) -> Layer:
+        """Return a layer that was checked; ``x`` and ``z`` are for the caller to put in their places."""
+        name = wanted.call.identity.name
+        entry = self._entries.get(name)
+        if entry is None:
+            made = _made(wanted.call, *_affine(wanted.norm, wanted.call.weight), wanted.index, x, z)
+            entry = _Entry(_flat(wanted.source), wanted.settings, made)
+            if wanted.call.weight.numel() <= LARGEST:
+                self._entries[name] = entry
         return replace(entry.layer, x=x, z=z)
+
+
+def _flat(tensors: list[Tensor]) -> Tensor:
+    """Return the values of tensors one after the other, in memory of their own."""
+    return torch.cat([tensor.reshape(-1) for tensor in tensors])
 
 
 def _made(
@@ -118,11 +166,3 @@ def _affine(norm: NormCall | None, like: Tensor) -> tuple[Tensor | None, Tensor 
         scale = scale * norm.weight
     shift = -norm.mean.to(like.dtype) * scale
     return scale, shift if norm.bias is None else shift + norm.bias
-
-
-def _are_equal(a: tuple[Tensor | None, ...], b: tuple[Tensor | None, ...]) -> bool:
-    return all(
-        (x is None and y is None)
-        or (x is not None and y is not None and x.shape == y.shape and holds("same weights", (x == y).all()))
-        for x, y in zip(a, b, strict=True)
-    )

@@ -38,6 +38,8 @@ class Layer:
         Axis of ``weight`` that runs over the four bases where the gauge may be fixed, else None.
     nonnegative
         Whether it is known that no input is negative; None: it is looked up when it is asked for.
+    rectified
+        Whether ``z`` is known to hold no negative number: what follows rectifies it, and its value stands for it.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Layer:
     z: Tensor
     gauge_axis: int | None = None
     nonnegative: bool | None = None
+    rectified: bool = False
     _blended: dict[Any, Any] = field(default_factory=dict)
     _signals: tuple[Tensor, list[tuple[Part, Tensor]]] | None = None
 
@@ -67,6 +70,14 @@ class Layer:
                 w = w - w.mean(dim=self.gauge_axis, keepdim=True)
             self._blended[key] = blend(w)
         found: Tensor = self._blended[key]
+        return found
+
+    def blended_bias(self, blend: Blend) -> Tensor | None:
+        """Return the blended bias, made once a trace."""
+        key = blend, "bias"
+        if self.bias is not None and key not in self._blended:
+            self._blended[key] = blend(self.bias)
+        found: Tensor | None = self._blended.get(key)
         return found
 
     def side(self, part: Part, sign: int) -> tuple[Tensor, Tensor] | None:
@@ -106,7 +117,8 @@ class Layer:
             return moved if convention == "raw" else blend(moved)
         if self.bias is None:
             return None
-        bias = self.bias if convention == "raw" else blend(self.bias)
+        bias = self.bias if convention == "raw" else self.blended_bias(blend)
+        assert bias is not None
         return bias.reshape(1, -1, *[1] * (self.z.dim() - 2)) if self.map.kind == "convolution" else bias
 
     def _moved_by_gauge(self) -> Tensor:
@@ -164,10 +176,11 @@ def part_signals(layer: Layer, g: Tensor) -> Iterator[tuple[Part, Tensor]]:
     epsilon = float(getattr(layer.rule, "epsilon", 0.0))
     has_others = True
     for part in layer.rule.parts():
-        if part.outputs != "all" and not has_others:
+        if (part.outputs != "all" and not has_others) or (part.outputs == "negative" and layer.rectified):
             continue
         denominator = None if _denominator_is_z(layer, part) else part_denominator(layer, part)
-        h, has_others = signal(g, layer.z, denominator, epsilon, part.outputs, part.coefficient)
+        outputs = "all" if layer.rectified else part.outputs
+        h, has_others = signal(g, layer.z, denominator, epsilon, outputs, part.coefficient)
         yield part, h
 
 
@@ -179,7 +192,9 @@ def part_denominator(layer: Layer, part: Part) -> Tensor:
         bias = layer.bias_of(part.positive)
         return denominator if bias is None else denominator.add_(bias)
     # A plain bias goes in with the convolution.
-    return part_sum(layer, part, layer.x, layer.bias if convention == "raw" else part.positive(layer.bias))
+    return part_sum(
+        layer, part, layer.x, layer.bias if convention == "raw" else layer.blended_bias(part.positive)
+    )
 
 
 def part_sum(layer: Layer, part: Part, x: Tensor, bias: Tensor | None = None) -> Tensor:

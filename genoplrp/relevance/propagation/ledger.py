@@ -5,12 +5,15 @@ Not here: any decision about relevance; the ledger only adds up.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from genoplrp.relevance import deferred
 from genoplrp.relevance.propagation.layer import Layer
 from genoplrp.relevance.pruning.thresholds import PruneStats
 
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Ledger:
-    """Sums per sequence, in float64.
+    """Sums per sequence, in float64; `close` enters what was measured in the pass.
 
     Attributes
     ----------
@@ -33,6 +36,7 @@ class Ledger:
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
     absorbed: dict[str, Tensor] = field(default_factory=dict)
     operations: list[str] = field(default_factory=list)
+    _measured: list[tuple[Callable[..., None], list[Tensor]]] = field(default_factory=list)
 
     def open_operation(self, name: str) -> int:
         """Return a key for the entries of one operation that can absorb relevance."""
@@ -41,7 +45,16 @@ class Ledger:
 
     def enter_operation(self, key: int, relevance: Tensor) -> None:
         """Add what flowed in (positive) or out (negative) of an operation."""
-        name = self.operations[key]
+        self._measured.append((partial(self._absorb, self.operations[key]), [relevance]))
+
+    def close(self) -> None:
+        """Bring what was measured into the CPU's memory, at once, and enter it."""
+        measured, self._measured = self._measured, []
+        values = iter(deferred.on_host([value for _, values in measured for value in values]))
+        for enter, given in measured:
+            enter(*(next(values) for _ in given))
+
+    def _absorb(self, name: str, relevance: Tensor) -> None:
         self.absorbed[name] = self.absorbed[name] + relevance if name in self.absorbed else relevance
 
     def enter_layer(
@@ -65,54 +78,54 @@ class Ledger:
         unpruned
             Input and multiplier, to take the masses from where there are no ``stats``.
         """
-        absorbed = (incoming - handed) + (handed - after)
-        if layer.name in self.absorbed:
-            absorbed = absorbed + self.absorbed[layer.name]
-        self.absorbed[layer.name] = absorbed
-        row: dict[str, Any] = {
+        row = {
             "layer": layer.name,
             "index": layer.index,
             "place": layer.place,
             "rule": type(layer.rule).__name__,
-            "relevance_in": incoming,
-            "relevance_out": after,
-            "absorbed": incoming - handed,
-            "pruning_loss": handed - after,
+            "size": layer.x.numel() // max(batch, 1),
         }
         if stats is None:
             assert unpruned is not None
             x, g_x = unpruned
-            r = (g_x if x is None else x * g_x).reshape(batch, -1)
-            positive = r.clamp(min=0).to(torch.float64).sum(dim=1)
-            negative = -r.clamp(max=0).to(torch.float64).sum(dim=1)
-            nonzero = (r != 0).sum(dim=1)
-            one = torch.ones_like(positive)
-            row |= {
-                "positive_mass": positive, "negative_mass": negative,
-                "positive_kept": positive, "negative_kept": negative,
-                "lambda_positive": one, "lambda_negative": one,
-                "entries": nonzero, "entries_kept": nonzero,
-            }  # fmt: skip
-        else:
-            row |= {
-                "positive_mass": stats.positive_mass, "negative_mass": stats.negative_mass,
-                "positive_kept": stats.positive_kept, "negative_kept": stats.negative_kept,
-                "lambda_positive": _ratio(stats.positive_mass, stats.positive_kept),
-                "lambda_negative": _ratio(stats.negative_mass, stats.negative_kept),
-                "entries": stats.n_positive + stats.n_negative,
-                "entries_kept": stats.n_positive_kept + stats.n_negative_kept,
-            }  # fmt: skip
-        row["size"] = layer.x.numel() // max(batch, 1)
-        if layer.name in self.rows:
+            stats = _unpruned((g_x if x is None else x * g_x).reshape(batch, -1))
+        self._measured.append((partial(self._enter_row, row), [incoming, handed, after, *stats]))
+
+    def _enter_row(
+        self, row: dict[str, Any], incoming: Tensor, handed: Tensor, after: Tensor, *masses: Tensor
+    ) -> None:
+        stats, name = PruneStats(*masses), row["layer"]
+        self._absorb(name, (incoming - handed) + (handed - after))
+        row |= {
+            "relevance_in": incoming,
+            "relevance_out": after,
+            "absorbed": incoming - handed,
+            "pruning_loss": handed - after,
+            "positive_mass": stats.positive_mass, "negative_mass": stats.negative_mass,
+            "positive_kept": stats.positive_kept, "negative_kept": stats.negative_kept,
+            "lambda_positive": _ratio(stats.positive_mass, stats.positive_kept),
+            "lambda_negative": _ratio(stats.negative_mass, stats.negative_kept),
+            "entries": stats.n_positive + stats.n_negative,
+            "entries_kept": stats.n_positive_kept + stats.n_negative_kept,
+        }  # fmt: skip
+        if name in self.rows:
             # A convolution that is used with and without its normalisation has two nodes.
-            row = _sum_of_rows(self.rows[layer.name], row)
-        self.rows[layer.name] = row
+            row = _sum_of_rows(self.rows[name], row)
+        self.rows[name] = row
 
     def total_absorbed(self, batch: int) -> Tensor:
         """Return the relevance that biases, stabilizers and operations absorbed, (N,) float64."""
         if not self.absorbed:
             return torch.zeros(batch, dtype=torch.float64)
-        return torch.stack([value.cpu() for value in self.absorbed.values()]).sum(dim=0)
+        return torch.stack(list(self.absorbed.values())).sum(dim=0)
+
+
+def _unpruned(r: Tensor) -> PruneStats:
+    """Return the masses of (N, M) relevance that was not pruned: all of it is kept."""
+    positive = r.clamp(min=0).to(torch.float64).sum(dim=1)
+    negative = -r.clamp(max=0).to(torch.float64).sum(dim=1)
+    numbers = (r > 0).sum(dim=1), (r < 0).sum(dim=1)
+    return PruneStats(positive, negative, positive, negative, *numbers, *numbers)
 
 
 def _sum_of_rows(a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:

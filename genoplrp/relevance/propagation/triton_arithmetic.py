@@ -13,7 +13,7 @@ _BLOCK = 1024
 def signal(
     g: Tensor, z: Tensor, denominator: Tensor | None, epsilon: float, which: int, coefficient: float
 ) -> tuple[Tensor, Tensor | None]:
-    """Return what `arithmetic.signal` returns; whether others have a multiplier as a Boolean on the device.
+    """Return what `arithmetic.signal` returns; whether others have a multiplier as 0 or 1 on the device.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def signal(
         g, z, z if denominator is None else denominator, out, out if others is None else others, n,
         epsilon, coefficient, denominator is not None, epsilon > 0, which, _BLOCK, num_warps=4,
     )  # fmt: skip
-    return out, None if others is None else others > 0
+    return out, others
 
 
 def row_products(a: Tensor, b: Tensor) -> Tensor:

@@ -180,7 +180,9 @@ def _shares(p: float | Tensor, like: Tensor, name: str) -> Tensor:
     if not isinstance(p, Tensor):
         if not 0 <= p <= 1:
             raise InputError(f"{name}={p!r}: the share to prune must be in [0, 1]")
-        return torch.full((n,), float(p), dtype=torch.float64, device=like.device)
+        if devices.kind_of(like) == "cpu":
+            return torch.full((n,), float(p), dtype=torch.float64)
+        return _repeated(float(p), n, like.device)
     shares = p.detach().to(device=like.device, dtype=torch.float64)
     if shares.shape != (n,):
         raise InputError(
@@ -191,6 +193,13 @@ def _shares(p: float | Tensor, like: Tensor, name: str) -> Tensor:
             f"{name} holds {shares[~((shares >= 0) & (shares <= 1))][0]}: shares must be in [0, 1]"
         )
     return shares.contiguous()
+
+
+@functools.lru_cache(maxsize=64)
+def _repeated(p: float, n: int, device: torch.device) -> Tensor:
+    """Return (n,) float64 on the device, made once; not to be changed."""
+    with torch.inference_mode(False):
+        return torch.full((n,), p, dtype=torch.float64, device=device)
 
 
 def _memory_order(tensor: Tensor) -> list[int]:

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from genoplrp.errors import NonFiniteError
-from genoplrp.relevance.deferred import refuse_if
+from genoplrp.relevance.deferred import refuse_unless_finite
 
 POLICIES = ("mass", "mean", "effective")
 
@@ -64,15 +64,16 @@ def check_finite(stats: PruneStats) -> None:
     NonFiniteError
         With the first such sample's number.
     """
-    finite = torch.isfinite(stats.positive_mass) & torch.isfinite(stats.negative_mass)
 
     def error() -> NonFiniteError:
+        finite = torch.isfinite(stats.positive_mass) & torch.isfinite(stats.negative_mass)
         return NonFiniteError(
             f"the relevance of sample {int((~finite).nonzero()[0])} is not finite (NaN, infinite, or too large to sum "
             "in float64): look for non-finite weights or inputs, or a denominator near zero (a larger epsilon helps)"
         )
 
-    refuse_if(~finite.all(), error)
+    for masses in (stats.positive_mass, stats.negative_mass):
+        refuse_unless_finite(masses, error)
 
 
 class Reference:

@@ -63,17 +63,16 @@ def _prune(
     a: Tensor, g: Tensor, p_pos: Tensor, p_neg: Tensor, policy: str, mode: int, out: Tensor
 ) -> PruneStats:
     rows, entries = g.shape
-    shares = torch.stack((p_pos, p_neg), dim=1)
     masses = torch.empty(rows, 4, dtype=torch.float64, device=g.device)
     counts = torch.empty(rows, 4, dtype=torch.int64, device=g.device)
     by_mean = policy == "mean"
     if entries <= IN_ONE_PROGRAM:
         block = max(triton.next_power_of_2(entries), 16)
         _prune_row[(rows,)](
-            a, g, out, shares, masses, counts, entries, by_mean, mode, block, num_warps=8 if block > 1024 else 4
+            a, g, out, p_pos, p_neg, masses, counts, entries, by_mean, mode, block, num_warps=8 if block > 1024 else 4
         )  # fmt: skip
     else:
-        _prune_long(a, g, out, shares, masses, counts, by_mean, mode)
+        _prune_long(a, g, out, p_pos, p_neg, masses, counts, by_mean, mode)
     return PruneStats(*masses.unbind(1), *counts.unbind(1))
 
 
@@ -81,7 +80,8 @@ def _prune_long(
     a: Tensor,
     g: Tensor,
     out: Tensor,
-    shares: Tensor,
+    p_pos: Tensor,
+    p_neg: Tensor,
     masses: Tensor,
     counts: Tensor,
     by_mean: bool,
@@ -89,7 +89,7 @@ def _prune_long(
 ) -> None:
     rows, entries = g.shape
     device = g.device
-    sums = torch.zeros(rows, 2, _WIDTH.value, dtype=torch.int64, device=device)
+    sums = torch.empty(rows, 2, _WIDTH.value, dtype=torch.int64, device=device)
     bracket = torch.empty(rows, 2, 2, dtype=torch.int32, device=device)  # bits of its ends, for each sign
     bound = torch.empty(rows, 2, dtype=torch.float32, device=device)
     scale = torch.empty(rows, 2, dtype=torch.float64, device=device)
@@ -98,14 +98,16 @@ def _prune_long(
     chunk = min(triton.cdiv(triton.cdiv(entries, parts), _TURN) * _TURN, _LARGEST_CHUNK)
     by_part = (triton.cdiv(entries, chunk), rows)
     if by_mean:
+        sums.zero_()
         _sums[by_part](a, g, sums, bracket, candidates, entries, chunk, True, False, _LANES, num_warps=4)
         _at_mean[(2 * rows,)](sums, bracket, entries, num_warps=1)
         _sums[by_part](a, g, sums, bracket, candidates, entries, chunk, False, True, _LANES, num_warps=4)
     else:
-        _bracket[(rows,)](a, g, shares, bracket, entries, _SAMPLE, num_warps=8)
+        _bracket[(rows,)](a, g, p_pos, p_neg, bracket, sums, entries, _SAMPLE, num_warps=8)
         _sums[by_part](a, g, sums, bracket, candidates, entries, chunk, True, True, _LANES, num_warps=4)
     _refine[(2 * rows,)](
-        a, g, sums, bracket, candidates, shares, masses, counts, bound, scale, entries, by_mean, _TILE, num_warps=8
+        a, g, sums, bracket, candidates, p_pos, p_neg, masses, counts, bound, scale, entries, by_mean, _TILE,
+        num_warps=8,
     )  # fmt: skip
     _write[(triton.cdiv(entries, _BLOCK), rows)](a, g, out, bound, scale, entries, mode, _BLOCK, num_warps=4)
 
@@ -127,6 +129,12 @@ def _mass(total, group):
     """Return sums of one group in float64, rounded once."""
     exponent = 8 * group.to(tl.int64) + (1 - 150 + 1023)
     return total.to(tl.float64) * (exponent << 52).to(tl.float64, bitcast=True)
+
+
+@triton.jit
+def _share(p_pos_ptr, p_neg_ptr, row, sign):
+    """Return the share to prune of each sign (0: positive, 1: negative) of a sample."""
+    return tl.where(sign == 0, tl.load(p_pos_ptr + row), tl.load(p_neg_ptr + row))
 
 
 @triton.jit
@@ -159,7 +167,7 @@ def _written(a, g, r, above, below, scale, scale_negative, MODE: tl.constexpr):
 
 @triton.jit
 def _prune_row(
-    a_ptr, g_ptr, out_ptr, shares_ptr, masses_ptr, counts_ptr, entries,
+    a_ptr, g_ptr, out_ptr, p_pos_ptr, p_neg_ptr, masses_ptr, counts_ptr, entries,
     BY_MEAN: tl.constexpr, MODE: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     row = tl.program_id(0).to(tl.int64)
@@ -187,7 +195,7 @@ def _prune_row(
     if BY_MEAN:
         bound = _mean_bits(mass, entries)
     else:
-        goal = _goal(mass, tl.load(shares_ptr + row * 2 + sign))
+        goal = _goal(mass, _share(p_pos_ptr, p_neg_ptr, row, sign))
         # The group that crosses the goal, and the mass below it.
         run = tl.zeros([2], tl.float64)
         base = tl.zeros([2], tl.float64)
@@ -233,9 +241,16 @@ def _prune_row(
 
 
 @triton.jit
-def _bracket(a_ptr, g_ptr, shares_ptr, bracket_ptr, entries, SAMPLE: tl.constexpr):
-    """Store the bits of two values for each sign, four standard errors to either side of the sample's bound."""
+def _bracket(
+    a_ptr, g_ptr, p_pos_ptr, p_neg_ptr, bracket_ptr, sums_ptr, entries, SAMPLE: tl.constexpr
+):  # fmt: skip
+    """Store the bits of two values for each sign, four standard errors to either side of the sample's bound.
+
+    The sums of `_sums` start at 0 here, too.
+    """
     row = tl.program_id(0).to(tl.int64)
+    slot = tl.arange(0, 128)
+    tl.store(sums_ptr + row * 2 * _WIDTH + slot, tl.zeros([128], tl.int64), mask=slot < 2 * _WIDTH)
     pick = tl.arange(0, SAMPLE)
     # Runs of eight neighbours (a memory access) at about equal distances, none of them a multiple of the length.
     stride = tl.maximum(entries // (SAMPLE // 8), 8)
@@ -253,7 +268,7 @@ def _bracket(a_ptr, g_ptr, shares_ptr, bracket_ptr, entries, SAMPLE: tl.constexp
     size = tl.where(magnitude < 0x7F800000, tl.abs(r) / tl.maximum(largest, 1e-38), 0.0)
     weight = tl.where(is_mine, size[None, :], 0.0)
     total = tl.sum(weight, axis=1)
-    p = tl.load(shares_ptr + row * 2 + end // 2).to(tl.float32)
+    p = _share(p_pos_ptr, p_neg_ptr, row, end // 2).to(tl.float32)
     error = 4 * tl.sqrt(p * (1 - p) * tl.sum(weight * weight, axis=1)) + 1e-4 * total
     wanted = p * total + tl.where(end % 2 == 0, -error, error)
     found = tl.zeros([4], tl.int32)
@@ -425,8 +440,8 @@ def _at_mean(sums_ptr, bracket_ptr, entries):
 
 @triton.jit
 def _refine(
-    a_ptr, g_ptr, sums_ptr, bracket_ptr, candidates_ptr, shares_ptr, masses_ptr, counts_ptr, bound_ptr, scale_ptr,
-    entries, BY_MEAN: tl.constexpr, TILE: tl.constexpr,
+    a_ptr, g_ptr, sums_ptr, bracket_ptr, candidates_ptr, p_pos_ptr, p_neg_ptr, masses_ptr, counts_ptr, bound_ptr,
+    scale_ptr, entries, BY_MEAN: tl.constexpr, TILE: tl.constexpr,
 ):  # fmt: skip
     pair = tl.program_id(0).to(tl.int64)
     row, sign = pair // 2, pair % 2
@@ -439,7 +454,7 @@ def _refine(
     group = _group(low)
     bound = low
     if BY_MEAN == 0:
-        goal = _goal(mass, tl.load(shares_ptr + pair))
+        goal = _goal(mass, _share(p_pos_ptr, p_neg_ptr, row, sign))
         run = tl.zeros([1], tl.float64)
         base = tl.zeros([1], tl.float64)
         chosen = tl.zeros([1], tl.int32) - 1

@@ -106,7 +106,7 @@ from genoplrp.relevance.propagation import triton_arithmetic as arithmetic
 from genoplrp.relevance.pruning import triton_kernel as kernel
 
 kinds = {"entries": "i32", "chunk": "i32", "parts": "i32", "n": "i32", "epsilon": "fp32", "coefficient": "fp32"}
-pointers = {"shares_ptr": "*fp64", "masses_ptr": "*fp64", "counts_ptr": "*i64", "sums_ptr": "*i64",
+pointers = {"p_pos_ptr": "*fp64", "p_neg_ptr": "*fp64", "masses_ptr": "*fp64", "counts_ptr": "*i64", "sums_ptr": "*i64",
             "bracket_ptr": "*i32", "candidates_ptr": "*i32", "scale_ptr": "*fp64", "others_ptr": "*i32",
             "parts_ptr": "*fp64"}
 fixed = [
