@@ -9,6 +9,7 @@ from genoplrp.sites.calling import (
     strongest,
 )
 from genoplrp.sites.candidates import Candidates, candidate_sites
+from genoplrp.sites.composites import taken_apart
 from genoplrp.sites.crediting import credited
 from genoplrp.sites.discover import (
     called_sites,
@@ -70,6 +71,7 @@ __all__ = [
     "recursive_seqlets",
     "strongest",
     "strongest_sites",
+    "taken_apart",
     "thinning",
     "with_flanks",
     "write_motifs_meme",

@@ -15,6 +15,7 @@ from genoplrp.errors import InputError
 from genoplrp.relevance import Explainer, Explanation
 from genoplrp.sequence import codes_to_one_hot
 from genoplrp.sites.calling import Explain, Null, Sign, as_codes, as_function, find_sites
+from genoplrp.sites.composites import taken_apart
 from genoplrp.sites.crediting import credited
 from genoplrp.sites.matching import match_motifs, motif_table
 from genoplrp.sites.merging import LEAST_TOTAL, bounded, is_motif, merge_alike, named_in_order, with_flanks
@@ -217,7 +218,7 @@ def found_motifs(called: CalledSites, *, leiden_runs: int = LEIDEN_RUNS) -> list
     """
     X, scores, sites, _ = called
     parts = [bounded(one, X, scores) for one in cluster_sites(X, scores, sites, leiden_runs=leiden_runs)]
-    motifs = [bounded(one, X, scores) for one in merge_alike(parts, X, scores)]
+    motifs = [bounded(one, X, scores) for one in merge_alike(taken_apart(parts, X, scores), X, scores)]
     said = [one for one in motifs if is_motif(one)]
     if not said:
         words = ", ".join(f"{one.motif().consensus()} ({len(one.instances)} sites)" for one in motifs)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from genoplrp.sites.motifs import FoundMotif
 
@@ -181,14 +181,7 @@ def bounded(
         divergence from the composition of all sequences, less the bias of counting; Schneider et al., Journal of
         Molecular Biology 188, 1986). Instances that would leave their sequence are left out.
     """
-    pieces = _cut(_widened(X, REACH), motif.instances.assign(end=motif.instances["end"] + 2 * REACH))
-    n = len(pieces)
-    composition = np.asarray(X, dtype=np.float64).sum(axis=(0, 2)) + 1.0
-    composition /= composition.sum()
-    frequency = (pieces.sum(axis=0) + composition[:, None]) / (n + 1)
-    bits = (frequency * np.log2(frequency / composition[:, None])).sum(axis=0) - 3 / (2 * np.log(2) * n)
-    # Of unrelated bases the divergence has a standard deviation of sqrt(6) / (2 ln 2 n): chi-square, three degrees.
-    is_clear = bits >= max(LEAST_BITS, 5 * np.sqrt(6) / (2 * np.log(2) * n))
+    is_clear = clear_columns(motif, X, flank=REACH)
     first, last = _ends(is_clear, REACH, REACH + motif.width)
     shift, width = first - REACH, last - first
     table = motif.instances
@@ -200,6 +193,20 @@ def bounded(
         return motif
     moved = moved[inside].sort_values(["sequence", "start"], kind="stable", ignore_index=True)
     return counted_anew(replace(motif, instances=moved), X, scores)
+
+
+def clear_columns(
+    motif: FoundMotif, X: Float[np.ndarray, "n 4 length"], *, flank: int = 0
+) -> Bool[np.ndarray, " wide"]:
+    """Return which columns of a motif, with some bases on either side, its instances share; see `bounded`."""
+    pieces = _cut(_widened(X, flank), motif.instances.assign(end=motif.instances["end"] + 2 * flank))
+    n = len(pieces)
+    composition = np.asarray(X, dtype=np.float64).sum(axis=(0, 2)) + 1.0
+    composition /= composition.sum()
+    frequency = (pieces.sum(axis=0) + composition[:, None]) / (n + 1)
+    bits = (frequency * np.log2(frequency / composition[:, None])).sum(axis=0) - 3 / (2 * np.log(2) * n)
+    # Of unrelated bases the divergence has a standard deviation of sqrt(6) / (2 ln 2 n): chi-square, three degrees.
+    return np.asarray(bits >= max(LEAST_BITS, 5 * np.sqrt(6) / (2 * np.log(2) * n)))
 
 
 def _ends(is_clear: np.ndarray, first: int, last: int) -> tuple[int, int]:
