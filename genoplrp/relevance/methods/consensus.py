@@ -125,17 +125,7 @@ def consensus(
     torch.Size([2, 4, 10])
     """
     own = isinstance(model, Explainer)
-    if own and not (pruning is None and device is None and layout is None):
-        raise InputError(
-            "pruning, device and layout are the explainer's own: set them there, or pass the model"
-        )
-    explainer = (
-        model
-        if isinstance(model, Explainer)
-        else Explainer(
-            model, "gamma", pruning, batch_size=batch_size, device=device, layout=layout, diagnostics=False
-        )
-    )
+    explainer = _explainer(model, pruning, batch_size, device, layout)
     x = _sequences(X)
     found: Invariance | None = None
     if views is None:
@@ -162,16 +152,32 @@ def consensus(
     prediction = next((output for view, output, _ in seen.maps if view.is_plain), None)
     if prediction is None:
         prediction = explainer(x, target, args=args).prediction
-    notes = [*seen.first.notes, f"what {len(seen.maps)} views of each sequence agree on"]
-    notes += [] if found is None else [f"invariance: {found}"]
-    notes += [] if seen.refused is None else [f"no view by DeepLIFT: {seen.refused}"]
     return Explanation(
         relevance=_agreed(seen, prediction).to(seen.first.relevance.dtype).unsqueeze(1) * x.cpu(),
         prediction=prediction,
         target=seen.first.target,
-        notes=notes,
+        notes=_notes(seen, found),
         settings=seen.first.settings | {"views": tuple(views), "invariance": found},
     )
+
+
+def _explainer(
+    model: nn.Module | Explainer,
+    pruning: Pruning | None,
+    batch_size: int,
+    device: str | torch.device | None,
+    layout: Layout | None,
+) -> Explainer:
+    """Return the explainer that was given, or one of the model."""
+    if not isinstance(model, Explainer):
+        return Explainer(
+            model, "gamma", pruning, batch_size=batch_size, device=device, layout=layout, diagnostics=False
+        )
+    if not (pruning is None and device is None and layout is None):
+        raise InputError(
+            "pruning, device and layout are the explainer's own: set them there, or pass the model"
+        )
+    return model
 
 
 def _sequences(X: Any) -> Tensor:
@@ -233,6 +239,12 @@ def _explain_views(
         assert refused is not None
         raise refused
     return _Seen(maps, first, baseline, refused)
+
+
+def _notes(seen: _Seen, found: Invariance | None) -> list[str]:
+    notes = [*seen.first.notes, f"what {len(seen.maps)} views of each sequence agree on"]
+    notes += [] if found is None else [f"invariance: {found}"]
+    return notes + ([] if seen.refused is None else [f"no view by DeepLIFT: {seen.refused}"])
 
 
 def _agreed(seen: _Seen, prediction: Tensor) -> Tensor:
