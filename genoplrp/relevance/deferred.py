@@ -159,4 +159,6 @@ def on_host(tensors: Sequence[Tensor]) -> list[Tensor]:
 
 def _is_bad(seen: Tensor) -> bool:
     """Return what a tensor of `Questions.refuse` says, on the CPU."""
-    return not bool(np.isfinite(seen.numpy()).all()) if seen.is_floating_point() else bool(seen.numpy())
+    return (
+        not bool(np.isfinite(seen.double().numpy()).all()) if seen.is_floating_point() else bool(seen.numpy())
+    )

@@ -345,26 +345,14 @@ class Explainer:
                         x[start:stop], [a[start:stop] for a in extra], wanted(start, stop), prunings
                     )
                 except AmbiguousBatchError as error:
-                    if size == 1:
-                        raise InputError(
-                            "the model's layers do not keep one sequence apart from another"
-                        ) from None
-                    if isinstance(error, EqualLengthError) and stop - start > 2:
-                        size = stop - start - 1
-                    else:
-                        size, alone = 1, str(error)
+                    size = _unambiguous(error, stop - start, size)
+                    alone = str(error) if size == 1 else alone
                     continue
                 except Exception as error:
                     if HOOKS in str(error):
                         raise UnsupportedOperationError(HOOKS) from None
-                    if self._turned(error, x, self._inputs_beside(extra)):
-                        continue
-                    if not is_out_of_memory(error) or stop - start == 1:
-                        raise _said(error, x) from error
-                    size = self._fits[shape] = max(1, (stop - start) // 2)
-                    warnings.warn(
-                        f"memory ran out with {stop - start} sequences; going on with {size}", stacklevel=3
-                    )
+                    if not self._turned(error, x, self._inputs_beside(extra)):
+                        size = self._fits[shape] = _half(error, x, stop - start)
                     continue
                 parts.append(part)
                 bar.update(stop - start)
@@ -625,6 +613,22 @@ class _Forward:
     tracer: Tracer
     backward: Callable[[bool], tuple[Tensor, Tensor | None]]
     kind: str
+
+
+def _unambiguous(error: AmbiguousBatchError, n: int, size: int) -> int:
+    """Return the size of a batch in which sequences can be told apart, after one of n in which they could not."""
+    if size == 1:
+        raise InputError("the model's layers do not keep one sequence apart from another") from None
+    return n - 1 if isinstance(error, EqualLengthError) and n > 2 else 1
+
+
+def _half(error: Exception, x: Tensor, n: int) -> int:
+    """Return half of a batch of n sequences for which memory ran out; raise any other error."""
+    if not is_out_of_memory(error) or n == 1:
+        raise _said(error, x) from error
+    size = max(1, n // 2)
+    warnings.warn(f"memory ran out with {n} sequences; going on with {size}", stacklevel=4)
+    return size
 
 
 def _said(error: Exception, x: Tensor) -> Exception:
