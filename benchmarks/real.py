@@ -340,12 +340,15 @@ def cells(networks: Path, sites: int = 8) -> dict[str, Callable[[], RealCell]]:
         made[f"spliceai1-{kind}"] = lambda kind=kind: spliceai(kind, 1, n=sites)
         made[f"spliceai2-{kind}"] = lambda kind=kind: spliceai(kind, 2, first=8, n=sites)
         made[f"mmsplice-{kind}"] = lambda kind=kind: mmsplice(kind)
-        for architecture, seed in (("koo", 0), ("residualbind", 1)):
+        for architecture, seed in (("koo", 0), ("koo", 1), ("residualbind", 1)):
             made[f"junctions-{architecture}-{seed}-{kind}"] = lambda kind=kind, a=architecture, s=seed: (
                 junctions(kind, a, s, networks)
             )
     for architecture in ("koo", "bpnet"):
-        made[f"starts-{architecture}-0"] = lambda a=architecture: starts(a, 0, networks, n=100)
+        for seed in (0, 1):
+            made[f"starts-{architecture}-{seed}"] = lambda a=architecture, s=seed: starts(
+                a, s, networks, n=100
+            )
     return made
 
 

@@ -135,9 +135,8 @@ def explain_dataset(
         "scores": "projected (contribution): relevance of the bases that are there",
         "notes": explanation.notes,
     }
-    found = explanation.settings.get("invariance")
-    if found is not None:
-        meta["consensus"] = dict(zip(views, found.allowed(max_shift), strict=True))
+    if "form" in explanation.settings:
+        meta["consensus"] = _plain(explanation.settings["form"])
     file = AttributionFile(
         explanation.relevance.numpy(),
         prediction=explanation.prediction.numpy(),

@@ -117,12 +117,16 @@ def adapt_model(
     keras = is_keras_model(model)
     if layout is None:
         layout = keras_layout(model) if keras else None
-    if layout is None and X is not None and X.dim() == 3 and X.shape[1] == 4 and len(X):
+    if layout is None and X is not None and _can_be_tried(X):
         like = next((t for t in (*model.parameters(), *model.buffers()) if t.is_floating_point()), X)
         layout = recognised(model, X.to(like))
     if layout is None or (layout == "NCL" and not keras):
         return model
     return Adapted(model, layout)
+
+
+def _can_be_tried(X: Tensor) -> bool:
+    return X.dim() == 3 and X.shape[1] == 4 and len(X) > 0
 
 
 def arrange(x: Float[Tensor, "n 4 length"], layout: Layout) -> Tensor:
@@ -151,15 +155,8 @@ def recognised(model: nn.Module, X: Float[Tensor, "n 4 length"], args: Sequence[
         if _reaches_a_layer(model, x, rows):
             return "NCL"
         fits = [name for name in LAYOUTS if _reaches_a_layer(model, arrange(x, name), rows)]
-        if (
-            len(fits) > 1
-        ):  # a first layer that looks at the last axis alone, say: does the rest of the model fit?
-            outputs = {
-                name: _output(model, arrange(x[:2], name), tuple(a[:2] for a in rows)) for name in fits
-            }
-            fits = [name for name in fits if outputs[name] is not None]
-            if len(fits) > 1 and _all_same([outputs[name] for name in fits]):
-                fits = fits[:1]
+        if len(fits) > 1:
+            fits = _told_apart(model, fits, x, rows)
     if len(fits) > 1:
         choices = " or ".join(f"{name!r} {LAYOUTS[name]}" for name in fits)
         raise InputError(
@@ -167,6 +164,14 @@ def recognised(model: nn.Module, X: Float[Tensor, "n 4 length"], args: Sequence[
             "(--layout on the command line)"
         )
     return fits[0] if fits else "NCL"
+
+
+def _told_apart(model: nn.Module, fits: list[Layout], x: Tensor, rows: tuple[Tensor, ...]) -> list[Layout]:
+    """Return which of the layouts that the first layer takes, maybe by its last axis alone, the whole model takes."""
+    outputs = {name: _output(model, arrange(x[:2], name), tuple(a[:2] for a in rows)) for name in fits}
+    fits = [name for name in fits if outputs[name] is not None]
+    same = len(fits) > 1 and _all_same([outputs[name] for name in fits])
+    return fits[:1] if same else fits
 
 
 def may_be_of_shape(error: Exception) -> bool:

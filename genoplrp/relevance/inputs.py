@@ -130,7 +130,12 @@ def select_target(y: Any, target: Any, n: int) -> Tensor:
         raise InputError(f"the model has {outputs} outputs: say which one (target=0 ... {outputs - 1})")
     if isinstance(target, int) and -outputs <= target < outputs:
         return y[:, target]
-    index = target if isinstance(target, Tensor) else torch.full((n,), target)
+    return _at(y, target if isinstance(target, Tensor) else torch.full((n,), target))
+
+
+def _at(y: Tensor, index: Tensor) -> Tensor:
+    """Return of each row of y, (N, outputs), the entry at its index, (N,)."""
+    n, outputs = y.shape
     is_out = (index < -outputs) | (index >= outputs)
     if bool(is_out.any()):
         worst = int(index[is_out][0])

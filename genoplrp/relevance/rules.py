@@ -21,7 +21,7 @@ Andeol et al. 2021, NeurIPS workshop: gamma for inputs of either sign.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, Protocol, get_args
 
 import torch
 from torch import Tensor
@@ -113,10 +113,26 @@ class RuledLayer(Protocol):
 
 @dataclass(frozen=True)
 class Rule:
-    """Base class. A rule of one's own overrides `parts` (most), or `relevance` with ``direct = True``."""
+    """Base class. A rule of one's own overrides `parts` (most), or `relevance` with ``direct = True``.
+
+    Raises
+    ------
+    InputError
+        If it has a negative ``epsilon`` or ``gamma``, or a ``bias`` that is no `BiasConvention`.
+    """
 
     direct: ClassVar[bool] = False
     """True where the rule returns relevance itself instead of terms proportional to the input."""
+
+    def __post_init__(self) -> None:
+        for name in ("epsilon", "gamma"):
+            if not getattr(self, name, 0.0) >= 0:
+                raise InputError(f"{type(self).__name__}({name}={getattr(self, name)!r}): needs {name} >= 0")
+        conventions, bias = get_args(BiasConvention), getattr(self, "bias", "follow")
+        if bias not in conventions:
+            raise InputError(
+                f"{type(self).__name__}(bias={bias!r}): choose one of {', '.join(map(repr, conventions))}"
+            )
 
     def parts(self) -> tuple[Part, ...]:
         """Return the terms of the rule."""
@@ -213,6 +229,7 @@ class AlphaBeta(Rule):
     bias: BiasConvention = "follow"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if abs(self.alpha - self.beta - 1.0) > 1e-9 or self.beta < 0:
             raise InputError(
                 f"AlphaBeta(alpha={self.alpha:g}, beta={self.beta:g}): needs alpha - beta = 1 and beta >= 0, "
@@ -288,7 +305,7 @@ def stabilize(z: Tensor, epsilon: float) -> Tensor:
     """Return ``z + epsilon * sign(z)`` with ``sign(0) = +1``."""
     if epsilon == 0:
         return z
-    return z + torch.where(z < 0, -epsilon, epsilon).to(z.dtype)
+    return z + epsilon * torch.where(z < 0, -1.0, 1.0).to(z.dtype)
 
 
 def _by_weight(

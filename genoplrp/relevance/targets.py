@@ -158,23 +158,31 @@ def output_target(
     if text == "sum":
         return sum_of_outputs, "sum"
     if tasks and re.fullmatch(r"-?\d+", text):
-        index = int(text)
-        if not 0 <= index < len(tasks):
-            raise InputError(
-                f"target {index} is out of range: the model has {len(tasks)} "
-                f"{'task' if len(tasks) == 1 else 'tasks'} ({', '.join(tasks)})"
-            )
-        return index, tasks[index]
-    term = _term(text, tasks, outputs)
-    if term is not None:
-        return term, text
-    for dash in (i for i, letter in enumerate(text) if letter == "-" and i):
-        plus, minus = (_term(part, tasks, outputs) for part in (text[:dash], text[dash + 1 :]))
-        if plus is not None and minus is not None:
-            return Difference(text, plus, minus), text
+        return _index_of(int(text), tasks)
+    found = _term(text, tasks, outputs) or _difference(text, tasks, outputs)
+    if found is not None:
+        return found, text
     if tasks:
         raise InputError(f"the model has no output {text!r}; it has {', '.join(tasks)}")
     raise InputError(f"--target {text}: the model has no output {text!r}; give {SYNTAX}")
+
+
+def _index_of(index: int, tasks: tuple[str, ...]) -> tuple[int, str]:
+    if not 0 <= index < len(tasks):
+        raise InputError(
+            f"target {index} is out of range: the model has {len(tasks)} "
+            f"{'task' if len(tasks) == 1 else 'tasks'} ({', '.join(tasks)})"
+        )
+    return index, tasks[index]
+
+
+def _difference(text: str, tasks: tuple[str, ...] | None, outputs: Sequence[str] | None) -> Difference | None:
+    """Return ``a-b``; a dash may stand in a name, too."""
+    for dash in (i for i, letter in enumerate(text) if letter == "-" and i):
+        plus, minus = (_term(part, tasks, outputs) for part in (text[:dash], text[dash + 1 :]))
+        if plus is not None and minus is not None:
+            return Difference(text, plus, minus)
+    return None
 
 
 def _term(text: str, tasks: tuple[str, ...] | None, outputs: Sequence[str] | None) -> Term | None:

@@ -7,7 +7,8 @@ from torch import nn
 
 from genoplrp.errors import InputError
 from genoplrp.relevance import AlphaBeta, Blend, Epsilon, Explainer, Flat, Gamma, WSquare, ZBox, ZPlus
-from tests.oracles.oracle_relevance import affine_of, gauge_fixed, padding_of, propagation, unpadded
+from genoplrp.relevance.rules import Rule, stabilize
+from tests.oracles.oracle_relevance import affine_of, gauge_fixed, padding_of, propagation, stab, unpadded
 
 LAYERS = {
     "conv": lambda: nn.Conv1d(4, 3, 3),
@@ -219,6 +220,44 @@ def test_gamma_tends_to_zplus_where_outputs_are_positive():
 def test_alpha_and_beta_that_do_not_conserve_are_refused(alpha, beta):
     with pytest.raises(InputError, match="alpha - beta = 1 and beta >= 0"):
         AlphaBeta(alpha, beta)
+
+
+@pytest.mark.parametrize("rule", [Epsilon, Gamma, ZPlus, AlphaBeta])
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"epsilon": -1e-6}, r"epsilon=-1e-06\): needs epsilon >= 0"),
+        ({"epsilon": float("nan")}, "needs epsilon >= 0"),
+        ({"bias": "ingore"}, r"bias='ingore'\): choose one of 'follow', 'raw', 'ignore', 'share'"),
+    ],
+)
+def test_settings_that_no_rule_has_are_refused(rule, settings, message):
+    with pytest.raises(InputError, match=rf"{rule.__name__}\(.*{message}"):
+        rule(**settings)
+
+
+def test_a_negative_gamma_is_refused_and_without_gamma_it_is_epsilon():
+    with pytest.raises(InputError, match=r"Gamma\(gamma=-0.25\): needs gamma >= 0"):
+        Gamma(-0.25)
+    x = _input((4, 9))
+    model = Weighted(_seeded(LAYERS["conv"]), x)
+    none, epsilon = (Explainer(model, rule)(x, None).relevance for rule in (Gamma(0.0), Epsilon()))
+    torch.testing.assert_close(none, epsilon, rtol=1e-12, atol=1e-13)
+
+
+def test_a_rule_of_ones_own_that_defines_nothing_is_refused():
+    x = _input((4, 9))
+    model = Weighted(_seeded(LAYERS["conv"]), x)
+    for direct, message in ((False, r"Own has no parts"), (True, r"Own is marked direct")):
+        own = type("Own", (Rule,), {"direct": direct})
+        with pytest.raises(InputError, match=message):
+            Explainer(model, own())(x, None)
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 0.1])
+def test_a_stabilizer_leads_away_from_zero_and_zero_counts_as_positive(epsilon):
+    z = torch.tensor([-2.0, -0.05, 0.0, 3.0], dtype=torch.float64)
+    np.testing.assert_allclose(stabilize(z, epsilon), stab(z.numpy(), epsilon), rtol=1e-15)
 
 
 @pytest.mark.parametrize("blend", [Blend(), Blend(0.5, 2.0, 3.0), Blend(0.0, 1.0, 0.5), Blend(0.25)])

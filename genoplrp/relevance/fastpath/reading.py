@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 import torch
@@ -379,22 +379,31 @@ def _by_torch(name: str, func: Call, template: Any, inputs: list[int], reader: R
 def _own_step(name: str, args: Args, kwargs: Kwargs, inputs: list[int], reader: Reader) -> Node | None:
     """Return the node of an operation that has a step of its own, or None."""
     shape = reader.nodes[inputs[0]].shape
-    if name == "mean" and len(shape) == 3:
-        call = _bind(args, kwargs, "input dim keepdim dtype")
-        axes = call.get("dim", call.get("axis"))
-        axes = axes[0] if isinstance(axes, list | tuple) and len(axes) == 1 else axes
-        if axes in (2, -1) and not call.get("keepdim") and call.get("dtype") is None and len(call) <= 3:
-            return Node("mean", tuple(inputs), shape[:2])
-    if name == "max_pool1d" and len(shape) == 3:
-        call = _bind(args, kwargs, "input kernel_size stride padding dilation ceil_mode return_indices")
-        width = per_dimension(call["kernel_size"], 1)[0]
-        stride = per_dimension(call.get("stride") or width, 1)[0]
-        padding = per_dimension(call.get("padding", 0), 1)[0]
-        dilation = per_dimension(call.get("dilation", 1), 1)[0]
-        plain = not (padding or call.get("ceil_mode") or call.get("return_indices")) and dilation == 1
-        if plain and stride == width < 256 and width <= shape[2]:
-            return Node("pool", tuple(inputs), (*shape[:2], shape[2] // width), width)
+    if name == "mean" and _is_mean_of_positions(args, kwargs, shape):
+        return Node("mean", tuple(inputs), shape[:2])
+    width = _width_of_pool(args, kwargs, shape) if name == "max_pool1d" else None
+    if width is not None:
+        return Node("pool", tuple(inputs), (*shape[:2], shape[2] // width), width)
     return None
+
+
+def _is_mean_of_positions(args: Args, kwargs: Kwargs, shape: tuple[int, ...]) -> bool:
+    call = _bind(args, kwargs, "input dim keepdim dtype")
+    axes = call.get("dim", call.get("axis"))
+    axes = axes[0] if isinstance(axes, list | tuple) and len(axes) == 1 else axes
+    plain = not call.get("keepdim") and call.get("dtype") is None and len(call) <= 3
+    return len(shape) == 3 and axes in (2, -1) and plain
+
+
+def _width_of_pool(args: Args, kwargs: Kwargs, shape: tuple[int, ...]) -> int | None:
+    """Return the width of windows that lie side by side; None for any other pooling."""
+    call = _bind(args, kwargs, "input kernel_size stride padding dilation ceil_mode return_indices")
+    width = per_dimension(call["kernel_size"], 1)[0]
+    stride = per_dimension(call.get("stride") or width, 1)[0]
+    padding = per_dimension(call.get("padding", 0), 1)[0]
+    dilation = per_dimension(call.get("dilation", 1), 1)[0]
+    plain = not (padding or call.get("ceil_mode") or call.get("return_indices")) and dilation == 1
+    return width if plain and len(shape) == 3 and stride == width < 256 and width <= shape[2] else None
 
 
 def _is_basic(index: Any) -> bool:
@@ -424,6 +433,21 @@ def filled(value: Any, tensors: list[Tensor]) -> Any:
     if type(value) is dict:
         return {k: filled(v, tensors) for k, v in value.items()}
     return value
+
+
+def frozen(value: Any) -> Hashable:
+    """Return what is the same for two readings that compute the same, but for the values of the model's tensors."""
+    if isinstance(value, Tensor):
+        return "tensor", value.data_ptr(), tuple(value.shape), value.stride()
+    if isinstance(value, tuple | list):
+        return type(value), *map(frozen, value)
+    if isinstance(value, dict):
+        return dict, *((key, frozen(v)) for key, v in value.items())
+    if isinstance(value, slice):
+        return slice, value.start, value.stop, value.step
+    if is_dataclass(value) and not isinstance(value, type):
+        return type(value), *(frozen(getattr(value, f.name)) for f in fields(value))
+    return value if isinstance(value, int | float | str | None) else id(value)
 
 
 def readable_constants(model: nn.Module) -> frozenset[int] | None:

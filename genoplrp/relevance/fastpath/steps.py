@@ -5,7 +5,7 @@ What is carried back is ``g = R / a``, as in `propagation`; rules, pruning and l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -239,56 +239,64 @@ def steps_of(nodes: list[Node], outputs: Iterable[int]) -> list[Step]:
     NotAChain
         If a layer is used with and without its normalisation.
     """
-    final = set(outputs)
-    users: dict[int, list[int]] = {}
-    for i, node in enumerate(nodes):
-        for source in node.inputs:
-            users.setdefault(source, []).append(i)
-
-    def next_if(i: int, fits: Callable[[Node], bool]) -> int | None:
-        following = users.get(i, [])
-        return following[0] if len(following) == 1 and i not in final and fits(nodes[following[0]]) else None
-
+    follower = _Followers(nodes, frozenset(outputs))
     steps: list[Step] = []
     nonnegative: set[int] = set()
-    merged: set[int] = set()
-    index = 0
+    layers = 0
     for i, node in enumerate(nodes):
-        if i in merged or node.kind in ("input", "gate"):
+        if i in follower.merged or node.kind in ("input", "gate"):
             continue
         if node.kind == "norm":
             raise NotAChain("a layer that is used with and without its normalisation")
-        if node.kind != "layer":
-            steps.append(PointwiseStep(node, i))
-            if node.kind == "relu" or (
-                node.kind != "layer" and all(source in nonnegative for source in node.inputs)
-            ):
-                nonnegative.add(i)
+        if node.kind == "layer":
+            step = LayerStep(node.about, node.inputs[0], i, layers)
+            step.source_is_nonnegative = step.source in nonnegative
+            follower.merge_into(step)
+            if step.rectified:
+                nonnegative.add(step.out)
+            steps.append(step)
+            layers += 1
             continue
-        step = LayerStep(node.about, node.inputs[0], i, index)
-        step.source_is_nonnegative = step.source in nonnegative
-        index += 1
-        follower = next_if(step.out, lambda n: n.kind == "norm")
-        if follower is not None:
-            step.norm, step.out = nodes[follower].about, follower
-            merged.add(follower)
-        for _ in range(2):  # ReLU and pooling, in either order
-            follower = next_if(
-                step.out,
-                lambda n, s=step: (  # type: ignore[misc]
-                    (n.kind == "relu" and not s.rectified) or (n.kind == "pool" and not s.pooled)
-                ),
-            )
-            if follower is None:
-                break
-            if nodes[follower].kind == "relu":
-                step.rectified = True
-            else:
-                step.pooled = nodes[follower].about
-            step.out = follower
-            merged.add(follower)
-        if step.rectified:
-            nonnegative.add(step.out)
-        step.is_output = step.out in final
-        steps.append(step)
+        steps.append(PointwiseStep(node, i))
+        if node.kind == "relu" or nonnegative.issuperset(node.inputs):
+            nonnegative.add(i)
     return steps
+
+
+class _Followers:
+    """What alone takes a node's result, and so can be done in the node's own step.
+
+    Attributes
+    ----------
+    merged
+        Numbers of the nodes that were merged into a step.
+    """
+
+    def __init__(self, nodes: list[Node], outputs: frozenset[int]) -> None:
+        self._nodes, self._outputs = nodes, outputs
+        self._users: dict[int, list[int]] = {}
+        for i, node in enumerate(nodes):
+            for source in node.inputs:
+                self._users.setdefault(source, []).append(i)
+        self.merged: set[int] = set()
+
+    def merge_into(self, step: LayerStep) -> None:
+        """Merge the normalisation, the ReLU and the pooling that follow a layer, the last two in either order."""
+        norm = self._next(step, "norm")
+        if norm is not None:
+            step.norm = norm.about
+        for _ in range(2):
+            if not step.rectified and self._next(step, "relu"):
+                step.rectified = True
+            elif not step.pooled and (pool := self._next(step, "pool")):
+                step.pooled = pool.about
+        step.is_output = step.out in self._outputs
+
+    def _next(self, step: LayerStep, kind: str) -> Node | None:
+        """Return the only node behind a step, now merged into it, if it is of a kind; None if it is not."""
+        following = self._users.get(step.out, [])
+        if len(following) != 1 or step.out in self._outputs or self._nodes[following[0]].kind != kind:
+            return None
+        step.out = following[0]
+        self.merged.add(step.out)
+        return self._nodes[step.out]

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from jaxtyping import Float
@@ -22,15 +23,17 @@ from genoplrp.relevance.axes import Layout
 from genoplrp.relevance.explainer import Explainer, Target
 from genoplrp.relevance.explanation import Explanation
 from genoplrp.relevance.methods.agreement import Agreement, together
+from genoplrp.relevance.methods.copies import COPIES, differences, explain_by_copies
 from genoplrp.relevance.methods.deeplift import DeepLift
 from genoplrp.relevance.methods.gradients import GradientTimesInput
-from genoplrp.relevance.methods.in_place import explain_in_place
-from genoplrp.relevance.methods.invariance import Invariance, measure_invariance
+from genoplrp.relevance.methods.invariance import Invariance, measure_invariance, of_rows, sample_rows
+from genoplrp.relevance.methods.responses import ask_about_windows, foresees_more
 from genoplrp.relevance.methods.views import MECHANISMS, PASSES, Mechanism, View, consensus_views
 from genoplrp.relevance.presets import rule_book
 from genoplrp.relevance.pruning.policy import Pruning
 from genoplrp.relevance.rules import ZBox
 
+References = Literal["uniform", "shuffled"]
 #: How much a mechanism's maps count at equal noise: the box rule ranks bases best, but leaves most mass outside sites.
 _COUNTS: dict[Mechanism, float] = {"relevance": 1.0, "box": 0.5, "difference": 1.0}
 
@@ -47,6 +50,7 @@ def consensus(
     both_strands: bool = True,
     ask: bool = True,
     mechanisms: Sequence[Mechanism] = MECHANISMS,
+    references: References | None = None,
     batch_size: int = 64,
     device: str | torch.device | None = None,
     layout: Layout | None = None,
@@ -58,7 +62,8 @@ def consensus(
     It explains the model's answers to the same question asked in several ways: for a model of regulatory DNA, sites do
     not depend on a shift by a few bases or on the strand, and mechanisms agree on sites, but not on noise. What pruning
     removes from one map, disagreement removes from several, without taking from weak sites. It costs ``passes`` forward
-    and backward passes, and another forward pass for each view by DeepLIFT.
+    and backward passes, and another forward pass for each view by DeepLIFT. For at most 32 of the sequences the model
+    is asked what it makes of views, and of windows drawn anew: some twenty forward passes each, and eight by DeepLIFT.
 
     Parameters
     ----------
@@ -80,11 +85,15 @@ def consensus(
         which the notes say.
     max_shift, both_strands
         The most that is tried: what the model's own outputs on some of the sequences do not bear is left out, as the
-        notes and ``settings["invariance"]`` say (`measure_invariance`). Where neither a shift nor the other strand is
-        allowed, sequences are explained as they lie (`explain_in_place`).
+        notes and ``settings["invariance"]`` say (`measure_invariance`).
+    references
+        What differences are taken from. ``"uniform"`` columns are one view of three (what follows under *Returns*).
+        ``"shuffled"``: sequences are explained by differences from eight shuffled copies, and half as much by
+        relevance (`explain_by_copies`). None: shuffled where nothing may be moved, or where they clearly foresee more
+        of the model's answers to windows drawn anew (`genoplrp.relevance.methods.responses`).
     ask
-        False: take ``max_shift`` and ``both_strands`` as said, without asking the model (as for the batches of a scan,
-        whose windows are to have the same views).
+        False: take ``max_shift``, ``both_strands``, ``mechanisms`` and ``references`` as said, without asking the
+        model (as for the batches of a scan, whose windows are to have the same views).
     batch_size, device, layout
         As in `Explainer`; not with one.
     args
@@ -100,7 +109,8 @@ def consensus(
         above that of uniform columns, shrunk by its standard error (`genoplrp.relevance.methods.agreement`); of these
         the mean, weighted by how little a mechanism contradicts itself on the sequence (the box rule half), scaled to
         the positive mass of the differences. It does not add up to the output. ``prediction`` is that of the sequences
-        as they are.
+        as they are. ``settings["form"]``: the keywords by which, with ``ask=False``, other sequences are explained
+        alike.
 
     Raises
     ------
@@ -125,53 +135,136 @@ def consensus(
     torch.Size([2, 4, 10])
     """
     own = isinstance(model, Explainer)
-    if own and not (pruning is None and device is None and layout is None):
-        raise InputError(
-            "pruning, device and layout are the explainer's own: set them there, or pass the model"
-        )
-    explainer = (
-        model
-        if isinstance(model, Explainer)
-        else Explainer(
-            model, "gamma", pruning, batch_size=batch_size, device=device, layout=layout, diagnostics=False
-        )
-    )
+    explainer = _explainer(model, pruning, batch_size, device, layout)
     x = _sequences(X)
+    if references not in (None, *get_args(References)):
+        raise InputError(f'references={references!r}: choose "uniform" or "shuffled", or leave it out')
+    if views is not None:
+        return _by_views(explainer, x, target, views, args, progress)
+    # Options are checked before the model is asked.
+    views = consensus_views(passes, max_shift=max_shift, both_strands=both_strands, mechanisms=mechanisms)
+    if passes == 1 or not len(x):
+        return _by_views(explainer, x, target, _by_rules(views, own), args, progress)
     found: Invariance | None = None
-    if views is None:
-        # Options are checked before the model is asked.
-        views = consensus_views(passes, max_shift=max_shift, both_strands=both_strands, mechanisms=mechanisms)
-        if passes > 1 and len(x):
-            if ask:
-                found = measure_invariance(
-                    explainer, x, target, max_shift=max_shift, both_strands=both_strands, args=args
-                )
-                max_shift, both_strands = found.allowed(max_shift)
-            if max_shift == 0 and not both_strands:
-                e = explain_in_place(explainer, x, target, passes, mechanisms, own=own, args=args)
-                e.notes.append(f"invariance: {found or 'not asked'}; explained as they lie")
-                return replace(e, settings=e.settings | {"invariance": found})
-            views = consensus_views(
-                passes, max_shift=max_shift, both_strands=both_strands, mechanisms=mechanisms
-            )
-        if own:
-            views = tuple(replace(view, rules=None) for view in views)
+    if ask:
+        found = measure_invariance(
+            explainer, x, target, max_shift=max_shift, both_strands=both_strands, args=args
+        )
+        max_shift, both_strands = found.allowed(max_shift)
+    choose = partial(consensus_views, max_shift=max_shift, both_strands=both_strands)
+    views, copies = (
+        _by_rules(choose(passes, mechanisms=mechanisms), own),
+        choose(4, mechanisms=["difference"]),
+    )
+    moved = max_shift > 0 or both_strands
+    comparison = _Comparison()
+    if references is None and moved and ask:
+        comparison = _compare(explainer, x, target, views, copies, args)
+    if references is None:
+        references = "uniform" if moved and not comparison.copies_say_more else "shuffled"
+    if references == "shuffled":
+        e = explain_by_copies(
+            explainer, x, target, passes, mechanisms, own=own, views=copies, ask=ask, args=args
+        )
+    else:
+        e = _by_views(explainer, x, target, views, args, progress, comparison.seen)
+    form = {
+        "max_shift": max_shift,
+        "both_strands": both_strands,
+        "mechanisms": e.settings.get("mechanisms", tuple(mechanisms)),
+        "references": references,
+    }
+    e.notes.append(f"invariance: {found or 'not asked'}" + ("" if moved else "; explained as they lie"))
+    e.notes += [] if comparison.note is None else [comparison.note]
+    return replace(e, settings=e.settings | {"invariance": found, "form": form})
+
+
+def _by_rules(views: Sequence[View], own: bool) -> tuple[View, ...]:
+    """Return the views, with the rules of the explainer where it is the user's own."""
+    return tuple(replace(view, rules=None) for view in views) if own else tuple(views)
+
+
+def _by_views(
+    explainer: Explainer,
+    x: Tensor,
+    target: Target,
+    views: Sequence[View],
+    args: Sequence[Tensor] | None,
+    progress: bool,
+    seen: _Seen | None = None,
+) -> Explanation:
+    """Explain by what the views agree on; ``seen``, if they have been explained already."""
     if not views:
         raise InputError("views=(): give at least one view")
-    seen = _explain_views(explainer, x, target, views, args, progress)
+    if seen is None or len(seen.maps[0][1]) < len(x):
+        seen = _explain_views(explainer, x, target, views, args, progress)
     prediction = next((output for view, output, _ in seen.maps if view.is_plain), None)
     if prediction is None:
         prediction = explainer(x, target, args=args).prediction
-    notes = [*seen.first.notes, f"what {len(seen.maps)} views of each sequence agree on"]
-    notes += [] if found is None else [f"invariance: {found}"]
-    notes += [] if seen.refused is None else [f"no view by DeepLIFT: {seen.refused}"]
     return Explanation(
         relevance=_agreed(seen, prediction).to(seen.first.relevance.dtype).unsqueeze(1) * x.cpu(),
         prediction=prediction,
         target=seen.first.target,
-        notes=notes,
-        settings=seen.first.settings | {"views": tuple(views), "invariance": found},
+        notes=_notes(seen),
+        settings=seen.first.settings | {"views": tuple(views), "invariance": None},
     )
+
+
+class _Comparison(NamedTuple):
+    """Whether differences from copies foresee more of the model's answers than what the views agree on.
+
+    ``seen`` has the views of the sequences that were asked about.
+    """
+
+    copies_say_more: bool = False
+    seen: _Seen | None = None
+    note: str | None = None
+
+
+def _compare(
+    explainer: Explainer,
+    x: Tensor,
+    target: Target,
+    views: Sequence[View],
+    copies: Sequence[View],
+    args: Sequence[Tensor] | None,
+) -> _Comparison:
+    """Ask the model about some of the sequences, explained in both ways."""
+    rows = sample_rows(len(x))
+    some, (theirs, extra) = x[rows], of_rows(rows, target, args)
+    seen = _explain_views(explainer, some, theirs, views, extra, progress=False)
+    differs = any(view.by == "difference" for view, _, _ in seen.maps)
+    if not differs or isinstance(explainer, DeepLift | GradientTimesInput):
+        return _Comparison(seen=seen)
+    agreed = _agreed(seen, seen.maps[0][1])
+    lifted = differences(explainer, explainer.pruning, some, theirs, COPIES, copies, args=extra)
+    responses = ask_about_windows(explainer, some, theirs, maps=[agreed, lifted], args=extra)
+    by_views, by_copies = responses.foreseen(agreed), responses.foreseen(lifted)
+    return _Comparison(
+        foresees_more(by_copies, by_views),
+        seen,
+        f"answers to windows drawn anew are foreseen by: views {float(by_views.mean()):.2f}, "
+        f"copies {float(by_copies.mean()):.2f}",
+    )
+
+
+def _explainer(
+    model: nn.Module | Explainer,
+    pruning: Pruning | None,
+    batch_size: int,
+    device: str | torch.device | None,
+    layout: Layout | None,
+) -> Explainer:
+    """Return the explainer that was given, or one of the model."""
+    if not isinstance(model, Explainer):
+        return Explainer(
+            model, "gamma", pruning, batch_size=batch_size, device=device, layout=layout, diagnostics=False
+        )
+    if not (pruning is None and device is None and layout is None):
+        raise InputError(
+            "pruning, device and layout are the explainer's own: set them there, or pass the model"
+        )
+    return model
 
 
 def _sequences(X: Any) -> Tensor:
@@ -233,6 +326,11 @@ def _explain_views(
         assert refused is not None
         raise refused
     return _Seen(maps, first, baseline, refused)
+
+
+def _notes(seen: _Seen) -> list[str]:
+    notes = [*seen.first.notes, f"what {len(seen.maps)} views of each sequence agree on"]
+    return notes + ([] if seen.refused is None else [f"no view by DeepLIFT: {seen.refused}"])
 
 
 def _agreed(seen: _Seen, prediction: Tensor) -> Tensor:

@@ -167,41 +167,42 @@ class _Reader(GradientTimesInput):
 
 def _select(explanations: list[Explanation], chosen: Tensor) -> Explanation:
     """Return, for each sequence, the explanation that was chosen."""
-
-    def pick(values: list[Tensor], index: Tensor) -> Tensor:
-        at = index.to(values[0].device)
-        return torch.stack(values)[at, torch.arange(len(at), device=at.device)]
-
     first = explanations[0]
     ledgers, start = [], 0
-    for k, (offset, ledger) in enumerate(first.ledgers):
+    for k, (offset, _) in enumerate(first.ledgers):
         stop = first.ledgers[k + 1][0] if k + 1 < len(first.ledgers) else len(first)
-        index = chosen[start:stop]
-        variants = [e.ledgers[k][1] for e in explanations]
-        rows = {
-            name: {
-                key: pick([v.rows[name][key] for v in variants], index)
-                if isinstance(value, Tensor)
-                else value
-                for key, value in row.items()
-            }
-            for name, row in ledger.rows.items()
-        }
-        absorbed = {name: pick([v.absorbed[name] for v in variants], index) for name in ledger.absorbed}
-        ledgers.append((offset, Ledger(rows, absorbed, ledger.operations)))
+        ledgers.append((offset, _select_ledger([e.ledgers[k][1] for e in explanations], chosen[start:stop])))
         start = stop
     multipliers = [e.multiplier for e in explanations if e.multiplier is not None]
     return replace(
         first,
-        relevance=pick([e.relevance for e in explanations], chosen),
-        multiplier=pick(multipliers, chosen) if multipliers else None,
+        relevance=_pick([e.relevance for e in explanations], chosen),
+        multiplier=_pick(multipliers, chosen) if multipliers else None,
         intermediate={
-            name: pick([e.intermediate[name] for e in explanations], chosen) for name in first.intermediate
+            name: _pick([e.intermediate[name] for e in explanations], chosen) for name in first.intermediate
         },
         notes=list(first.notes),
         settings=dict(first.settings),
         ledgers=ledgers,
     )
+
+
+def _select_ledger(variants: list[Ledger], chosen: Tensor) -> Ledger:
+    first = variants[0]
+    rows = {
+        name: {
+            key: _pick([v.rows[name][key] for v in variants], chosen) if isinstance(value, Tensor) else value
+            for key, value in row.items()
+        }
+        for name, row in first.rows.items()
+    }
+    absorbed = {name: _pick([v.absorbed[name] for v in variants], chosen) for name in first.absorbed}
+    return Ledger(rows, absorbed, first.operations)
+
+
+def _pick(values: list[Tensor], chosen: Tensor) -> Tensor:
+    at = chosen.to(values[0].device)
+    return torch.stack(values)[at, torch.arange(len(at), device=at.device)]
 
 
 SEARCHES[FAITHFUL] = most_pruned

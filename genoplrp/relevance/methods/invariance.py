@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from genoplrp.relevance.explainer import Explainer, Target
-from genoplrp.relevance.explanation import Explanation
+from genoplrp.relevance.methods.outputs import explained_outputs
 from genoplrp.relevance.methods.views import View
-from genoplrp.relevance.propagation.backward import Run
-from genoplrp.relevance.tracing.guards import autograd_on
 
 SAMPLE = 32
 #: At least so many shuffled copies are asked, however few the sequences.
@@ -78,16 +76,6 @@ class Invariance(NamedTuple):
         )
 
 
-class Outputs(Explainer):
-    """Computes the numbers that would be explained, at the logits, without explaining them."""
-
-    def _batch(self, x: Tensor, extra: list[Tensor], target: Any, prunings: Any) -> list[Explanation]:
-        with autograd_on():
-            run = Run(batch=len(x))
-            forward = self._by_fast_path(x, extra, target, run) or self._by_autograd(x, extra, target, run)
-        return [Explanation(relevance=x.cpu(), prediction=forward.output.detach().cpu(), target=None)]
-
-
 def measure_invariance(
     explainer: Explainer,
     X: Float[Tensor, "n 4 length"],
@@ -126,7 +114,7 @@ def measure_invariance(
     >>> measure_invariance(Explainer(model), X, max_shift=0).shift is None
     True
     """
-    rows = torch.linspace(0, len(X) - 1, min(len(X), SAMPLE)).round().long()
+    rows = sample_rows(len(X))
     copies = max(1, -(-CONTROLS // len(rows)))
     rows = torch.cat([rows, rows.repeat(copies)])
     n = len(rows) // (copies + 1)
@@ -134,13 +122,10 @@ def measure_invariance(
     for copy in range(copies):
         of = slice(n * (copy + 1), n * (copy + 2))
         shown[of] = shuffled(shown[of], seed=copy)
-    ask = Outputs(explainer.network, batch_size=explainer.batch_size, diagnostics=False)
-    several = isinstance(target, Sequence) or (isinstance(target, Tensor) and target.dim() == 1)
-    theirs: Target = torch.as_tensor(target)[rows] if several else target
-    extra = None if args is None else [torch.as_tensor(a)[rows] for a in args]
+    theirs, extra = of_rows(rows, target, args)
 
     def output(view: View) -> Tensor:
-        return ask(view.apply(shown), theirs, args=extra).prediction.double()
+        return explained_outputs(explainer, view.apply(shown), theirs, args=extra).double()
 
     plain = output(View())
     shift = strand = None
@@ -150,6 +135,22 @@ def measure_invariance(
     if both_strands:
         strand = _kept(plain, output(View(reverse=True)), n)
     return Invariance(shift, strand)
+
+
+def sample_rows(n: int) -> Int[Tensor, " rows"]:
+    """Return which of n sequences a model is asked about: at most 32, evenly spaced."""
+    return torch.linspace(0, n - 1, min(n, SAMPLE)).round().long()
+
+
+def of_rows(
+    rows: Int[Tensor, " rows"], target: Target, args: Sequence[Tensor] | None
+) -> tuple[Target, list[Tensor] | None]:
+    """Return the target and the further inputs of some of the sequences."""
+    several = isinstance(target, Sequence) or (isinstance(target, Tensor) and target.dim() == 1)
+    return (
+        torch.as_tensor(target)[rows] if several else target,
+        None if args is None else [torch.as_tensor(a)[rows] for a in args],
+    )
 
 
 def shuffled(x: Float[Tensor, "n 4 length"], seed: int) -> Float[Tensor, "n 4 length"]:

@@ -48,5 +48,6 @@ class _Forward(Explainer):
         self, x: Tensor, extra: list[Tensor], target: Any, prunings: list[Pruning | None]
     ) -> list[Explanation]:
         with autograd_on():
-            output = self._forward(x, extra, target, Run(batch=len(x)))[2].detach().cpu()
-        return [Explanation(x, output, target=None)]
+            run = Run(batch=len(x))
+            forward = self._by_fast_path(x, extra, target, run) or self._by_autograd(x, extra, target, run)
+        return [Explanation(x, forward.output.detach().cpu(), target=None)]

@@ -4,11 +4,11 @@ The definition it follows to the bit is that of `thresholds`; nothing is decided
 take one launch, each in the registers of one program. Long ones take four, over all samples at once:
 
 1. `_bracket`: between which two values the bound lies in all likelihood, from a sample of the entries.
-2. `_sums`: one pass over memory. A thread keeps the integer sums of the four largest groups of binades of either sign
-   in registers (the few entries below them are added to memory as integers) and those of what lies under the bracket;
-   the few entries in it are copied out.
-3. `_refine`: the masses, then bit by bit the bound among the copied entries, lambda. Where the bracket has missed the
-   bound, the sample's entries are gone through instead: slower, the same result.
+2. `_sums`: one pass over memory. A thread keeps the integer sums of the four largest groups of binades in registers,
+   of both signs together and of their difference (the few entries below them are added to memory as integers), and
+   those of what lies under the bracket; the few entries in it are copied out.
+3. `_refine`: the masses, then bit by bit the bound among the copied entries, held in registers, and lambda. Where the
+   bracket has missed the bound, the sample's entries are gone through instead: slower, the same result.
 4. `_write`: zeros and scaled entries, one pass.
 
 No entry is sorted, no float is added in an order that could change, and only single numbers of a sample are float64.
@@ -34,12 +34,9 @@ _SAMPLE = 8192
 _TILE = 4096  # candidates that `_refine` holds at once
 _BLOCK = 2048
 _PROGRAMS = 4096  # over a whole launch: enough to fill a large card several times
-_LARGEST_CHUNK = 1 << 19  # entries of one program: packed words hold the sums of so many
-# A packed word is the number of entries << 44 | the sum of their values.
-_ONE = tl.constexpr(1 << 44)
-_SUM = tl.constexpr((1 << 44) - 1)
-# Of a sample and sign: numbers of entries under the bracket and in it, of all, whether one is not finite; the sum under
-# the bracket in its own group; the sums of the 32 groups.
+_LARGEST_CHUNK = 1 << 19  # entries of one program: 16 bits hold the number of a thread's
+# Of a sample and sign: number of entries under the bracket, in it (of both signs, 32 bits each, with the first),
+# of all, whether one is not finite; the sum under the bracket in its own group; the sums of the 32 groups.
 _WIDTH = tl.constexpr(5 + 32)
 
 
@@ -90,20 +87,20 @@ def _prune_long(
     rows, entries = g.shape
     device = g.device
     sums = torch.empty(rows, 2, _WIDTH.value, dtype=torch.int64, device=device)
-    bracket = torch.empty(rows, 2, 2, dtype=torch.int32, device=device)  # bits of its ends, for each sign
+    # Bits of its ends for each sign, and the largest group of the sample.
+    bracket = torch.empty(rows, 5, dtype=torch.int32, device=device)
     bound = torch.empty(rows, 2, dtype=torch.float32, device=device)
     scale = torch.empty(rows, 2, dtype=torch.float64, device=device)
     candidates = torch.empty(rows, entries, dtype=torch.int32, device=device)
     parts = max(1, min(triton.cdiv(entries, 4 * _TURN), triton.cdiv(_PROGRAMS, rows)))
     chunk = min(triton.cdiv(triton.cdiv(entries, parts), _TURN) * _TURN, _LARGEST_CHUNK)
     by_part = (triton.cdiv(entries, chunk), rows)
+    _bracket[(rows,)](a, g, p_pos, p_neg, bracket, sums, entries, _SAMPLE, num_warps=8)
     if by_mean:
-        sums.zero_()
         _sums[by_part](a, g, sums, bracket, candidates, entries, chunk, True, False, _LANES, num_warps=4)
         _at_mean[(2 * rows,)](sums, bracket, entries, num_warps=1)
         _sums[by_part](a, g, sums, bracket, candidates, entries, chunk, False, True, _LANES, num_warps=4)
     else:
-        _bracket[(rows,)](a, g, p_pos, p_neg, bracket, sums, entries, _SAMPLE, num_warps=8)
         _sums[by_part](a, g, sums, bracket, candidates, entries, chunk, True, True, _LANES, num_warps=4)
     _refine[(2 * rows,)](
         a, g, sums, bracket, candidates, p_pos, p_neg, masses, counts, bound, scale, entries, by_mean, _TILE,
@@ -246,7 +243,7 @@ def _bracket(
 ):  # fmt: skip
     """Store the bits of two values for each sign, four standard errors to either side of the sample's bound.
 
-    The sums of `_sums` start at 0 here, too.
+    So are the largest group of the sample and zeros, where the sums of `_sums` begin.
     """
     row = tl.program_id(0).to(tl.int64)
     slot = tl.arange(0, 128)
@@ -263,9 +260,10 @@ def _bracket(
     magnitude = bits & 0x7FFFFFFF
     end = tl.arange(0, 4)
     is_mine = (bits < 0).to(tl.int32)[None, :] == (end // 2)[:, None]
-    # Scaled, so that no square under- or overflows.
+    tl.store(bracket_ptr + row * 5 + 4, _group(tl.max(magnitude, axis=0)))
+    # Scaled, so that no square under- or overflows; a smaller constant would be float64, and so would all sums.
     largest = tl.max(tl.where(magnitude < 0x7F800000, tl.abs(r), 0.0), axis=0)
-    size = tl.where(magnitude < 0x7F800000, tl.abs(r) / tl.maximum(largest, 1e-38), 0.0)
+    size = tl.where(magnitude < 0x7F800000, tl.abs(r) / tl.maximum(largest, 1.2e-38), 0.0)
     weight = tl.where(is_mine, size[None, :], 0.0)
     total = tl.sum(weight, axis=1)
     p = _share(p_pos_ptr, p_neg_ptr, row, end // 2).to(tl.float32)
@@ -279,45 +277,82 @@ def _bracket(
     # The upper end is one step on, and past everything where the sample's mass ends before it.
     step = 1 << 16
     upper = tl.where((wanted >= total) | (found > 0x7F800000 - step), 0x7F800000, found + step)
-    tl.store(bracket_ptr + row * 4 + end, tl.where(end % 2 == 0, found, upper))
+    tl.store(bracket_ptr + row * 5 + end, tl.where(end % 2 == 0, found, upper))
+
+
+@triton.jit
+def _pair(a_ptr, g_ptr, offset, stop):
+    a = tl.load(a_ptr + offset, mask=offset < stop, other=0.0)
+    return a, tl.load(g_ptr + offset, mask=offset < stop, other=0.0)
 
 
 @triton.jit
 def _product(a_ptr, g_ptr, offset, stop):
-    a = tl.load(a_ptr + offset, mask=offset < stop, other=0.0)
-    return a * tl.load(g_ptr + offset, mask=offset < stop, other=0.0)
+    a, g = _pair(a_ptr, g_ptr, offset, stop)
+    return a * g
 
 
 @triton.jit
-def _add_groups(acc, r, top, sums_ptr, bins):
-    """Return the register sums with one more entry a lane; entries outside of the window go to memory."""
+def _taken_apart(r, top):
+    """Return bits, magnitude, group, value, and 1 in the byte of the group's place among the four largest (else 0)."""
     bits = r.to(tl.int32, bitcast=True)
     magnitude = bits & 0x7FFFFFFF
-    negative = (bits < 0).to(tl.int32)
     group = _group(magnitude)
-    slot = top - group
-    is_there = magnitude > 0
-    is_near = is_there & (slot >= 0) & (slot < 4)
-    packed = _value(magnitude).to(tl.int64) | _ONE
-    index = tl.where(is_near, slot + 4 * negative, -1)
-    acc += tl.where(index[None, :] == bins[:, None], packed[None, :], 0)
-    is_far = is_there & (index < 0)
-    far = sums_ptr + negative * _WIDTH
-    tl.atomic_add(far + 2, tl.zeros_like(packed) + 1, mask=is_far, sem="relaxed")
-    tl.atomic_add(far + 5 + group, packed & _SUM, mask=is_far, sem="relaxed")
-    return acc
+    place = top - group
+    is_near = (magnitude > 0) & (place >= 0) & (place < 4)
+    return bits, magnitude, group, _value(magnitude), tl.where(is_near, 1 << (8 * (place & 3)), 0)
 
 
 @triton.jit
-def _add_below(acc, r, low, low_negative, bins):
-    """Return numbers and sums under the bracket of both signs with one more entry a lane (sums in its group only)."""
+def _times(weight, value):
+    """Return a product of 32-bit integers in 64 bits: one instruction, with the sum that it is added to."""
+    return weight.to(tl.int64) * value.to(tl.int64)
+
+
+@triton.jit
+def _add_far(bits, magnitude, group, value, near, sums_ptr):
+    """Add an entry a lane that lies outside of the four largest groups to memory."""
+    to = sums_ptr + tl.where(bits < 0, _WIDTH, 0) + 5 + group
+    tl.atomic_add(to, value.to(tl.int64), mask=(magnitude > 0) & (near == 0), sem="relaxed")
+
+
+@triton.jit
+def _add_groups(r, top, sums_ptr, both0, both1, both2, both3, net0, net1, net2, net3, number):
+    """Return the register sums with one more entry a lane: of values, of values with their sign; numbers by sign."""
+    bits, magnitude, group, value, near = _taken_apart(r, top)
+    signed = tl.where(bits < 0, -value, value)
+    here0, here1, here2, here3 = near & 255, (near >> 8) & 255, (near >> 16) & 255, near >> 24
+    both0 += _times(here0, value)
+    both1 += _times(here1, value)
+    both2 += _times(here2, value)
+    both3 += _times(here3, value)
+    net0 += _times(here0, signed)
+    net1 += _times(here1, signed)
+    net2 += _times(here2, signed)
+    net3 += _times(here3, signed)
+    _add_far(bits, magnitude, group, value, near, sums_ptr)
+    number += _one_by_sign(bits)
+    return both0, both1, both2, both3, net0, net1, net2, net3, number
+
+
+@triton.jit
+def _one_by_sign(bits):
+    """Return 1 for positive, 65536 for negative entries, else 0."""
+    return tl.where(bits > 0, 1, tl.where((bits & 0x7FFFFFFF) > 0, 65536, 0))
+
+
+@triton.jit
+def _add_below(r, low, low_negative, both, net, number):
+    """Return sums and numbers under the bracket with one more entry a lane (sums of the bracket's own group only)."""
     bits = r.to(tl.int32, bitcast=True)
     magnitude = bits & 0x7FFFFFFF
     mine = tl.where(bits < 0, low_negative, low)
-    is_below = (magnitude > 0) & (magnitude < mine)
-    value = tl.where(_group(magnitude) == _group(mine), _value(magnitude), 0)
-    index = tl.where(is_below, (bits < 0).to(tl.int32), -1)
-    return acc + tl.where(index[None, :] == bins[:, None], (value.to(tl.int64) | _ONE)[None, :], 0)
+    value = _value(magnitude)
+    is_below = magnitude < mine
+    is_counted = (is_below & (_group(magnitude) == _group(mine))).to(tl.int32)
+    both += _times(is_counted, value)
+    net += _times(is_counted, tl.where(bits < 0, -value, value))
+    return both, net, number + tl.where(is_below, _one_by_sign(bits), 0)
 
 
 @triton.jit
@@ -325,9 +360,25 @@ def _is_inside(r, low, high, low_negative, high_negative):
     """Return 1 for positive, 65536 for negative entries in the bracket of their sign, else 0."""
     bits = r.to(tl.int32, bitcast=True)
     magnitude = bits & 0x7FFFFFFF
-    inside = (magnitude >= low) & (magnitude < high) & (bits > 0)
-    inside_negative = (magnitude >= low_negative) & (magnitude < high_negative) & (bits < 0) & (magnitude > 0)
-    return tl.where(inside, 1, tl.where(inside_negative, 65536, 0))
+    is_inside = (magnitude >= tl.where(bits < 0, low_negative, low)) & (
+        magnitude < tl.where(bits < 0, high_negative, high)
+    )
+    return tl.where(is_inside, _one_by_sign(bits), 0)
+
+
+@triton.jit
+def _store_sums(to, both, net, mask):
+    """Add the sums of positive and of negative values, from those of values without and with their sign."""
+    values, signed = tl.sum(both, axis=0), tl.sum(net, axis=0)
+    tl.atomic_add(to, (values + signed) >> 1, mask=mask, sem="relaxed")
+    tl.atomic_add(to + _WIDTH, (values - signed) >> 1, mask=mask, sem="relaxed")
+
+
+@triton.jit
+def _store_numbers(to, number):
+    """Add numbers of entries by sign."""
+    tl.atomic_add(to, tl.sum((number & 0xFFFF).to(tl.int64), axis=0), sem="relaxed")
+    tl.atomic_add(to + _WIDTH, tl.sum((number >> 16).to(tl.int64), axis=0), sem="relaxed")
 
 
 @triton.jit
@@ -351,67 +402,87 @@ def _sums(
     to = candidates_ptr + row * entries
     start = tl.program_id(0) * chunk
     stop = tl.minimum(start + chunk, entries)
-    bins = tl.arange(0, 8)
     signs = tl.arange(0, 2)
-    acc = tl.zeros([8, LANES], tl.int64)
-    under = tl.zeros([2, LANES], tl.int64)
-    largest = tl.zeros([LANES], tl.int32)
+    both0 = tl.zeros([LANES], tl.int64)
+    both1, both2, both3, under, net0, net1, net2, net3, net = (
+        both0,
+        both0,
+        both0,
+        both0,
+        both0,
+        both0,
+        both0,
+        both0,
+        both0,
+    )
+    number = tl.zeros([LANES], tl.int32)
+    number_under, largest = number, number
     lane = start + tl.arange(0, LANES)
-    head = _product(a_ptr, g_ptr, lane, stop).to(tl.int32, bitcast=True) & 0x7FFFFFFF
-    top = _group(tl.max(head, axis=0))
-    low = tl.load(bracket_ptr + row * 4)
-    high = tl.load(bracket_ptr + row * 4 + 1)
-    low_negative = tl.load(bracket_ptr + row * 4 + 2)
-    high_negative = tl.load(bracket_ptr + row * 4 + 3)
-    for i in range(0, chunk, 4 * LANES):
-        r0 = _product(a_ptr, g_ptr, lane + i, stop)
-        r1 = _product(a_ptr, g_ptr, lane + i + LANES, stop)
-        r2 = _product(a_ptr, g_ptr, lane + i + 2 * LANES, stop)
-        r3 = _product(a_ptr, g_ptr, lane + i + 3 * LANES, stop)
+    low = tl.load(bracket_ptr + row * 5)
+    high = tl.load(bracket_ptr + row * 5 + 1)
+    low_negative = tl.load(bracket_ptr + row * 5 + 2)
+    high_negative = tl.load(bracket_ptr + row * 5 + 3)
+    top = tl.load(bracket_ptr + row * 5 + 4)
+    a0, g0 = _pair(a_ptr, g_ptr, lane, stop)
+    a1, g1 = _pair(a_ptr, g_ptr, lane + LANES, stop)
+    a2, g2 = _pair(a_ptr, g_ptr, lane + 2 * LANES, stop)
+    a3, g3 = _pair(a_ptr, g_ptr, lane + 3 * LANES, stop)
+    for _ in range(0, chunk, 4 * LANES):
+        r0, r1, r2, r3 = a0 * g0, a1 * g1, a2 * g2, a3 * g3
+        # The next ones are on their way while these are added.
+        lane += 4 * LANES
+        a0, g0 = _pair(a_ptr, g_ptr, lane, stop)
+        a1, g1 = _pair(a_ptr, g_ptr, lane + LANES, stop)
+        a2, g2 = _pair(a_ptr, g_ptr, lane + 2 * LANES, stop)
+        a3, g3 = _pair(a_ptr, g_ptr, lane + 3 * LANES, stop)
         if GROUPS:
-            acc = _add_groups(acc, r0, top, sums_ptr, bins)
-            acc = _add_groups(acc, r1, top, sums_ptr, bins)
-            acc = _add_groups(acc, r2, top, sums_ptr, bins)
-            acc = _add_groups(acc, r3, top, sums_ptr, bins)
+            both0, both1, both2, both3, net0, net1, net2, net3, number = _add_groups(
+                r0, top, sums_ptr, both0, both1, both2, both3, net0, net1, net2, net3, number
+            )
+            both0, both1, both2, both3, net0, net1, net2, net3, number = _add_groups(
+                r1, top, sums_ptr, both0, both1, both2, both3, net0, net1, net2, net3, number
+            )
+            both0, both1, both2, both3, net0, net1, net2, net3, number = _add_groups(
+                r2, top, sums_ptr, both0, both1, both2, both3, net0, net1, net2, net3, number
+            )
+            both0, both1, both2, both3, net0, net1, net2, net3, number = _add_groups(
+                r3, top, sums_ptr, both0, both1, both2, both3, net0, net1, net2, net3, number
+            )
             largest = tl.maximum(largest, r0.to(tl.int32, bitcast=True) & 0x7FFFFFFF)
             largest = tl.maximum(largest, r1.to(tl.int32, bitcast=True) & 0x7FFFFFFF)
             largest = tl.maximum(largest, r2.to(tl.int32, bitcast=True) & 0x7FFFFFFF)
             largest = tl.maximum(largest, r3.to(tl.int32, bitcast=True) & 0x7FFFFFFF)
         if BRACKET:
-            under = _add_below(under, r0, low, low_negative, signs)
-            under = _add_below(under, r1, low, low_negative, signs)
-            under = _add_below(under, r2, low, low_negative, signs)
-            under = _add_below(under, r3, low, low_negative, signs)
+            under, net, number_under = _add_below(r0, low, low_negative, under, net, number_under)
+            under, net, number_under = _add_below(r1, low, low_negative, under, net, number_under)
+            under, net, number_under = _add_below(r2, low, low_negative, under, net, number_under)
+            under, net, number_under = _add_below(r3, low, low_negative, under, net, number_under)
             in0 = _is_inside(r0, low, high, low_negative, high_negative)
             in1 = _is_inside(r1, low, high, low_negative, high_negative)
             in2 = _is_inside(r2, low, high, low_negative, high_negative)
             in3 = _is_inside(r3, low, high, low_negative, high_negative)
             mine = in0 + in1 + in2 + in3
-            both = tl.sum(mine, axis=0)
-            if both > 0:
-                begin = tl.atomic_add(sums_ptr + 1, (both & 0xFFFF).to(tl.int64), sem="relaxed")
-                begin_negative = tl.atomic_add(
-                    sums_ptr + _WIDTH + 1, (both >> 16).to(tl.int64), sem="relaxed"
-                )
+            in_all = tl.sum(mine, axis=0)
+            if in_all > 0:
+                numbers = (in_all & 0xFFFF).to(tl.int64) | (in_all >> 16).to(tl.int64) << 32
+                begins = tl.atomic_add(sums_ptr + 1, numbers, sem="relaxed")
+                begin, begin_negative = begins & 0xFFFFFFFF, begins >> 32
                 at = tl.cumsum(mine, axis=0) - mine
                 at = _copy_out(to, r0, in0, at, begin, begin_negative, entries)
                 at = _copy_out(to, r1, in1, at, begin, begin_negative, entries)
                 at = _copy_out(to, r2, in2, at, begin, begin_negative, entries)
                 at = _copy_out(to, r3, in3, at, begin, begin_negative, entries)
     if GROUPS:
-        number = tl.sum(acc >> 44, axis=1)
-        total = tl.sum(acc & _SUM, axis=1)
-        mine = sums_ptr + (bins // 4) * _WIDTH
-        tl.atomic_add(mine + 2, number, mask=number > 0, sem="relaxed")
-        tl.atomic_add(mine + 5 + top - bins % 4, total, mask=number > 0, sem="relaxed")
+        _store_numbers(sums_ptr + 2, number)
+        _store_sums(sums_ptr + 5 + top, both0, net0, top >= 0)
+        _store_sums(sums_ptr + 4 + top, both1, net1, top >= 1)
+        _store_sums(sums_ptr + 3 + top, both2, net2, top >= 2)
+        _store_sums(sums_ptr + 2 + top, both3, net3, top >= 3)
         if tl.max(largest, axis=0) >= 0x7F800000:
             tl.atomic_max(sums_ptr + 3 + signs * _WIDTH, tl.zeros([2], tl.int64) + 1, sem="relaxed")
     if BRACKET:
-        number = tl.sum(under >> 44, axis=1)
-        tl.atomic_add(sums_ptr + signs * _WIDTH, number, mask=number > 0, sem="relaxed")
-        tl.atomic_add(
-            sums_ptr + signs * _WIDTH + 4, tl.sum(under & _SUM, axis=1), mask=number > 0, sem="relaxed"
-        )
+        _store_numbers(sums_ptr, number_under)
+        _store_sums(sums_ptr + 4, under, net, top >= 0)
 
 
 @triton.jit
@@ -434,8 +505,9 @@ def _at_mean(sums_ptr, bracket_ptr, entries):
     mass, _, _ = _total_mass(sums_ptr + pair * _WIDTH)
     bound = _mean_bits(mass, entries)
     one = tl.arange(0, 1)
-    tl.store(bracket_ptr + pair * 2 + one, bound)
-    tl.store(bracket_ptr + pair * 2 + 1 + one, bound)
+    ends = bracket_ptr + pair // 2 * 5 + pair % 2 * 2
+    tl.store(ends + one, bound)
+    tl.store(ends + 1 + one, bound)
 
 
 @triton.jit
@@ -448,7 +520,7 @@ def _refine(
     mine = sums_ptr + pair * _WIDTH
     number = tl.load(mine + 2)
     mass, first, last = _total_mass(mine)
-    low = tl.load(bracket_ptr + pair * 2)
+    low = tl.load(bracket_ptr + row * 5 + sign * 2)
     pruned = tl.load(mine)
     below = tl.load(mine + 4)
     group = _group(low)
@@ -465,7 +537,7 @@ def _refine(
             base = tl.where(is_it, run, base)
             run = more
         crossing = tl.max(chosen, axis=0)
-        n = tl.load(mine + 1).to(tl.int32)
+        n = (tl.load(sums_ptr + row * 2 * _WIDTH + 1) >> (32 * sign) & 0xFFFFFFFF).to(tl.int32)
         lane = tl.arange(0, TILE)
         # What lies under the bracket counts where it shares the group; with all in the bracket the goal must be passed.
         lower = tl.where(crossing == group, below, 0)
@@ -481,7 +553,16 @@ def _refine(
         n = tl.where(is_missed, entries, n)
         lower = tl.where(is_missed, 0, lower)
         value = tl.zeros([1], tl.int64)
-        for i in range(0, 31):
+        is_held = (is_missed == 0) & (n <= TILE)
+        if is_held:
+            at = row * entries + tl.where(sign == 0, lane, entries - 1 - lane)
+            found = tl.load(candidates_ptr + at, mask=lane < n, other=0)
+            held = tl.where(_group(found) == crossing, _value(found), 0x7FFFFFFF)
+            for i in range(0, 31):
+                trial = value + (tl.zeros([1], tl.int64) + 1 << (30 - i))
+                under = tl.sum(tl.where(held < trial.to(tl.int32), held, 0).to(tl.int64), axis=0)
+                value = tl.where(base + _mass(lower + under, chosen) > goal, value, trial)
+        for i in range(0, tl.where(is_held, 0, 31)):
             trial = value + (tl.zeros([1], tl.int64) + 1 << (30 - i))
             total = tl.zeros([TILE], tl.int64)
             for j in range(0, n, TILE):

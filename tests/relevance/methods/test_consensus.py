@@ -23,7 +23,7 @@ from genoplrp.relevance import (
 )
 from genoplrp.relevance.methods.agreement import Agreement, together
 from genoplrp.relevance.methods.consensus import share_kept
-from genoplrp.relevance.methods.in_place import P, explain_in_place
+from genoplrp.relevance.methods.copies import P, explain_by_copies
 from genoplrp.relevance.rules import Epsilon, Gamma, ZBox
 
 L = 40
@@ -237,7 +237,7 @@ def test_a_model_without_rules_for_differences_is_explained_without_them():
     with pytest.raises(UnsupportedOperationError):
         consensus(model, X, views=[View(by="difference")])
     # As it lies: relevance alone.
-    e = explain_in_place(Explainer(model), X, 0, 12, ["relevance", "difference"], own=False)
+    e = explain_by_copies(Explainer(model), X, 0, 12, ["relevance", "difference"], own=False)
     assert any("no view by DeepLIFT" in note for note in e.notes)
     torch.testing.assert_close(e.relevance, gp.plrp(model, X, p=P))
 

@@ -9,7 +9,7 @@ from torch import nn
 
 import genoplrp as gp
 from genoplrp.relevance import DeepLift, Explainer, Pruning, measure_invariance
-from genoplrp.relevance.methods.in_place import COPIES, P
+from genoplrp.relevance.methods.copies import COPIES, P
 from genoplrp.relevance.methods.invariance import Kept, shuffled
 
 L, SITE, AT = 40, "GATTACAG", 16
