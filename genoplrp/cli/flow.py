@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from genoplrp.cli.sequence_options import chosen_sequences, explainer_of, sequence_options
+from genoplrp.cli.sequence_options import chosen_sequences, explainer_of, made_folder, sequence_options
 
 
 @click.command(
@@ -44,34 +44,30 @@ def command(
     """
     from matplotlib.figure import Figure
 
-    from genoplrp.errors import OutputExistsError
     from genoplrp.pipeline.chosen import html_page, svg_of
-    from genoplrp.pipeline.folder import result_folder
     from genoplrp.sites.flow import flow
 
-    if out.exists():
-        raise OutputExistsError(f"{out} exists already; choose another name or remove it")
-    subject, chosen, sites = chosen_sequences(model, options)
-    target, name, _ = subject.target(options["target"])
-    alone = options["index"] is not None
-    if own_sites:
-        sites = None
-    elif sites is not None and alone:
-        sites = sites.drop(columns="motif", errors="ignore")
-    found = flow(
-        explainer_of(subject, options),
-        chosen.X,
-        target,
-        sites=sites,
-        layers=None if layers is None else [part.strip() for part in layers.split(",")],
-        share=share,
-        most=most,
-        progress=True,
-    )
-    what = f"sequence {chosen.names[0]}" if alone else f"mean of {len(chosen.names)} sequences"
-    title = f"{subject.name}: {name}, {what}"
-    purity = found.purity()
-    with result_folder(out, {"command": "flow"}, lambda text: click.echo(text, err=True)) as folder:
+    with made_folder("flow") as folder:
+        subject, chosen, sites = chosen_sequences(model, options)
+        target, name, _ = subject.target(options["target"])
+        alone = options["index"] is not None
+        if own_sites:
+            sites = None
+        elif sites is not None and alone:
+            sites = sites.drop(columns="motif", errors="ignore")
+        found = flow(
+            explainer_of(subject, options),
+            chosen.X,
+            target,
+            sites=sites,
+            layers=None if layers is None else [part.strip() for part in layers.split(",")],
+            share=share,
+            most=most,
+            progress=True,
+        )
+        what = f"sequence {chosen.names[0]}" if alone else f"mean of {len(chosen.names)} sequences"
+        title = f"{subject.name}: {name}, {what}"
+        purity = found.purity()
         for file, table in (("nodes", found.nodes), ("edges", found.edges), ("windows", found.windows)):
             table.to_csv(folder / f"{file}.tsv", sep="\t", index=False)
         parts: list[Any] = [("Flow", svg_of(found.plot(share, figure=Figure())))]

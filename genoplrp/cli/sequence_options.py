@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -37,6 +39,7 @@ _OPTIONS = [
     *MODEL_OPTIONS,
     click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True),
     click.option("--device", help="Where to compute, e.g. cpu or cuda.  [default: cpu]"),
+    click.option("--force", is_flag=True, help="Replace a folder that this command made."),
 ]  # fmt: skip
 
 
@@ -45,6 +48,37 @@ def sequence_options(function: F) -> F:
     for option in reversed(_OPTIONS):
         function = option(function)
     return function
+
+
+@contextmanager
+def made_folder(command: str) -> Iterator[Path]:
+    """Give a folder to fill for the running command, which is there when all is done, with its page and a manifest.
+
+    Parameters
+    ----------
+    command : str
+        Name of the command, and of its page.
+
+    Raises
+    ------
+    OutputExistsError
+        If it exists, unless --force was given and it is a folder of this command.
+    """
+    from genoplrp.formats.writing import written_folder
+    from genoplrp.version import __version__
+
+    kind = ("manifest.json", f"{command}.html")
+    options = click.get_current_context().params
+    with written_folder(options["out"], overwrite=options["force"], holds=kind) as folder:
+        yield folder
+        said = {
+            name: value
+            for name, value in options.items()
+            if value is not None and name not in ("force", "out")
+        }
+        manifest = {"genoplrp": __version__, "command": command, "options": said}
+        text = json.dumps(manifest, indent=1, sort_keys=True, default=str)
+        (folder / "manifest.json").write_text(text + "\n")
 
 
 def chosen_sequences(model: Path, options: dict[str, Any]) -> tuple[Subject, Chosen, pd.DataFrame | None]:

@@ -82,9 +82,7 @@ def report_content(
     subject = Subject.of(fit)
     subject.check_length(data.length)
     task, task_name, index = subject.target(target)
-    truth_task = data.tasks.index(task_name) if task_name in data.tasks else None
-    if subject.tasks is None and 0 <= index < len(data.tasks):
-        truth_task = index  # outputs without names are the data set's tasks, in order
+    truth_task = _truth_of(data, subject, task_name, index)
     part = data.subset(rows)
     planted = truth_task is not None and len(part.instances) > 0
     mask = pad(part.mask(truth_task), data.length) if planted and truth_task is not None else None
@@ -127,6 +125,13 @@ def report_content(
         instances=_instances(part, truth_task),
         notes=_notes(data.length, planted),
     )
+
+
+def _truth_of(data: Dataset, subject: Subject, name: str, index: int) -> int | None:
+    """Return the task of the data set that a model's output is; None where it has none."""
+    if subject.tasks is None and 0 <= index < len(data.tasks):
+        return index  # outputs without names are the data set's tasks, in order
+    return data.tasks.index(name) if name in data.tasks else None
 
 
 def flow_figure(

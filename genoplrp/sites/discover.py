@@ -105,7 +105,7 @@ def discover_motifs(
         If there are no sites or no motifs; nothing is written then.
     """
     say = log or (lambda line: None)
-    with written_folder(out, overwrite=overwrite) as part:
+    with written_folder(out, overwrite=overwrite, holds=("manifest.json", "motifs.tsv")) as part:
         calls = _called_each(
             explained,
             explain if isinstance(explain, Mapping) else {explained_target(explained): explain},

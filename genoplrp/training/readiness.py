@@ -67,21 +67,28 @@ def check_learnable(read: TrainingData, kinds: Sequence[str], monitor: str, boot
         [f"{_listed(constant['train'])} in the training part: not to be learned"] if constant["train"] else []
     )
     for part in ("valid", "test"):
-        if constant[part]:
-            notes.append(f"{_listed(constant[part])} in the {_NAMES[part]} part: no score can be given there")
-        without = [t for t, column in zip(read.tasks, labels[part].T, strict=True) if _is_missing(column)]
-        if len(labels[part]) and without:
-            notes.append(f"The {_NAMES[part]} part has no label of {', '.join(without)}")
-        if bootstrap and 0 < len(labels[part]) < FEWEST_FOR_INTERVAL:
-            notes.append(
-                f"The {_NAMES[part]} part has {len(labels[part])} sequences, too few for a bootstrap interval"
-            )
+        notes += _of_part(part, labels[part], read.tasks, constant[part], bootstrap)
     if "multiclass" not in kinds and exclusive(read.labels):
         notes.append(
             f"Each sequence has exactly one of {', '.join(read.tasks)}; they are trained as {len(kinds)} binary tasks, "
             "as declared (task='multiclass' makes them the classes of one)"
         )
     return notes + _combination(read.tasks, kinds, monitor, undefined) + _repeated(read)
+
+
+def _of_part(
+    part: str, labels: np.ndarray, tasks: Sequence[str], constant: dict[str, str], bootstrap: int
+) -> list[str]:
+    """Say what the scores of the validation or the test part cannot tell."""
+    notes = []
+    if constant:
+        notes.append(f"{_listed(constant)} in the {_NAMES[part]} part: no score can be given there")
+    without = [task for task, column in zip(tasks, labels.T, strict=True) if _is_missing(column)]
+    if len(labels) and without:
+        notes.append(f"The {_NAMES[part]} part has no label of {', '.join(without)}")
+    if bootstrap and 0 < len(labels) < FEWEST_FOR_INTERVAL:
+        notes.append(f"The {_NAMES[part]} part has {len(labels)} sequences, too few for a bootstrap interval")
+    return notes
 
 
 def monitored(tasks: Sequence[str], kinds: Sequence[str], monitor: str) -> str:
