@@ -11,6 +11,8 @@ import click
 if TYPE_CHECKING:
     import pandas as pd
 
+    from genoplrp.evaluation.plan import Plan
+
 
 @click.command(
     name="benchmark",
@@ -88,10 +90,7 @@ def command(
     versions or settings is made anew, and said. A method that fails is listed with its reason, the others go on, and
     the exit code is 1; --resume computes just these.
     """
-    from dataclasses import replace
-
     from genoplrp.errors import InputError
-    from genoplrp.evaluation.plan import Plan, full_plan, quick_plan, sweep_methods
     from genoplrp.evaluation.runner import benchmark
 
     given: dict[str, Any] = {
@@ -115,12 +114,9 @@ def command(
         out = Path()  # nothing is read or written there
     if resume and (quick or force):
         raise InputError("--resume takes the plan from the folder: leave --quick and --force out")
-    base = Plan.load(out / "plan.json") if resume else quick_plan() if quick else full_plan()
     if names:
         settings["datasets"] = names
-    plan = replace(base, **settings)
-    if sweep:
-        plan = replace(plan, methods=(*plan.methods, *sweep_methods()))
+    plan = _plan(out if resume else None, quick, sweep, settings)
     if list_only:
         click.echo("\n".join(plan.methods))
         return
@@ -130,6 +126,17 @@ def command(
     if "error" in table:
         _list_failures(table)
         sys.exit(1)
+
+
+def _plan(folder: Path | None, quick: bool, sweep: bool, settings: dict[str, Any]) -> Plan:
+    """Return the plan of a folder, the quick or the full one, with what was asked for."""
+    from dataclasses import replace
+
+    from genoplrp.evaluation.plan import Plan, full_plan, quick_plan, sweep_methods
+
+    base = quick_plan() if quick else full_plan()
+    plan = replace(base if folder is None else Plan.load(folder / "plan.json"), **settings)
+    return replace(plan, methods=(*plan.methods, *sweep_methods())) if sweep else plan
 
 
 def _list_failures(table: pd.DataFrame) -> None:

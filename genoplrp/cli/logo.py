@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from genoplrp.formats.attribution import AttributionFile
+
+T = TypeVar("T")
 
 
 @click.command(
@@ -119,11 +121,9 @@ def _store_pages(
     from genoplrp.scan import open_store
 
     opened = {path: open_store(path) for path in paths}
-    methods = [str(store.manifest["method"]) for store in opened.values()]
-    stores = {
-        (f"{method}\n{path.name}" if methods.count(method) > 1 else method.replace(" ", "\n", 1)): store
-        for method, (path, store) in zip(methods, opened.items(), strict=True)
-    }
+    stores = _titled(
+        {path: (str(store.manifest["method"]), path.name) for path, store in opened.items()}, opened
+    )
     first = next(iter(stores.values()))
     place = region if region is not None and ":" in region else None
     span = None
@@ -152,11 +152,16 @@ def _store_pages(
 
 
 def _named(files: dict[Path, AttributionFile]) -> dict[str, AttributionFile]:
+    names = {path: (str(file.meta.get("method", path.stem)), path.stem) for path, file in files.items()}
+    return _titled(names, files)
+
+
+def _titled(names: dict[Path, tuple[str, str]], rows: dict[Path, T]) -> dict[str, T]:
     """Name rows by method, and by file name too where methods repeat."""
-    methods = [str(file.meta.get("method", path.stem)) for path, file in files.items()]
+    methods = [method for method, _ in names.values()]
     return {
-        (f"{method}\n{path.stem}" if methods.count(method) > 1 else method.replace(" ", "\n", 1)): file
-        for method, (path, file) in zip(methods, files.items(), strict=True)
+        (f"{method}\n{file}" if methods.count(method) > 1 else method.replace(" ", "\n", 1)): rows[path]
+        for path, (method, file) in names.items()
     }
 
 

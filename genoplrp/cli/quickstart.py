@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from genoplrp.cli.given import check_device
+
 
 @click.command(
     name="quickstart",
@@ -30,7 +32,7 @@ import click
     "--explain", type=click.IntRange(min=1), default=300, show_default=True, help="Sequences to explain."
 )
 @click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--device", help="Where to compute, e.g. cpu or cuda.  [default: cpu]")
+@click.option("--device", callback=check_device, help="Where to compute, e.g. cpu or cuda.  [default: cpu]")
 def command(
     dataset: str,
     out: Path | None,

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from genoplrp.cli.given import check_device
 from genoplrp.cli.model_options import load_subject, model_options
+from genoplrp.wording import counted
 
 if TYPE_CHECKING:
     from genoplrp.report import ReportContent
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
 )
 @click.option("--title", help="Heading.")
 @click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True)
-@click.option("--device", help="Where to compute, e.g. cpu or cuda.  [default: cpu]")
+@click.option("--device", callback=check_device, help="Where to compute, e.g. cpu or cuda.  [default: cpu]")
 @click.option("--seed", type=int, default=0, help="Accepted everywhere; explanations are deterministic.")
 @click.option("--force", is_flag=True, help="Replace the file if it exists.")
 def command(
@@ -86,7 +88,7 @@ def command(
             run, model, loading, target, limit, rules, methods, shares, title, batch_size, device
         )
         write_report(content, out, overwrite=force)
-        click.echo(f"{len(content.names)} windows, {out.stat().st_size / 1e6:.1f} MB")
+        click.echo(f"{counted(len(content.names), 'window')}, {out.stat().st_size / 1e6:.1f} MB")
         click.echo(f"Wrote {out}", err=True)
         return
     splice = dataset is not None and str(dataset) == "splice"
@@ -124,7 +126,7 @@ def command(
         )
         content = replace(content, figures=[figure])
     write_report(content, out, overwrite=force)
-    click.echo(f"{len(rows)} sequences, {out.stat().st_size / 1e6:.1f} MB")
+    click.echo(f"{counted(len(rows), 'sequence')}, {out.stat().st_size / 1e6:.1f} MB")
     click.echo(f"Wrote {out}", err=True)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from genoplrp.cli.given import check_device
 from genoplrp.cli.model_options import MODEL_OPTIONS, load_subject
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ _OPTIONS = [
                  help="Share of relevance to prune at each layer; 0 for plain LRP."),
     *MODEL_OPTIONS,
     click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True),
-    click.option("--device", help="Where to compute, e.g. cpu or cuda.  [default: cpu]"),
+    click.option("--device", callback=check_device, help="Where to compute, e.g. cpu or cuda.  [default: cpu]"),
 ]  # fmt: skip
 
 

@@ -7,8 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from genoplrp.cli.given import refuse_given
+from genoplrp.wording import counted
+
 if TYPE_CHECKING:
     from genoplrp.synthetic.spec import Spec
+
+_OF_DATA = {"out", "workers", "bgzip", "parquet", "croissant", "truth", "variants"}
 
 
 @click.command(
@@ -81,6 +86,8 @@ def command(
         )
     if figure is not None and not describe_it:
         raise click.UsageError("--figure draws a description; give --describe, too.")
+    if describe_it:
+        refuse_given(_OF_DATA, "does nothing with --describe, which writes no data")
     from genoplrp.cli.notes import notes_shown
     from genoplrp.synthetic.folder import check_target
     from genoplrp.synthetic.spec_toml import load_spec
@@ -113,7 +120,7 @@ def command(
         from genoplrp.synthetic.croissant import write_croissant
 
         write_croissant(out)
-    click.echo(f"{out}: {n or 10_000} sequences of {spec}, seed {seed}")
+    click.echo(f"{out}: {counted(n or 10_000, 'sequence')} of {spec}, seed {seed}")
     for line in tally.lines([task.name for task in source.tasks], [task.kind for task in source.tasks]):
         click.echo(f"  {line}")
 

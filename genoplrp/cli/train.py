@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from genoplrp.cli.given import check_device
+
 _TASKS = click.Choice(["auto", "binary", "multiclass", "regression", "count"])
 
 
@@ -110,7 +112,9 @@ _TASKS = click.Choice(["auto", "binary", "multiclass", "regression", "count"])
     help="Train so many seeds, from --seed on; --out then holds one checkpoint each.",
 )
 @click.option(
-    "--device", help="Where to train, e.g. cpu or cuda:0.  [default: a CUDA device if there is one]"
+    "--device",
+    callback=check_device,
+    help="Where to train, e.g. cpu or cuda:0.  [default: a CUDA device if there is one]",
 )
 @click.option(
     "--log",
@@ -174,9 +178,7 @@ def command(
                     parameters=parse_parameters(pairs),
                     clip_norm=clip_norm or None,
                     log=_of_seed(log, seed + number, seeds),
-                    tensorboard=tensorboard / f"seed{seed + number}"
-                    if tensorboard and seeds > 1
-                    else tensorboard,
+                    tensorboard=_folder_of_seed(tensorboard, seed + number, seeds),
                     resume=resume,
                     overwrite=force,
                     progress=True,
@@ -198,6 +200,10 @@ def command(
 
 def _of_seed(path: Path | None, seed: int, seeds: int) -> Path | None:
     return path.with_name(f"{path.stem}.seed{seed}{path.suffix}") if path and seeds > 1 else path
+
+
+def _folder_of_seed(path: Path | None, seed: int, seeds: int) -> Path | None:
+    return path / f"seed{seed}" if path and seeds > 1 else path
 
 
 def _draw(path: Path, histories: dict[str, Any], overwrite: bool) -> None:

@@ -25,6 +25,7 @@ from genoplrp.sites.motifs import LEIDEN_RUNS, FoundMotif
 from genoplrp.sites.pages import write_filters, write_pages
 from genoplrp.sites.placing import locate_sites, located_once, with_motifs
 from genoplrp.version import __version__
+from genoplrp.wording import counted
 
 if TYPE_CHECKING:
     from torch import nn
@@ -216,7 +217,9 @@ def _calls(
     if len(sites) == 0:
         return called, _reason(len(X), silent, fdr, threshold, caller)
     counts = ", ".join(f"{count:,} of relevance {key}" for key, count in sites["sign"].value_counts().items())
-    say(f"{len(sites):,} sites in {sites['sequence'].nunique():,} of {len(X):,} sequences ({counts})")
+    say(
+        f"{counted(len(sites), 'site')} in {sites['sequence'].nunique():,} of {len(X):,} sequences ({counts})"
+    )
     return called, ""
 
 

@@ -11,6 +11,7 @@ from genoplrp.errors import InputError
 from genoplrp.training.data import SPLITS, TrainingData, group_of_equals
 from genoplrp.training.kinds import exclusive
 from genoplrp.training.metrics import HEADLINES
+from genoplrp.wording import counted
 
 _NAMES = {"train": "training", "valid": "validation", "test": "test"}
 #: Below so many sequences a bootstrap says nothing.
@@ -87,7 +88,9 @@ def _of_part(
     if len(labels) and without:
         notes.append(f"The {_NAMES[part]} part has no label of {', '.join(without)}")
     if bootstrap and 0 < len(labels) < FEWEST_FOR_INTERVAL:
-        notes.append(f"The {_NAMES[part]} part has {len(labels)} sequences, too few for a bootstrap interval")
+        notes.append(
+            f"The {_NAMES[part]} part has {counted(len(labels), 'sequence')}, too few for a bootstrap interval"
+        )
     return notes
 
 
