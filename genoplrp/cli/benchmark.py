@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     epilog="Example:  genoplrp benchmark --quick --out benchmark/",
 )
 @click.option(
-    "--out", "-o", type=click.Path(path_type=Path), help="Folder for everything (needed but for --list)."
+    "--out",
+    "-o",
+    type=click.Path(path_type=Path),
+    help="Folder for everything (required except with --list).",
 )
 @click.option(
     "--quick", is_flag=True, help="One data set, one network, one seed: at most ten minutes on two cores."
@@ -46,9 +49,7 @@ if TYPE_CHECKING:
     "--n-explain", type=click.IntRange(1), help="Sequences to explain for each network.  [default: 300]"
 )
 @click.option("--random-labels", is_flag=True, help="Compare with networks trained on permuted labels, too.")
-@click.option(
-    "--epochs", type=click.IntRange(1), help="Most epochs of training.  [default: the trainer's; bpnet 8]"
-)
+@click.option("--epochs", type=click.IntRange(1), help="Epochs at most.  [default: the trainer's; bpnet 8]")
 @click.option(
     "--least-auroc",
     type=click.FloatRange(0, 1),
@@ -85,10 +86,10 @@ def command(
     """Compare methods of explanation on networks trained on planted motifs.
 
     Trains the networks, makes every map, scores it against the planted sites and by asking the network, and writes
-    tables, paired comparisons, figures and report.md into the folder. Interrupted, it goes on where it was when called
-    again; more methods, seeds or data sets can be added later. What was made of other data, weights, code, package
-    versions or settings is made anew, and said. A method that fails is listed with its reason, the others go on, and
-    the exit code is 1; --resume computes just these.
+    tables, paired comparisons, figures and report.md into the folder. After an interruption the same command goes on
+    where it was; methods, seeds and data sets can be added later. Results of other data, weights, code, package
+    versions or settings are made again, and the reason is printed. A method that fails is listed with its reason, the
+    others go on, and the exit code is 1; --resume tries just the failed ones again.
     """
     from genoplrp.errors import InputError
     from genoplrp.evaluation.runner import benchmark

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     "--split", type=click.Choice(["train", "valid", "test", "all"]), default="test", show_default=True
 )
 @click.option("--positives", is_flag=True, help="Only sequences whose label for the task is positive.")
-@click.option("--limit", type=click.IntRange(min=1), help="Explain at most so many sequences.")
+@click.option("--limit", type=click.IntRange(min=1), help="Explain at most this many sequences.")
 @click.option("--rules", help="Preset of propagation rules.  [default: gamma]")
 @click.option(
     "--p",
@@ -60,20 +60,20 @@ if TYPE_CHECKING:
     "--consensus",
     is_flag=True,
     help="What twelve views of each sequence agree on: shifted, on the other strand, by relevance, box rule and "
-    "DeepLIFT; views that the model does not answer alike are left out. Rules gamma and gamma-all in turn unless "
-    "given; not pruned unless --p is given, p over the whole depth.",
+    "DeepLIFT; views to which the model answers differently are left out. Rules: gamma and gamma-all in turn, "
+    "unless given; pruned only if --p is given, which is then the share over the whole depth.",
 )
 @click.option(
     "--max-shift",
     type=click.IntRange(min=0),
     default=3,
     show_default=True,
-    help="Of --consensus: bases to shift by; 0 where the output belongs to a position, e.g. a splice site.",
+    help="With --consensus: bases to shift by; 0 where the output belongs to a position, e.g. a splice site.",
 )
 @click.option(
     "--one-strand",
     is_flag=True,
-    help="Of --consensus: leave the other strand out, e.g. for RNA or a stranded output.",
+    help="With --consensus: leave the other strand out, e.g. for RNA or a stranded output.",
 )
 @click.option("--prune-input", is_flag=True, help="Prune the network's input too.")
 @click.option(

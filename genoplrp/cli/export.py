@@ -86,7 +86,8 @@ def command(
     modisco: ohe.npz and attr.npz for TF-MoDISco-lite. chrombpnet: HDF5 with raw/seq, shap/seq, projected_shap/seq.
     finemo: regions npz. bigwig, bedgraph: relevance per base in genome coordinates; zeros are left out.
 
-    bed: the sites that genoplrp motifs calls, in genome coordinates; of one site in overlapping windows the strongest.
+    bed: the sites that genoplrp motifs calls, in genome coordinates; a site of several windows is
+    written once, from the window where it is strongest.
     meme: the motifs that it makes of them (extra modisco). SOURCE may be a folder of genoplrp motifs here: then nothing
     is computed, and no model needed.
     """

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import click
 
-from genoplrp.cli.sequence_options import chosen_sequences, explainer_of, sequence_options
+from genoplrp.cli.sequence_options import chosen_sequences, explainer_of, made_folder, sequence_options
 from genoplrp.wording import counted
 
 
@@ -23,7 +23,7 @@ from genoplrp.wording import counted
 @click.option("--scale", type=click.Choice(["output", "probability"]), default="output", show_default=True,
               help="Scale on which effects add up: the logit, or its logistic function.")  # fmt: skip
 @click.option("--most", type=click.IntRange(min=1), default=12, show_default=True,
-              help="Sites of a sequence at most, the strongest.")  # fmt: skip
+              help="At most this many sites of a sequence, the strongest.")  # fmt: skip
 @click.option("--no-relevance", is_flag=True, help="Leave out how relevance changes: forward passes only.")
 @click.option("--bin", "width", type=click.IntRange(min=1), default=5, show_default=True,
               help="Width of the bins of distance, in bp.")  # fmt: skip
@@ -46,43 +46,40 @@ def command(
     """
     from matplotlib.figure import Figure
 
-    from genoplrp.errors import InputError, OutputExistsError
+    from genoplrp.errors import InputError
     from genoplrp.pipeline.chosen import html_page, svg_of
-    from genoplrp.pipeline.folder import result_folder
     from genoplrp.sites.interactions import interactions
 
-    if out.exists():
-        raise OutputExistsError(f"{out} exists already; choose another name or remove it")
-    subject, chosen, sites = chosen_sequences(model, options)
-    if sites is None:
-        raise InputError("there are no sites: give --sites, a table with sequence, start and end")
-    target, name, _ = subject.target(options["target"])
-    found = interactions(
-        explainer_of(subject, options),
-        chosen.X,
-        sites,
-        target,
-        fills=fills,
-        scale=scale,
-        relevance=not no_relevance,
-        most=most,
-        seed=seed,
-        progress=True,
-    )
-    tables = {"sites": found.sites, "pairs": found.pairs}
-    pictures = {}
-    if not found.pairs.empty:
-        tables |= {
-            "summary": found.summary(),
-            "layout": found.summary(["order", "orientation"]),
-            "distance": found.by_distance(width),
-        }
-        fullest = int(found.sites["sequence"].mode().iloc[0])
-        pictures = {
-            "matrix": (f"Sequence {chosen.names[fullest]}", svg_of(found.plot(fullest, figure=Figure()))),
-            "distance": ("By distance", svg_of(found.plot_distance(width=width, figure=Figure()))),
-        }
-    with result_folder(out, {"command": "interactions"}, lambda text: click.echo(text, err=True)) as folder:
+    with made_folder("interactions") as folder:
+        subject, chosen, sites = chosen_sequences(model, options)
+        if sites is None:
+            raise InputError("there are no sites: give --sites, a table with sequence, start and end")
+        target, name, _ = subject.target(options["target"])
+        found = interactions(
+            explainer_of(subject, options),
+            chosen.X,
+            sites,
+            target,
+            fills=fills,
+            scale=scale,
+            relevance=not no_relevance,
+            most=most,
+            seed=seed,
+            progress=True,
+        )
+        tables = {"sites": found.sites, "pairs": found.pairs}
+        pictures = {}
+        if not found.pairs.empty:
+            tables |= {
+                "summary": found.summary(),
+                "layout": found.summary(["order", "orientation"]),
+                "distance": found.by_distance(width),
+            }
+            fullest = int(found.sites["sequence"].mode().iloc[0])
+            pictures = {
+                "matrix": (f"Sequence {chosen.names[fullest]}", svg_of(found.plot(fullest, figure=Figure()))),
+                "distance": ("By distance", svg_of(found.plot_distance(width=width, figure=Figure()))),
+            }
         for file, table in tables.items():
             table.to_csv(folder / f"{file}.tsv", sep="\t", index=False)
         for file, (_, picture) in pictures.items():

@@ -47,7 +47,7 @@ T = TypeVar("T")
 )
 @click.option("--scheme", type=click.Choice(["classic", "colorblind"]), default="classic", show_default=True)
 @click.option("--scale", type=click.Choice(["kind", "own"]), default="kind", show_default=True,
-              help="kind: one y axis for all relevance; own: one a row.")  # fmt: skip
+              help="kind: one y axis for all relevance; own: one per row.")  # fmt: skip
 @click.option("--upright", is_flag=True, help="Do not turn negative letters upside down.")
 @click.option("--width", type=click.FloatRange(min=1), help="Width in inches.  [default: by length]")
 @click.option(
@@ -68,10 +68,10 @@ def command(
     dpi: float,
     force: bool,
 ) -> None:
-    """Draw RELEVANCE, relevance files or stores of regions, as sequence logos, one row a file.
+    """Draw RELEVANCE, relevance files or stores of regions, as sequence logos, one row per file.
 
-    Of a data set with planted motifs these stand above; of a store coordinates are those of the genome, and a window
-    of the strand - runs backwards, as the model read it. Letters are as high as their relevance, negative ones hang
+    The planted motifs of a data set are drawn above. Coordinates of a store are those of the genome; a window on the
+    minus strand runs backwards, as the model read it. Letters are as high as their relevance, negative ones hang
     below the line. Motifs that matter for the explained task are marked in colour, decoys in grey.
     """
     from tqdm import tqdm

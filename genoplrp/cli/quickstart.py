@@ -27,7 +27,7 @@ from genoplrp.cli.given import check_device
 @click.option(
     "--p", type=float, default=0.25, show_default=True, help="Share of relevance PLRP prunes at each layer."
 )
-@click.option("--epochs", type=click.IntRange(min=1), help="Longest training.  [default: 10; splice: 20]")
+@click.option("--epochs", type=click.IntRange(min=1), help="Epochs at most.  [default: 10; splice: 20]")
 @click.option(
     "--explain", type=click.IntRange(min=1), default=300, show_default=True, help="Sequences to explain."
 )

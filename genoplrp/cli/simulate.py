@@ -35,16 +35,18 @@ _OF_DATA = {"out", "workers", "bgzip", "parquet", "croissant", "truth", "variant
 )
 @click.option("--bgzip", is_flag=True, help="Compress the sequences with bgzip.")
 @click.option("--parquet", is_flag=True, help="Write the tables as Parquet, too.")
-@click.option("--croissant", is_flag=True, help="Describe files and tables in Croissant, for catalogues.")
+@click.option(
+    "--croissant", is_flag=True, help="Add a description of files and tables in Croissant, for catalogues."
+)
 @click.option(
     "--truth", is_flag=True, help="Write what each site, pair of sites and base is worth for each task, too."
 )
 @click.option(
     "--variants",
     type=click.IntRange(min=1),
-    help="Write so many variants of test sequences with their true effects, too (VCF, FASTA of both alleles).",
+    help="Write this many variants of test sequences with their true effects, too (VCF, FASTA of both alleles).",
 )
-@click.option("--force", is_flag=True, help="Replace a data set that stands there already.")
+@click.option("--force", is_flag=True, help="Replace the data set that is there.")
 @click.option(
     "--list", "list_them", is_flag=True, help="List the presets and what they test; generate nothing."
 )

@@ -156,7 +156,7 @@ def flow_figure(
     rules, p
         The rules, and the share that is pruned at each layer.
     most
-        So many sequences at most, the first ones.
+        At most this many sequences, the first ones.
     """
     from matplotlib.figure import Figure
 

@@ -91,7 +91,7 @@ def plot_distance(
     found : Interactions
         As `genoplrp.interactions` makes them.
     width : int
-        Bins of so many bp.
+        Bins of this many bp.
     most : int
         Pairs of motifs, the most frequent first.
     figure : matplotlib Figure, optional

@@ -79,7 +79,7 @@ def discover_motifs(
     database : sequence of Motif, optional
         Known motifs to match to.
     limit : int
-        Use at most so many sequences, the first ones: they are held in memory.
+        Use at most this many sequences, the first ones: they are held in memory.
     caller : {"null", "tangermeme"}
         `find_sites`, or `recursive_seqlets`, which asks for no false-discovery rate but for p-values of at most
         `threshold`, and needs no null.
@@ -106,7 +106,7 @@ def discover_motifs(
         If there are no sites or no motifs; nothing is written then.
     """
     say = log or (lambda line: None)
-    with written_folder(out, overwrite=overwrite) as part:
+    with written_folder(out, overwrite=overwrite, holds=("manifest.json", "motifs.tsv")) as part:
         calls = _called_each(
             explained,
             explain if isinstance(explain, Mapping) else {explained_target(explained): explain},
@@ -303,7 +303,7 @@ def explain_alike(
     other : bool
         It is another output than the one that was explained: nothing can be compared then.
     device, batch_size
-        As in `genoplrp.Explainer`; by default so many that a batch has about 131,072 bases.
+        As in `genoplrp.Explainer`; by default as many as make about 131,072 bases.
 
     Raises
     ------

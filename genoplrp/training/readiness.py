@@ -140,14 +140,15 @@ def _repeated(read: TrainingData) -> list[str]:
         if shared:
             of = int((read.split == part).sum())
             notes.append(
-                f"{shared} of {of} sequences of the {_NAMES[part]} part stand in the training part, too"
+                f"{shared} of {of} sequences of the {_NAMES[part]} part are in the training part, too"
             )
     first = np.full(group.max() + 1, -1, dtype=np.int64)
     first[group[::-1]] = np.arange(len(group))[::-1]
     same = np.nan_to_num(read.labels, nan=-1) == np.nan_to_num(read.labels[first[group]], nan=-1)
     contradicting = int((~same.all(axis=1)).sum())
     if contradicting:
-        notes.append(f"{contradicting} sequences repeat an earlier one (on either strand) with another label")
+        repeat = "sequence repeats" if contradicting == 1 else "sequences repeat"
+        notes.append(f"{contradicting} {repeat} an earlier one (on either strand) with another label")
     return notes
 
 
