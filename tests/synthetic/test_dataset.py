@@ -241,7 +241,7 @@ def test_an_unknown_task_is_named_with_the_known_ones(task: int | str) -> None:
     [
         ("holdout", "no part"),
         ([0, 99], "99 is out of range"),
-        ([1, 1], "occurs twice"),
+        ([1, 1], "is given twice"),
         (np.ones(3, bool), "shape"),
     ],
 )
