@@ -58,10 +58,12 @@ def random_planted(n: int = 40, seed: int = 0) -> Planted:
             else:
                 rows.append((row, int(rng.integers(2)), -1, unit, start))
     row, motif, site, unit, start = np.array(rows).T
-    return Planted(
-        classes=rng.integers(2, size=n), lengths=rng.integers(60, 90, size=n), row=row, motif=motif, affinity=rng.random(len(rows)),
-        site=site, unit=unit, start=start, minus=rng.random(len(rows)) < 0.5,
-    )  # fmt: skip
+    affinity, minus, lengths = (
+        rng.random(len(rows)),
+        rng.random(len(rows)) < 0.5,
+        rng.integers(60, 90, size=n),
+    )
+    return Planted(rng.integers(2, size=n), lengths, row, motif, affinity, site, unit, start, minus)
 
 
 def test_what_rules_name_is_counted_by_loops() -> None:
