@@ -284,7 +284,8 @@ def expected_hits(maps: Maps, masks: Masks, k: Int[np.ndarray, " n"]) -> Scores:
     tied = maps == cut
     seats = k - above.sum(axis=1)
     share = (tied & masks).sum(axis=1) / tied.sum(axis=1)
-    return (above & masks).sum(axis=1) + seats * share
+    hits: Scores = (above & masks).sum(axis=1) + seats * share
+    return hits
 
 
 def tie_bounds(
