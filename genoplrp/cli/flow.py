@@ -21,9 +21,13 @@ from genoplrp.cli.sequence_options import chosen_sequences, explainer_of, made_f
 )
 @click.option("--own-sites", is_flag=True, help="Take the strongest windows as sites, not the planted ones.")
 @click.option("--share", type=click.FloatRange(0, 1, min_open=True), default=0.9, show_default=True,
-              help="Of a layer's relevance that its own nodes hold, and of the bands that are drawn.")  # fmt: skip
+              help="Share of a layer's relevance that its nodes hold, and of the bands that are drawn.")  # fmt: skip
 @click.option(
-    "--most", type=click.IntRange(min=1), default=10, show_default=True, help="Nodes of a layer at most."
+    "--most",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    help="At most this many nodes in a layer.",
 )
 @click.option("--seed", type=int, default=0, help="Accepted everywhere; flows are deterministic.")
 def command(
@@ -36,9 +40,9 @@ def command(
     seed: int,
     **options: Any,
 ) -> None:
-    """Read what flows where in MODEL: from sites through the channels of layers to the output.
+    """Show what flows where in MODEL: from sites through the channels of layers to the output.
 
-    Of one sequence (--index) each site is a node; of several, each motif is, and all figures are means. Writes
+    For one sequence (--index) each site is a node; for several, each motif is, and all figures are means. Writes
     flow.svg, flow.html, and the tables nodes.tsv, edges.tsv, windows.tsv and, with motifs, purity.tsv: which channel
     serves which motif.
     """

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from genoplrp.cli.given import check_device
 from genoplrp.cli.model_options import MODEL_OPTIONS, load_subject
 
 if TYPE_CHECKING:
@@ -32,13 +33,13 @@ _OPTIONS = [
     click.option("--split", type=click.Choice(["train", "valid", "test", "all"]), default="test", show_default=True),
     click.option("--positives", is_flag=True, help="Only sequences whose label for the task is positive."),
     click.option("--limit", type=click.IntRange(min=1), default=200, show_default=True,
-                 help="At most so many sequences."),
+                 help="At most this many sequences."),
     click.option("--rules", default="gamma", show_default=True, help="Preset of propagation rules."),
     click.option("--p", type=click.FloatRange(0, 1, max_open=True), default=0.15, show_default=True,
                  help="Share of relevance to prune at each layer; 0 for plain LRP."),
     *MODEL_OPTIONS,
     click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True),
-    click.option("--device", help="Where to compute, e.g. cpu or cuda.  [default: cpu]"),
+    click.option("--device", callback=check_device, help="Where to compute, e.g. cpu or cuda.  [default: cpu]"),
     click.option("--force", is_flag=True, help="Replace a folder that this command made."),
 ]  # fmt: skip
 

@@ -15,6 +15,7 @@ from genoplrp.pipeline.explain import rows_to_explain
 from genoplrp.pipeline.subject import Subject
 from genoplrp.scores import shown_in
 from genoplrp.version import __version__
+from genoplrp.wording import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -155,7 +156,7 @@ def flow_figure(
     rules, p
         The rules, and the share that is pruned at each layer.
     most
-        So many sequences at most, the first ones.
+        At most this many sequences, the first ones.
     """
     from matplotlib.figure import Figure
 
@@ -173,7 +174,10 @@ def flow_figure(
     )
     found = flow(explainer, chosen.X, task, sites=chosen.planted, progress=True)
     picture = svg_of(found.plot(figure=Figure()))
-    return f"What flows where for {name}: mean of {len(chosen.names)} sequences, {rules}, p = {p:g}", picture
+    return (
+        f"What flows where for {name}: mean of {counted(len(chosen.names), 'sequence')}, {rules}, p = {p:g}",
+        picture,
+    )
 
 
 def run_folder(
@@ -268,8 +272,8 @@ def _facts(fit: Subject, data: Dataset, task: str, n: int) -> dict[str, str]:
     return {
         "Network": fit.name if fit.seed is None else f"{fit.name}, seed {fit.seed}",
         "Test": ", ".join(figures) or "not evaluated",
-        "Data": f"{origin}, {len(data):,} sequences of {data.length:,} bp",
-        "Shown": f"{n} sequences",
+        "Data": f"{origin}, {counted(len(data), 'sequence')} of {data.length:,} bp",
+        "Shown": counted(n, "sequence"),
         "Task": task,
         "Made by": f"genoplrp {__version__}",
     }

@@ -32,6 +32,7 @@ from genoplrp.sequence import (
     tile_regions,
 )
 from genoplrp.sequence.windows import Edge
+from genoplrp.wording import counted
 
 
 def scan_genome(
@@ -209,13 +210,13 @@ def _variants(
     vcf: str | Path, genome: Genome, length: int, windows: Windows | None, say: Callable[[str], None]
 ) -> VariantWindows:
     if windows is not None:
-        say(f"{len(windows):,} windows of regions; {len(windows.dropped):,} dropped")
+        say(f"{counted(len(windows), 'window')} of regions; {len(windows.dropped):,} dropped")
     return place_variants(read_vcf(vcf), genome, length, windows=windows)
 
 
 def _say_what_is_read(source: Windows | VariantWindows, say: Callable[[str], None]) -> None:
-    what = "windows (two a variant)" if isinstance(source, VariantWindows) else "windows"
-    say(f"{len(source):,} {what} of {source.length} bp; {len(source.dropped):,} dropped")
+    what = " (two a variant)" if isinstance(source, VariantWindows) else ""
+    say(f"{counted(len(source), 'window')}{what} of {source.length} bp; {len(source.dropped):,} dropped")
     for reason, count in source.dropped["reason"].value_counts().head(5).items():
         say(f"  {count:,}: {reason}")
     for note in source.notes:

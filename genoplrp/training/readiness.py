@@ -11,6 +11,7 @@ from genoplrp.errors import InputError
 from genoplrp.training.data import SPLITS, TrainingData, group_of_equals
 from genoplrp.training.kinds import exclusive
 from genoplrp.training.metrics import HEADLINES
+from genoplrp.wording import counted
 
 _NAMES = {"train": "training", "valid": "validation", "test": "test"}
 #: Below so many sequences a bootstrap says nothing.
@@ -87,7 +88,9 @@ def _of_part(
     if len(labels) and without:
         notes.append(f"The {_NAMES[part]} part has no label of {', '.join(without)}")
     if bootstrap and 0 < len(labels) < FEWEST_FOR_INTERVAL:
-        notes.append(f"The {_NAMES[part]} part has {len(labels)} sequences, too few for a bootstrap interval")
+        notes.append(
+            f"The {_NAMES[part]} part has {counted(len(labels), 'sequence')}, too few for a bootstrap interval"
+        )
     return notes
 
 
@@ -137,14 +140,15 @@ def _repeated(read: TrainingData) -> list[str]:
         if shared:
             of = int((read.split == part).sum())
             notes.append(
-                f"{shared} of {of} sequences of the {_NAMES[part]} part stand in the training part, too"
+                f"{shared} of {of} sequences of the {_NAMES[part]} part are in the training part, too"
             )
     first = np.full(group.max() + 1, -1, dtype=np.int64)
     first[group[::-1]] = np.arange(len(group))[::-1]
     same = np.nan_to_num(read.labels, nan=-1) == np.nan_to_num(read.labels[first[group]], nan=-1)
     contradicting = int((~same.all(axis=1)).sum())
     if contradicting:
-        notes.append(f"{contradicting} sequences repeat an earlier one (on either strand) with another label")
+        repeat = "sequence repeats" if contradicting == 1 else "sequences repeat"
+        notes.append(f"{contradicting} {repeat} an earlier one (on either strand) with another label")
     return notes
 
 
