@@ -29,6 +29,7 @@ from benchmarks import launches
 from benchmarks.engine import METHODS as ENGINE
 from benchmarks.engine import UNIT
 from benchmarks.timing import Case, describe, machine, save, table, time_cases
+from genoplrp.errors import InputError
 from genoplrp.relevance import Explainer, Pruning
 from genoplrp.relevance.pruning.prune import prune_multipliers
 from genoplrp.training import build_architecture
@@ -101,9 +102,9 @@ def network(kind: str, length: int) -> nn.Module:
         return build_architecture(kind, length=length, n_tasks=1, **options).eval()
 
 
-def sequences(batch: int, length: int) -> Tensor:
+def sequences(batch: int, length: int, seed: int = 0) -> Tensor:
     """Random one-hot sequences (N, 4, L)."""
-    bases = torch.randint(4, (batch, length), generator=torch.Generator().manual_seed(0))
+    bases = torch.randint(4, (batch, length), generator=torch.Generator().manual_seed(seed))
     return nn.functional.one_hot(bases, 4).mT.float().contiguous()
 
 
@@ -253,9 +254,48 @@ def launched(device: torch.device, quick: bool) -> list[dict[str, Any]]:
     return found
 
 
+def graphs(device: torch.device, quick: bool) -> list[dict[str, Any]]:
+    """Batches played back as a CUDA graph (``cuda_graph=True``) beside those that are enqueued: time, and equality."""
+    rows: list[dict[str, Any]] = []
+    for name, (kind, length, batch) in (SMALL if quick else SIZES).items():
+        model = network(kind, length).to(device)
+        X, other = (sequences(batch, length, seed).to(device) for seed in (0, 1))
+        for rules in ("epsilon", "gamma"):
+            options: dict[str, Any] = {"batch_size": batch, "diagnostics": False}
+            enqueued = Explainer(model, rules, Pruning(p=0.25), **options)
+            try:
+                played = Explainer(model, rules, Pruning(p=0.25), cuda_graph=True, **options)
+            except InputError as error:
+                print(f"left out: CUDA graphs: {str(error).split(',')[0]}")
+                return []
+            for _ in range(2):
+                played(X)
+            cases = {
+                "enqueued": _waited(partial(enqueued, X), device),
+                "played": _waited(partial(played, X), device),
+            }
+            timings = {t.name: t for t in time_cases(cases, "enqueued", rounds=7, seconds=2)}
+            assert played._recordings is not None
+            rows.append(
+                {
+                    "network": name,
+                    "rules": rules,
+                    "enqueued ms": f"{1e3 * timings['enqueued'].seconds:.2f}",
+                    "played ms": f"{1e3 * timings['played'].seconds:.2f}",
+                    "alike to the bit": all(
+                        torch.equal(played(x).relevance, enqueued(x).relevance) for x in (other, X)
+                    ),
+                    "not recorded, because": played._recordings.failure,
+                }
+            )
+    _show("CUDA graphs", rows)
+    return rows
+
+
 PARTS: dict[str, Callable[[torch.device, bool], Any]] = {
     "kernel": kernel,
     "launches": launched,
+    "graphs": graphs,
     "engine": engine,
     "parity": parity,
     "scan": scan,

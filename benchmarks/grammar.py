@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 import genoplrp as gp
+from benchmarks.hessians import STEPS, hessian_effects
 from benchmarks.timing import machine, parser, save, table
 from genoplrp.relevance import DeepLift, GradientTimesInput
 from genoplrp.relevance.methods.outputs import explained_outputs
@@ -139,6 +140,10 @@ def measures(model: Any, X: Tensor, sites: pd.DataFrame) -> tuple[pd.DataFrame, 
     start = time.perf_counter()
     out["pairwise mutagenesis"] = point_mutants(pruned, X, whole)
     seconds["pairwise mutagenesis"] = time.perf_counter() - start
+    for name, steps in (("Hessian", 0), ("integrated Hessians", STEPS)):
+        start = time.perf_counter()
+        out[name] = hessian_effects(model, X, whole, steps=steps)
+        seconds[name] = time.perf_counter() - start
     return out, seconds
 
 
@@ -182,6 +187,8 @@ MEASURES = (
     "gradient x input change",
     "DeepLIFT change",
     "pairwise mutagenesis",
+    "Hessian",
+    "integrated Hessians",
 )
 
 
@@ -264,7 +271,16 @@ def main() -> None:
             "seconds": seconds,
             "measures": compared(found, pairs["additive"] if name != "additive" else None),
             "by_distance": found.assign(bin=found["distance"] // 4 * 4)
-            .groupby("bin")[["exact", "knock-outs", "knock-outs, probability", "PLRP change"]]
+            .groupby("bin")[
+                [
+                    "exact",
+                    "knock-outs",
+                    "knock-outs, probability",
+                    "PLRP change",
+                    "Hessian",
+                    "integrated Hessians",
+                ]
+            ]
             .mean()
             .round(4)
             .reset_index()

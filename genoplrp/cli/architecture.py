@@ -43,7 +43,7 @@ def parse_parameters(pairs: Sequence[str]) -> dict[str, Any] | None:
     Raises
     ------
     InputError
-        If a pair has no equals sign, or a key stands twice.
+        If a pair has no equals sign, or a key is given twice.
 
     Examples
     --------
@@ -56,7 +56,7 @@ def parse_parameters(pairs: Sequence[str]) -> dict[str, Any] | None:
         if not (key and equals and value):
             raise InputError(f"--parameter {pair}: give key=value, for example filters=64,96")
         if key in found:
-            raise InputError(f"--parameter {key} stands twice; give it once")
+            raise InputError(f"--parameter {key} is given twice; give it once")
         found[key] = [_value(part) for part in value.split(",")] if "," in value else _value(value)
     return found or None
 

@@ -11,13 +11,18 @@ import click
 if TYPE_CHECKING:
     import pandas as pd
 
+    from genoplrp.evaluation.plan import Plan
+
 
 @click.command(
     name="benchmark",
     epilog="Example:  genoplrp benchmark --quick --out benchmark/",
 )
 @click.option(
-    "--out", "-o", type=click.Path(path_type=Path), help="Folder for everything (needed but for --list)."
+    "--out",
+    "-o",
+    type=click.Path(path_type=Path),
+    help="Folder for everything (required except with --list).",
 )
 @click.option(
     "--quick", is_flag=True, help="One data set, one network, one seed: at most ten minutes on two cores."
@@ -44,9 +49,7 @@ if TYPE_CHECKING:
     "--n-explain", type=click.IntRange(1), help="Sequences to explain for each network.  [default: 300]"
 )
 @click.option("--random-labels", is_flag=True, help="Compare with networks trained on permuted labels, too.")
-@click.option(
-    "--epochs", type=click.IntRange(1), help="Most epochs of training.  [default: the trainer's; bpnet 8]"
-)
+@click.option("--epochs", type=click.IntRange(1), help="Epochs at most.  [default: the trainer's; bpnet 8]")
 @click.option(
     "--least-auroc",
     type=click.FloatRange(0, 1),
@@ -83,15 +86,12 @@ def command(
     """Compare methods of explanation on networks trained on planted motifs.
 
     Trains the networks, makes every map, scores it against the planted sites and by asking the network, and writes
-    tables, paired comparisons, figures and report.md into the folder. Interrupted, it goes on where it was when called
-    again; more methods, seeds or data sets can be added later. What was made of other data, weights, code, package
-    versions or settings is made anew, and said. A method that fails is listed with its reason, the others go on, and
-    the exit code is 1; --resume computes just these.
+    tables, paired comparisons, figures and report.md into the folder. After an interruption the same command goes on
+    where it was; methods, seeds and data sets can be added later. Results of other data, weights, code, package
+    versions or settings are made again, and the reason is printed. A method that fails is listed with its reason, the
+    others go on, and the exit code is 1; --resume tries just the failed ones again.
     """
-    from dataclasses import replace
-
     from genoplrp.errors import InputError
-    from genoplrp.evaluation.plan import Plan, full_plan, quick_plan, sweep_methods
     from genoplrp.evaluation.runner import benchmark
 
     given: dict[str, Any] = {
@@ -115,12 +115,9 @@ def command(
         out = Path()  # nothing is read or written there
     if resume and (quick or force):
         raise InputError("--resume takes the plan from the folder: leave --quick and --force out")
-    base = Plan.load(out / "plan.json") if resume else quick_plan() if quick else full_plan()
     if names:
         settings["datasets"] = names
-    plan = replace(base, **settings)
-    if sweep:
-        plan = replace(plan, methods=(*plan.methods, *sweep_methods()))
+    plan = _plan(out if resume else None, quick, sweep, settings)
     if list_only:
         click.echo("\n".join(plan.methods))
         return
@@ -130,6 +127,17 @@ def command(
     if "error" in table:
         _list_failures(table)
         sys.exit(1)
+
+
+def _plan(folder: Path | None, quick: bool, sweep: bool, settings: dict[str, Any]) -> Plan:
+    """Return the plan of a folder, the quick or the full one, with what was asked for."""
+    from dataclasses import replace
+
+    from genoplrp.evaluation.plan import Plan, full_plan, quick_plan, sweep_methods
+
+    base = quick_plan() if quick else full_plan()
+    plan = replace(base if folder is None else Plan.load(folder / "plan.json"), **settings)
+    return replace(plan, methods=(*plan.methods, *sweep_methods())) if sweep else plan
 
 
 def _list_failures(table: pd.DataFrame) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from genoplrp.cli.genome_options import explain_genome, genome_options
+from genoplrp.cli.given import device_that_is_here, refuse_given
 from genoplrp.cli.model_options import LOADING
+from genoplrp.wording import counted
+
+if TYPE_CHECKING:
+    from genoplrp.relevance import Explanation, Pruning
 
 
 @click.command(
@@ -38,7 +41,7 @@ from genoplrp.cli.model_options import LOADING
     "--split", type=click.Choice(["train", "valid", "test", "all"]), default="test", show_default=True
 )
 @click.option("--positives", is_flag=True, help="Only sequences whose label for the task is positive.")
-@click.option("--limit", type=click.IntRange(min=1), help="Explain at most so many sequences.")
+@click.option("--limit", type=click.IntRange(min=1), help="Explain at most this many sequences.")
 @click.option("--rules", help="Preset of propagation rules.  [default: gamma]")
 @click.option(
     "--p",
@@ -57,20 +60,20 @@ from genoplrp.cli.model_options import LOADING
     "--consensus",
     is_flag=True,
     help="What twelve views of each sequence agree on: shifted, on the other strand, by relevance, box rule and "
-    "DeepLIFT; views that the model does not answer alike are left out. Rules gamma and gamma-all in turn unless "
-    "given; not pruned unless --p is given, p over the whole depth.",
+    "DeepLIFT; views to which the model answers differently are left out. Rules: gamma and gamma-all in turn, "
+    "unless given; pruned only if --p is given, which is then the share over the whole depth.",
 )
 @click.option(
     "--max-shift",
     type=click.IntRange(min=0),
     default=3,
     show_default=True,
-    help="Of --consensus: bases to shift by; 0 where the output belongs to a position, e.g. a splice site.",
+    help="With --consensus: bases to shift by; 0 where the output belongs to a position, e.g. a splice site.",
 )
 @click.option(
     "--one-strand",
     is_flag=True,
-    help="Of --consensus: leave the other strand out, e.g. for RNA or a stranded output.",
+    help="With --consensus: leave the other strand out, e.g. for RNA or a stranded output.",
 )
 @click.option("--prune-input", is_flag=True, help="Prune the network's input too.")
 @click.option(
@@ -117,92 +120,102 @@ def command(
     With --fasta, and --bed or --vcf (with neither, every record is a sequence of the model's length): writes a folder
     (Zarr) in batches; run again after an interruption, it goes on where it was.
     """
-    from genoplrp.cli.model_options import load_subject
     from genoplrp.errors import InputError, OutputExistsError
-    from genoplrp.pipeline.explain import explain_dataset, rows_to_explain
-    from genoplrp.relevance import Pruning
-    from genoplrp.scan.summary import relevance_figures, summary_lines
-    from genoplrp.synthetic import Dataset
 
-    if consensus:
-        p = p or "0"
-    else:
-        rules, p = rules or "gamma", p or "0.25"
-    share = _share(p)
-    if consensus and isinstance(share, str):
-        raise InputError(f"--consensus prunes by a number; got --p {p}")
-    pruning = None
-    if share != 0.0:
-        pruning = Pruning(share, p_neg, method, prune_input, scope=scope, total=total or consensus)  # type: ignore[arg-type]
-    views: dict[str, Any] = {"consensus": consensus, "max_shift": max_shift, "both_strands": not one_strand}
+    if genome["engine"] == "local":
+        device_that_is_here(device)
     if not consensus and (one_strand or max_shift != 3):
         raise InputError(
             "--max-shift and --one-strand are options of --consensus: pass it too, or leave them out"
         )
-    if dataset is not None and genome["fasta"] is not None:
-        raise InputError("--dataset and --fasta exclude each other: leave one of them out")
+    how: dict[str, Any] = {
+        "target": target,
+        "rules": rules if consensus else rules or "gamma",
+        "pruning": _pruning(p, p_neg, method, prune_input, scope, total, consensus),
+        "consensus": consensus,
+        "max_shift": max_shift,
+        "both_strands": not one_strand,
+        "device": device,
+    }
     if genome["fasta"] is not None:
-        _refuse({"split", "positives", "limit"}, "--dataset")
-        explain_genome(
-            model,
-            out,
-            genome,
-            target=target,
-            rules=rules,
-            pruning=pruning,
-            **views,
-            batch_size=batch_size,
-            device=device,
-            force=force,
-        )
+        if dataset is not None:
+            raise InputError("--dataset and --fasta exclude each other: leave one of them out")
+        refuse_given({"split", "positives", "limit"}, "is an option of --dataset")
+        explain_genome(model, out, genome, **how, batch_size=batch_size, force=force)
         return
     if dataset is None:
         raise InputError("say what to explain: --dataset, or --fasta (with --bed or --vcf for a genome)")
-    _refuse(set(genome) - set(LOADING), "--fasta")
+    refuse_given(set(genome) - set(LOADING), "is an option of --fasta")
     if out.exists() and not force:
         raise OutputExistsError(f"{out} exists already; choose another name or pass --force")
+    _explain_dataset(model, dataset, out, genome, split, positives, limit, batch_size or 64, force, how)
+
+
+def _pruning(
+    p: str | None,
+    p_neg: float | None,
+    method: str,
+    prune_input: bool,
+    scope: str,
+    total: bool,
+    consensus: bool,
+) -> Pruning | None:
+    from genoplrp.errors import InputError
+    from genoplrp.relevance import Pruning
+
+    share = _share(p or ("0" if consensus else "0.25"))
+    if consensus and isinstance(share, str):
+        raise InputError(f"--consensus prunes by a number; got --p {p}")
+    if share == 0.0:
+        return None
+    return Pruning(share, p_neg, method, prune_input, scope=scope, total=total or consensus)  # type: ignore[arg-type]
+
+
+def _explain_dataset(
+    model: Path,
+    dataset: Path,
+    out: Path,
+    loading: dict[str, Any],
+    split: str,
+    positives: bool,
+    limit: int | None,
+    batch_size: int,
+    force: bool,
+    how: dict[str, Any],
+) -> None:
+    from genoplrp.cli.model_options import load_subject
+    from genoplrp.errors import InputError
+    from genoplrp.pipeline.explain import explain_dataset, rows_to_explain
+    from genoplrp.synthetic import Dataset
+
     data = Dataset.load(dataset)
-    subject = load_subject(model, genome, data.length)
-    _, name, index = subject.target(target)
+    subject = load_subject(model, loading, data.length)
+    _, name, index = subject.target(how["target"])
     if positives and not 0 <= index < len(data.tasks):
         raise InputError(f"--positives: {name!r} is no task of the data set; it has {', '.join(data.tasks)}")
     rows = rows_to_explain(
         data, split=None if split == "all" else split, task=index if positives else None, limit=limit
     )
-    file, explanation = explain_dataset(
-        subject,
-        data,
-        rows,
-        target=target,
-        rules=rules,
-        pruning=pruning,
-        batch_size=batch_size or 64,
-        device=device,
-        **views,
-        progress=True,
-    )
+    file, explanation = explain_dataset(subject, data, rows, **how, batch_size=batch_size, progress=True)
     file.save(out, overwrite=force)
-    click.echo(f"{file.meta['method']}: {len(rows)} sequences, target {name!r}")
-    maps = explanation.per_nucleotide.numpy()
-    figures = relevance_figures(iter([maps]), explanation.prediction.numpy(), data.lengths[rows])
-    for line in summary_lines(figures, explanation.units, what="sequences"):
-        click.echo(line)
-    if not consensus:
-        click.echo(str(explanation.check()))
-    for note in explanation.notes:
-        click.echo(f"Note: {note}")
+    click.echo(f"{file.meta['method']}: {counted(len(rows), 'sequence')}, target {name!r}")
+    _print_figures(explanation, data.lengths[rows], checked=not how["consensus"])
     click.echo(f"Wrote {out}", err=True)
 
 
-def _refuse(names: Collection[str], only_with: str) -> None:
-    """Refuse options that were given and would do nothing here."""
-    from genoplrp.errors import InputError
+def _print_figures(explanation: Explanation, lengths: Any, *, checked: bool) -> None:
+    """Say how sparse relevance is, what the predictions are, and whether it is conserved."""
+    from genoplrp.scan.summary import relevance_figures, summary_lines
 
-    context = click.get_current_context()
-    for option in context.command.params:
-        given = context.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
-        if given and option.name in names:
-            raise InputError(f"{option.opts[0]} is an option of {only_with}: leave it out")
+    figures = relevance_figures(
+        iter([explanation.per_nucleotide.numpy()]), explanation.prediction.numpy(), lengths
+    )
+    for line in summary_lines(figures, explanation.units, what="sequences"):
+        click.echo(line)
+    if checked:
+        click.echo(str(explanation.check()))
+    for note in explanation.notes:
+        click.echo(f"Note: {note}")
 
 
 def _share(p: str) -> float | str:

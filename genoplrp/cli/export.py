@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from genoplrp.cli.given import check_device
 from genoplrp.cli.site_options import SITE_OPTIONS, explained_model, site_options
+from genoplrp.wording import counted
 
 if TYPE_CHECKING:
     from genoplrp.formats import Explained
@@ -63,7 +65,7 @@ def _known_format(ctx: click.Context, param: click.Parameter, name: str) -> str:
     help="For bed and meme: the model that was explained, for the null. The options below are for these two.",
 )
 @site_options
-@click.option("--device", help="Where to compute, e.g. cpu or cuda.  [default: cpu]")
+@click.option("--device", callback=check_device, help="Where to compute, e.g. cpu or cuda.  [default: cpu]")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the shuffles.")
 @click.option("--force", is_flag=True, help="Replace the output if it exists.")
 def command(
@@ -84,7 +86,8 @@ def command(
     modisco: ohe.npz and attr.npz for TF-MoDISco-lite. chrombpnet: HDF5 with raw/seq, shap/seq, projected_shap/seq.
     finemo: regions npz. bigwig, bedgraph: relevance per base in genome coordinates; zeros are left out.
 
-    bed: the sites that genoplrp motifs calls, in genome coordinates; of one site in overlapping windows the strongest.
+    bed: the sites that genoplrp motifs calls, in genome coordinates; a site of several windows is
+    written once, from the window where it is strongest.
     meme: the motifs that it makes of them (extra modisco). SOURCE may be a folder of genoplrp motifs here: then nothing
     is computed, and no model needed.
     """
@@ -101,7 +104,7 @@ def command(
         with formats.written(out, overwrite=force) as part:
             called = _called(explained, model, options, device=device, seed=seed)
             if form == "bed":
-                click.echo(f"{len(write_sites_bed(called, part)):,} sites in the genome")
+                click.echo(f"{counted(len(write_sites_bed(called, part)), 'site')} in the genome")
             else:
                 for motif in write_motifs_meme(called, part):
                     consensus = motif.motif().consensus()
@@ -110,7 +113,9 @@ def command(
         formats.export(explained, form, out, overwrite=force, scores=scores, overlap=overlap)
         how = {"scores": f"; scores: {scores}", "overlap": f"; where windows overlap: {overlap}"}
         option = formats.FORMATS[form].option
-        click.echo(f"{len(explained)} windows of {explained.length} bp{how[option] if option else ''}")
+        click.echo(
+            f"{counted(len(explained), 'window')} of {explained.length} bp{how[option] if option else ''}"
+        )
     click.echo(f"Wrote {out}", err=True)
 
 

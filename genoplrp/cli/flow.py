@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from genoplrp.cli.sequence_options import chosen_sequences, explainer_of, sequence_options
+from genoplrp.cli.sequence_options import chosen_sequences, explainer_of, made_folder, sequence_options
 
 
 @click.command(
@@ -21,9 +21,13 @@ from genoplrp.cli.sequence_options import chosen_sequences, explainer_of, sequen
 )
 @click.option("--own-sites", is_flag=True, help="Take the strongest windows as sites, not the planted ones.")
 @click.option("--share", type=click.FloatRange(0, 1, min_open=True), default=0.9, show_default=True,
-              help="Of a layer's relevance that its own nodes hold, and of the bands that are drawn.")  # fmt: skip
+              help="Share of a layer's relevance that its nodes hold, and of the bands that are drawn.")  # fmt: skip
 @click.option(
-    "--most", type=click.IntRange(min=1), default=10, show_default=True, help="Nodes of a layer at most."
+    "--most",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    help="At most this many nodes in a layer.",
 )
 @click.option("--seed", type=int, default=0, help="Accepted everywhere; flows are deterministic.")
 def command(
@@ -36,42 +40,38 @@ def command(
     seed: int,
     **options: Any,
 ) -> None:
-    """Read what flows where in MODEL: from sites through the channels of layers to the output.
+    """Show what flows where in MODEL: from sites through the channels of layers to the output.
 
-    Of one sequence (--index) each site is a node; of several, each motif is, and all figures are means. Writes
+    For one sequence (--index) each site is a node; for several, each motif is, and all figures are means. Writes
     flow.svg, flow.html, and the tables nodes.tsv, edges.tsv, windows.tsv and, with motifs, purity.tsv: which channel
     serves which motif.
     """
     from matplotlib.figure import Figure
 
-    from genoplrp.errors import OutputExistsError
     from genoplrp.pipeline.chosen import html_page, svg_of
-    from genoplrp.pipeline.folder import result_folder
     from genoplrp.sites.flow import flow
 
-    if out.exists():
-        raise OutputExistsError(f"{out} exists already; choose another name or remove it")
-    subject, chosen, sites = chosen_sequences(model, options)
-    target, name, _ = subject.target(options["target"])
-    alone = options["index"] is not None
-    if own_sites:
-        sites = None
-    elif sites is not None and alone:
-        sites = sites.drop(columns="motif", errors="ignore")
-    found = flow(
-        explainer_of(subject, options),
-        chosen.X,
-        target,
-        sites=sites,
-        layers=None if layers is None else [part.strip() for part in layers.split(",")],
-        share=share,
-        most=most,
-        progress=True,
-    )
-    what = f"sequence {chosen.names[0]}" if alone else f"mean of {len(chosen.names)} sequences"
-    title = f"{subject.name}: {name}, {what}"
-    purity = found.purity()
-    with result_folder(out, {"command": "flow"}, lambda text: click.echo(text, err=True)) as folder:
+    with made_folder("flow") as folder:
+        subject, chosen, sites = chosen_sequences(model, options)
+        target, name, _ = subject.target(options["target"])
+        alone = options["index"] is not None
+        if own_sites:
+            sites = None
+        elif sites is not None and alone:
+            sites = sites.drop(columns="motif", errors="ignore")
+        found = flow(
+            explainer_of(subject, options),
+            chosen.X,
+            target,
+            sites=sites,
+            layers=None if layers is None else [part.strip() for part in layers.split(",")],
+            share=share,
+            most=most,
+            progress=True,
+        )
+        what = f"sequence {chosen.names[0]}" if alone else f"mean of {len(chosen.names)} sequences"
+        title = f"{subject.name}: {name}, {what}"
+        purity = found.purity()
         for file, table in (("nodes", found.nodes), ("edges", found.edges), ("windows", found.windows)):
             table.to_csv(folder / f"{file}.tsv", sep="\t", index=False)
         parts: list[Any] = [("Flow", svg_of(found.plot(share, figure=Figure())))]

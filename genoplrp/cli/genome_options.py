@@ -25,12 +25,14 @@ _OPTIONS = [
         type=_PATH,
         help="Variants: each with both alleles; with --bed in the window of every region that holds it.",
     ),
-    click.option("--feature", help="Of a GTF / GFF only this feature, e.g. gene."),
+    click.option("--feature", help="From a GTF / GFF, only this feature, e.g. gene."),
     click.option(
-        "--tile", type=click.IntRange(min=1), help="Cover each region with windows so many bp apart."
+        "--tile", type=click.IntRange(min=1), help="Cover each region with windows this many bp apart."
     ),
     click.option(
-        "--length", type=click.IntRange(min=1), help="Window in bp, where the model does not say it."
+        "--length",
+        type=click.IntRange(min=1),
+        help="Length of the windows in bp, where the model does not say it.",
     ),
     click.option(
         "--edge",

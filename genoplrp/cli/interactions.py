@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any, Literal
 
 import click
 
-from genoplrp.cli.sequence_options import chosen_sequences, explainer_of, sequence_options
+from genoplrp.cli.sequence_options import chosen_sequences, explainer_of, made_folder, sequence_options
+from genoplrp.wording import counted
 
 
 @click.command(
@@ -21,7 +23,7 @@ from genoplrp.cli.sequence_options import chosen_sequences, explainer_of, sequen
 @click.option("--scale", type=click.Choice(["output", "probability"]), default="output", show_default=True,
               help="Scale on which effects add up: the logit, or its logistic function.")  # fmt: skip
 @click.option("--most", type=click.IntRange(min=1), default=12, show_default=True,
-              help="Sites of a sequence at most, the strongest.")  # fmt: skip
+              help="At most this many sites of a sequence, the strongest.")  # fmt: skip
 @click.option("--no-relevance", is_flag=True, help="Leave out how relevance changes: forward passes only.")
 @click.option("--bin", "width", type=click.IntRange(min=1), default=5, show_default=True,
               help="Width of the bins of distance, in bp.")  # fmt: skip
@@ -44,43 +46,40 @@ def command(
     """
     from matplotlib.figure import Figure
 
-    from genoplrp.errors import InputError, OutputExistsError
+    from genoplrp.errors import InputError
     from genoplrp.pipeline.chosen import html_page, svg_of
-    from genoplrp.pipeline.folder import result_folder
     from genoplrp.sites.interactions import interactions
 
-    if out.exists():
-        raise OutputExistsError(f"{out} exists already; choose another name or remove it")
-    subject, chosen, sites = chosen_sequences(model, options)
-    if sites is None:
-        raise InputError("there are no sites: give --sites, a table with sequence, start and end")
-    target, name, _ = subject.target(options["target"])
-    found = interactions(
-        explainer_of(subject, options),
-        chosen.X,
-        sites,
-        target,
-        fills=fills,
-        scale=scale,
-        relevance=not no_relevance,
-        most=most,
-        seed=seed,
-        progress=True,
-    )
-    tables = {"sites": found.sites, "pairs": found.pairs}
-    pictures = {}
-    if not found.pairs.empty:
-        tables |= {
-            "summary": found.summary(),
-            "layout": found.summary(["order", "orientation"]),
-            "distance": found.by_distance(width),
-        }
-        fullest = int(found.sites["sequence"].mode().iloc[0])
-        pictures = {
-            "matrix": (f"Sequence {chosen.names[fullest]}", svg_of(found.plot(fullest, figure=Figure()))),
-            "distance": ("By distance", svg_of(found.plot_distance(width=width, figure=Figure()))),
-        }
-    with result_folder(out, {"command": "interactions"}, lambda text: click.echo(text, err=True)) as folder:
+    with made_folder("interactions") as folder:
+        subject, chosen, sites = chosen_sequences(model, options)
+        if sites is None:
+            raise InputError("there are no sites: give --sites, a table with sequence, start and end")
+        target, name, _ = subject.target(options["target"])
+        found = interactions(
+            explainer_of(subject, options),
+            chosen.X,
+            sites,
+            target,
+            fills=fills,
+            scale=scale,
+            relevance=not no_relevance,
+            most=most,
+            seed=seed,
+            progress=True,
+        )
+        tables = {"sites": found.sites, "pairs": found.pairs}
+        pictures = {}
+        if not found.pairs.empty:
+            tables |= {
+                "summary": found.summary(),
+                "layout": found.summary(["order", "orientation"]),
+                "distance": found.by_distance(width),
+            }
+            fullest = int(found.sites["sequence"].mode().iloc[0])
+            pictures = {
+                "matrix": (f"Sequence {chosen.names[fullest]}", svg_of(found.plot(fullest, figure=Figure()))),
+                "distance": ("By distance", svg_of(found.plot_distance(width=width, figure=Figure()))),
+            }
         for file, table in tables.items():
             table.to_csv(folder / f"{file}.tsv", sep="\t", index=False)
         for file, (_, picture) in pictures.items():
@@ -90,17 +89,18 @@ def command(
             *pictures.values(),
             *((key.capitalize(), tables[key]) for key in ("layout", "sites", "pairs") if key in tables),
         ]
-        title = f"{subject.name}: {name}, {len(chosen.names)} sequences, pairs of sites"
+        title = f"{subject.name}: {name}, {counted(len(chosen.names), 'sequence')}, pairs of sites"
         (folder / "interactions.html").write_text(html_page(title, found.notes, parts))
     for note in found.notes:
         click.echo(f"Note: {note}", err=True)
-    if "summary" in tables:
-        for row in tables["summary"].to_dict("records"):
-            interval = f" ({row['low']:.3g} to {row['high']:.3g})" if row["low"] == row["low"] else ""
-            called = f"{row['interacting']:.0%} of " if fills > 1 else ""
-            noun = "pair" if row["pairs"] == 1 else "pairs"
-            end = " interact (q <= .05)" if fills > 1 else ""
-            click.echo(
-                f"{row['motif_pair']}: {row['interaction']:+.3g}{interval}, {called}{row['pairs']} {noun}{end}"
-            )
+    for row in tables["summary"].to_dict("records") if "summary" in tables else []:
+        click.echo(_in_words(row, called=fills > 1))
     click.echo(f"Wrote {out}/ (interactions.html)", err=True)
+
+
+def _in_words(row: dict[Hashable, Any], *, called: bool) -> str:
+    """Say how the pairs of two motifs interact; which of them do is called where there are q-values."""
+    interval = f" ({row['low']:.3g} to {row['high']:.3g})" if row["low"] == row["low"] else ""
+    pairs = counted(row["pairs"], "pair")
+    which = f"{row['interacting']:.0%} of {pairs} interact (q <= .05)" if called else pairs
+    return f"{row['motif_pair']}: {row['interaction']:+.3g}{interval}, {which}"

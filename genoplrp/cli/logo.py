@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from genoplrp.formats.attribution import AttributionFile
+
+T = TypeVar("T")
 
 
 @click.command(
@@ -45,7 +47,7 @@ if TYPE_CHECKING:
 )
 @click.option("--scheme", type=click.Choice(["classic", "colorblind"]), default="classic", show_default=True)
 @click.option("--scale", type=click.Choice(["kind", "own"]), default="kind", show_default=True,
-              help="kind: one y axis for all relevance; own: one a row.")  # fmt: skip
+              help="kind: one y axis for all relevance; own: one per row.")  # fmt: skip
 @click.option("--upright", is_flag=True, help="Do not turn negative letters upside down.")
 @click.option("--width", type=click.FloatRange(min=1), help="Width in inches.  [default: by length]")
 @click.option(
@@ -66,10 +68,10 @@ def command(
     dpi: float,
     force: bool,
 ) -> None:
-    """Draw RELEVANCE, relevance files or stores of regions, as sequence logos, one row a file.
+    """Draw RELEVANCE, relevance files or stores of regions, as sequence logos, one row per file.
 
-    Of a data set with planted motifs these stand above; of a store coordinates are those of the genome, and a window
-    of the strand - runs backwards, as the model read it. Letters are as high as their relevance, negative ones hang
+    The planted motifs of a data set are drawn above. Coordinates of a store are those of the genome; a window on the
+    minus strand runs backwards, as the model read it. Letters are as high as their relevance, negative ones hang
     below the line. Motifs that matter for the explained task are marked in colour, decoys in grey.
     """
     from tqdm import tqdm
@@ -119,11 +121,9 @@ def _store_pages(
     from genoplrp.scan import open_store
 
     opened = {path: open_store(path) for path in paths}
-    methods = [str(store.manifest["method"]) for store in opened.values()]
-    stores = {
-        (f"{method}\n{path.name}" if methods.count(method) > 1 else method.replace(" ", "\n", 1)): store
-        for method, (path, store) in zip(methods, opened.items(), strict=True)
-    }
+    stores = _titled(
+        {path: (str(store.manifest["method"]), path.name) for path, store in opened.items()}, opened
+    )
     first = next(iter(stores.values()))
     place = region if region is not None and ":" in region else None
     span = None
@@ -152,11 +152,16 @@ def _store_pages(
 
 
 def _named(files: dict[Path, AttributionFile]) -> dict[str, AttributionFile]:
+    names = {path: (str(file.meta.get("method", path.stem)), path.stem) for path, file in files.items()}
+    return _titled(names, files)
+
+
+def _titled(names: dict[Path, tuple[str, str]], rows: dict[Path, T]) -> dict[str, T]:
     """Name rows by method, and by file name too where methods repeat."""
-    methods = [str(file.meta.get("method", path.stem)) for path, file in files.items()]
+    methods = [method for method, _ in names.values()]
     return {
-        (f"{method}\n{path.stem}" if methods.count(method) > 1 else method.replace(" ", "\n", 1)): file
-        for method, (path, file) in zip(methods, files.items(), strict=True)
+        (f"{method}\n{file}" if methods.count(method) > 1 else method.replace(" ", "\n", 1)): rows[path]
+        for path, (method, file) in names.items()
     }
 
 

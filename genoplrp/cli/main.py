@@ -26,7 +26,7 @@ COMMANDS = {
     "merge": ("genoplrp.cli.merge", "Put the shards of a scan together."),
     "export": ("genoplrp.cli.export", "Write relevance for MoDISco, finemo, genome browsers."),
     "motifs": ("genoplrp.cli.motifs", "Call sites, cluster them into motifs, name these."),
-    "flow": ("genoplrp.cli.flow", "Read what flows where: sites, channels of layers, output."),
+    "flow": ("genoplrp.cli.flow", "Show what flows where: sites, channels of layers, output."),
     "interactions": ("genoplrp.cli.interactions", "Find out which sites work together."),
     "score": ("genoplrp.cli.score", "Score relevance against the planted truth."),
     "benchmark": ("genoplrp.cli.benchmark", "Compare methods of explanation on planted truth."),
@@ -83,7 +83,7 @@ def main(args: list[str] | None = None) -> Any:
         sys.exit(2)
     except click.exceptions.Abort:
         click.echo(
-            "Interrupted; files that were finished are complete, nothing is half-written. A scan of a genome "
+            "Interrupted; finished files are complete, and nothing is half-written. A scan of a genome "
             "and a benchmark go on where they were when the same command is run again.",
             err=True,
         )
@@ -98,7 +98,7 @@ def main(args: list[str] | None = None) -> Any:
             raise
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             click.echo(
-                f"Error: the disk is full ({error.strerror}); files that were finished are complete, nothing is "
+                f"Error: the disk is full ({error.strerror}); finished files are complete, nothing is "
                 "half-written: make room and run the same command again",
                 err=True,
             )

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from genoplrp.wording import counted
+
 
 @click.command(
     name="merge",
@@ -27,5 +29,5 @@ def command(shards: tuple[Path, ...], out: Path, seed: int, device: str | None, 
     store = ScanStore(merge(shards, out, overwrite=force))
     if "allele" in store.regions:
         write_effects(out)
-    click.echo(f"{len(shards)} shards, {len(store):,} windows of {store.length} bp")
+    click.echo(f"{counted(len(shards), 'shard')}, {counted(len(store), 'window')} of {store.length} bp")
     click.echo(f"Wrote {out}", err=True)

@@ -33,7 +33,7 @@ MODEL_OPTIONS = [
     click.option(
         "--layout",
         type=click.Choice(["NCL", "NLC", "N1CL", "N1LC", "NC1L", "NCL1", "NLC1"]),
-        help="Order of axes that the model takes, e.g. NLC for (N, L, 4).  [default: found out]",
+        help="Order of axes that the model takes, e.g. NLC for (N, L, 4).  [default: recognised]",
     ),
 ]
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from genoplrp.cli.given import check_device
 from genoplrp.cli.site_options import SITE_OPTIONS, explained_model, several_targets, site_options
 
 _PATH = click.Path(path_type=Path)
@@ -51,7 +52,7 @@ _PATH = click.Path(path_type=Path)
     show_default=True,
     help="Random starts of each clustering; the time it takes grows with them.",
 )
-@click.option("--device", help="Where to compute, e.g. cpu or cuda.  [default: cpu]")
+@click.option("--device", callback=check_device, help="Where to compute, e.g. cpu or cuda.  [default: cpu]")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the shuffles.")
 @click.option("--force", is_flag=True, help="Replace a folder that this command made.")
 def command(

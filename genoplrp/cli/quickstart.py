@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from genoplrp.cli.given import check_device
+
 
 @click.command(
     name="quickstart",
@@ -25,12 +27,12 @@ import click
 @click.option(
     "--p", type=float, default=0.25, show_default=True, help="Share of relevance PLRP prunes at each layer."
 )
-@click.option("--epochs", type=click.IntRange(min=1), help="Longest training.  [default: 10; splice: 20]")
+@click.option("--epochs", type=click.IntRange(min=1), help="Epochs at most.  [default: 10; splice: 20]")
 @click.option(
     "--explain", type=click.IntRange(min=1), default=300, show_default=True, help="Sequences to explain."
 )
 @click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--device", help="Where to compute, e.g. cpu or cuda.  [default: cpu]")
+@click.option("--device", callback=check_device, help="Where to compute, e.g. cpu or cuda.  [default: cpu]")
 def command(
     dataset: str,
     out: Path | None,

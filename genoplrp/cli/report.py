@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from genoplrp.cli.given import check_device
 from genoplrp.cli.model_options import load_subject, model_options
+from genoplrp.wording import counted
 
 if TYPE_CHECKING:
     from genoplrp.report import ReportContent
@@ -31,18 +33,20 @@ if TYPE_CHECKING:
 @click.option("--split", type=click.Choice(["train", "valid", "test", "all"]),
               help="Part to report.  [default: what RUN/relevance holds, else test]")  # fmt: skip
 @click.option(
-    "--limit", type=click.IntRange(min=1), default=200, show_default=True, help="At most so many sequences."
+    "--limit", type=click.IntRange(min=1), default=200, show_default=True, help="At most this many sequences."
 )
 @click.option("--rules", default="gamma,epsilon", show_default=True, help="Presets of rules to choose from.")
 @click.option("--methods", default="lambda,M", show_default=True, help="Ways of pruning to choose from.")
 @click.option("--steps", type=click.IntRange(min=2), default=20, show_default=True,
               help="Stops of the slider from p = 0 to 0.95.")  # fmt: skip
 @click.option(
-    "--flow", is_flag=True, help="Add which sites feed which filters and channels, p = 0.15 (to fold out)."
+    "--flow",
+    is_flag=True,
+    help="Add a section that shows which sites feed which filters and channels, at p = 0.15.",
 )
 @click.option("--title", help="Heading.")
 @click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True)
-@click.option("--device", help="Where to compute, e.g. cpu or cuda.  [default: cpu]")
+@click.option("--device", callback=check_device, help="Where to compute, e.g. cpu or cuda.  [default: cpu]")
 @click.option("--seed", type=int, default=0, help="Accepted everywhere; explanations are deterministic.")
 @click.option("--force", is_flag=True, help="Replace the file if it exists.")
 def command(
@@ -66,11 +70,11 @@ def command(
 ) -> None:
     """Make a report of RUN: logos drawn in the browser, with a slider over p.
 
-    RUN is a folder of genoplrp quickstart, or a store of regions (genoplrp explain --fasta ...): of a store with
-    --model, else of the maps that it holds, without the slider.
+    RUN is a folder of genoplrp quickstart, or a store of regions (genoplrp explain --fasta ...). A store needs --model
+    for the slider; without it the report shows the maps that the store holds.
 
-    The file needs nothing else: no network, no server. It holds the relevance of every sequence at every stop of the
-    slider, one byte a base: 200 sequences of 200 bp take about 4 MB. For long windows or many sequences leave out
+    The file is self-contained: no network, no server. It holds the relevance of every sequence at every stop of the
+    slider, one byte per base: 200 sequences of 200 bp take about 4 MB. For long windows or many sequences leave out
     what you do not need: --rules gamma --methods lambda makes it four times smaller (500 of 5,000 bp: 60 MB).
     """
     import numpy as np
@@ -86,7 +90,7 @@ def command(
             run, model, loading, target, limit, rules, methods, shares, title, batch_size, device
         )
         write_report(content, out, overwrite=force)
-        click.echo(f"{len(content.names)} windows, {out.stat().st_size / 1e6:.1f} MB")
+        click.echo(f"{counted(len(content.names), 'window')}, {out.stat().st_size / 1e6:.1f} MB")
         click.echo(f"Wrote {out}", err=True)
         return
     splice = dataset is not None and str(dataset) == "splice"
@@ -124,7 +128,7 @@ def command(
         )
         content = replace(content, figures=[figure])
     write_report(content, out, overwrite=force)
-    click.echo(f"{len(rows)} sequences, {out.stat().st_size / 1e6:.1f} MB")
+    click.echo(f"{counted(len(rows), 'sequence')}, {out.stat().st_size / 1e6:.1f} MB")
     click.echo(f"Wrote {out}", err=True)
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from genoplrp.wording import counted
+
 
 @click.command(
     name="score",
@@ -73,7 +75,7 @@ def command(
     summary = summarise(table.drop(columns=["sequence", "prediction"]))
     summary.insert(2, "chance", chance_levels(summary["mean"]))
     method = explained.meta.get("method", "relevance")
-    click.echo(f"{method}: {len(table)} sequences of {dataset}")
+    click.echo(f"{method}: {counted(len(table), 'sequence')} of {dataset}")
     click.echo(summary.to_string(float_format=lambda value: f"{value:.3f}", na_rep=""))
     for line in what_is_missing(table):
         click.echo(line, err=True)

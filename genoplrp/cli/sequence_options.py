@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from genoplrp.cli.given import check_device
 from genoplrp.cli.model_options import MODEL_OPTIONS, load_subject
 
 if TYPE_CHECKING:
@@ -30,13 +33,14 @@ _OPTIONS = [
     click.option("--split", type=click.Choice(["train", "valid", "test", "all"]), default="test", show_default=True),
     click.option("--positives", is_flag=True, help="Only sequences whose label for the task is positive."),
     click.option("--limit", type=click.IntRange(min=1), default=200, show_default=True,
-                 help="At most so many sequences."),
+                 help="At most this many sequences."),
     click.option("--rules", default="gamma", show_default=True, help="Preset of propagation rules."),
     click.option("--p", type=click.FloatRange(0, 1, max_open=True), default=0.15, show_default=True,
                  help="Share of relevance to prune at each layer; 0 for plain LRP."),
     *MODEL_OPTIONS,
     click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True),
-    click.option("--device", help="Where to compute, e.g. cpu or cuda.  [default: cpu]"),
+    click.option("--device", callback=check_device, help="Where to compute, e.g. cpu or cuda.  [default: cpu]"),
+    click.option("--force", is_flag=True, help="Replace a folder that this command made."),
 ]  # fmt: skip
 
 
@@ -45,6 +49,37 @@ def sequence_options(function: F) -> F:
     for option in reversed(_OPTIONS):
         function = option(function)
     return function
+
+
+@contextmanager
+def made_folder(command: str) -> Iterator[Path]:
+    """Give a folder to fill for the running command, which is there when all is done, with its page and a manifest.
+
+    Parameters
+    ----------
+    command : str
+        Name of the command, and of its page.
+
+    Raises
+    ------
+    OutputExistsError
+        If it exists, unless --force was given and it is a folder of this command.
+    """
+    from genoplrp.formats.writing import written_folder
+    from genoplrp.version import __version__
+
+    kind = ("manifest.json", f"{command}.html")
+    options = click.get_current_context().params
+    with written_folder(options["out"], overwrite=options["force"], holds=kind) as folder:
+        yield folder
+        said = {
+            name: value
+            for name, value in options.items()
+            if value is not None and name not in ("force", "out")
+        }
+        manifest = {"genoplrp": __version__, "command": command, "options": said}
+        text = json.dumps(manifest, indent=1, sort_keys=True, default=str)
+        (folder / "manifest.json").write_text(text + "\n")
 
 
 def chosen_sequences(model: Path, options: dict[str, Any]) -> tuple[Subject, Chosen, pd.DataFrame | None]:

@@ -7,8 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from genoplrp.cli.given import refuse_given
+from genoplrp.wording import counted
+
 if TYPE_CHECKING:
     from genoplrp.synthetic.spec import Spec
+
+_OF_DATA = {"out", "workers", "bgzip", "parquet", "croissant", "truth", "variants"}
 
 
 @click.command(
@@ -30,16 +35,18 @@ if TYPE_CHECKING:
 )
 @click.option("--bgzip", is_flag=True, help="Compress the sequences with bgzip.")
 @click.option("--parquet", is_flag=True, help="Write the tables as Parquet, too.")
-@click.option("--croissant", is_flag=True, help="Describe files and tables in Croissant, for catalogues.")
+@click.option(
+    "--croissant", is_flag=True, help="Add a description of files and tables in Croissant, for catalogues."
+)
 @click.option(
     "--truth", is_flag=True, help="Write what each site, pair of sites and base is worth for each task, too."
 )
 @click.option(
     "--variants",
     type=click.IntRange(min=1),
-    help="Write so many variants of test sequences with their true effects, too (VCF, FASTA of both alleles).",
+    help="Write this many variants of test sequences with their true effects, too (VCF, FASTA of both alleles).",
 )
-@click.option("--force", is_flag=True, help="Replace a data set that stands there already.")
+@click.option("--force", is_flag=True, help="Replace the data set that is there.")
 @click.option(
     "--list", "list_them", is_flag=True, help="List the presets and what they test; generate nothing."
 )
@@ -81,6 +88,8 @@ def command(
         )
     if figure is not None and not describe_it:
         raise click.UsageError("--figure draws a description; give --describe, too.")
+    if describe_it:
+        refuse_given(_OF_DATA, "does nothing with --describe, which writes no data")
     from genoplrp.cli.notes import notes_shown
     from genoplrp.synthetic.folder import check_target
     from genoplrp.synthetic.spec_toml import load_spec
@@ -113,7 +122,7 @@ def command(
         from genoplrp.synthetic.croissant import write_croissant
 
         write_croissant(out)
-    click.echo(f"{out}: {n or 10_000} sequences of {spec}, seed {seed}")
+    click.echo(f"{out}: {counted(n or 10_000, 'sequence')} of {spec}, seed {seed}")
     for line in tally.lines([task.name for task in source.tasks], [task.kind for task in source.tasks]):
         click.echo(f"  {line}")
 

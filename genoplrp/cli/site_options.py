@@ -23,7 +23,7 @@ _OPTIONS = [
         type=click.FloatRange(0, 1, min_open=True),
         default=0.05,
         show_default=True,
-        help="Share of the sites that may be chance ones.",
+        help="False-discovery rate: share of the sites that may be chance.",
     ),
     click.option(
         "--null",
@@ -51,14 +51,14 @@ _OPTIONS = [
         type=click.Choice(["both", "positive", "negative"]),
         default="both",
         show_default=True,
-        help="Sites of which relevance.",
+        help="Sites of positive relevance, of negative, or of both.",
     ),
     click.option(
         "--limit",
         type=click.IntRange(min=1),
         default=5000,
         show_default=True,
-        help="Sequences to use, the first ones; they are held in memory.",
+        help="Use the first sequences, at most this many; they are held in memory.",
     ),
 ]
 SITE_OPTIONS = ("fdr", "null", "caller", "threshold", "sign", "limit")

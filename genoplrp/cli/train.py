@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from genoplrp.cli.given import check_device
+
 _TASKS = click.Choice(["auto", "binary", "multiclass", "regression", "count"])
 
 
@@ -38,10 +40,10 @@ _TASKS = click.Choice(["auto", "binary", "multiclass", "regression", "count"])
     metavar="KEY=VALUE",
     help="Parameter of the reference architecture, e.g. filters=64,96; may be given several times.",
 )
-@click.option("--list", "list_names", is_flag=True, help="List the architectures and leave.")
-@click.option("--epochs", type=click.IntRange(min=1), default=20, show_default=True, help="Longest training.")
+@click.option("--list", "list_names", is_flag=True, help="List the architectures and exit.")
+@click.option("--epochs", type=click.IntRange(min=1), default=20, show_default=True, help="Epochs at most.")
 @click.option(
-    "--batch-size", type=click.IntRange(min=2), default=128, show_default=True, help="Sequences a step."
+    "--batch-size", type=click.IntRange(min=2), default=128, show_default=True, help="Sequences per step."
 )
 @click.option("--lr", type=float, default=1e-2, show_default=True, help="Largest learning rate.")
 @click.option(
@@ -49,7 +51,7 @@ _TASKS = click.Choice(["auto", "binary", "multiclass", "regression", "count"])
     type=click.Choice(["onecycle", "cosine", "constant"]),
     default="onecycle",
     show_default=True,
-    help="Course of the learning rate.",
+    help="Schedule of the learning rate.",
 )
 @click.option(
     "--weight-decay", type=float, default=1e-2, show_default=True, help="Decoupled weight decay of AdamW."
@@ -73,7 +75,7 @@ _TASKS = click.Choice(["auto", "binary", "multiclass", "regression", "count"])
     type=click.IntRange(min=0),
     default=6,
     show_default=True,
-    help="Epochs without gain; 0: never stop.",
+    help="Epochs without improvement after which training stops; 0: never.",
 )
 @click.option(
     "--monitor",
@@ -84,7 +86,9 @@ _TASKS = click.Choice(["auto", "binary", "multiclass", "regression", "count"])
 )
 @click.option("--start-from", type=click.Path(path_type=Path), help="Checkpoint whose layers to start from.")
 @click.option("--task", type=_TASKS, default="auto", show_default=True, help="What the labels are.")
-@click.option("--class-weight", type=click.Choice(["balanced"]), help="Let each class count the same.")
+@click.option(
+    "--class-weight", type=click.Choice(["balanced"]), help="Weight the classes so that each counts the same."
+)
 @click.option("--reverse-complement", is_flag=True, help="Augment with the other strand.")
 @click.option(
     "--max-shift", type=click.IntRange(min=0), default=0, show_default=True, help="Augment by shifts (bp)."
@@ -107,24 +111,26 @@ _TASKS = click.Choice(["auto", "binary", "multiclass", "regression", "count"])
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Train so many seeds, from --seed on; --out then holds one checkpoint each.",
+    help="Train this many seeds, from --seed on; --out then holds one checkpoint for each.",
 )
 @click.option(
-    "--device", help="Where to train, e.g. cpu or cuda:0.  [default: a CUDA device if there is one]"
+    "--device",
+    callback=check_device,
+    help="Where to train, e.g. cpu or cuda:0.  [default: a CUDA device if there is one]",
 )
 @click.option(
     "--log",
     type=click.Path(path_type=Path),
-    help="CSV file to keep up to date, one row per epoch (a file a seed).",
+    help="CSV file to keep up to date, one row per epoch (one file per seed).",
 )
 @click.option(
     "--tensorboard",
     type=click.Path(path_type=Path),
-    help="Folder for TensorBoard events (a subfolder a seed).",
+    help="Folder for TensorBoard events (one subfolder per seed).",
 )
 @click.option("--figure", type=click.Path(path_type=Path), help="Draw the training curves (PNG, SVG or PDF).")
 @click.option("--resume", is_flag=True, help="Go on with an interrupted training of the same command.")
-@click.option("--force", is_flag=True, help="Replace a checkpoint that stands at --out.")
+@click.option("--force", is_flag=True, help="Replace the checkpoint at --out.")
 def command(
     dataset: Path | None,
     out: Path | None,
@@ -174,9 +180,7 @@ def command(
                     parameters=parse_parameters(pairs),
                     clip_norm=clip_norm or None,
                     log=_of_seed(log, seed + number, seeds),
-                    tensorboard=tensorboard / f"seed{seed + number}"
-                    if tensorboard and seeds > 1
-                    else tensorboard,
+                    tensorboard=_folder_of_seed(tensorboard, seed + number, seeds),
                     resume=resume,
                     overwrite=force,
                     progress=True,
@@ -198,6 +202,10 @@ def command(
 
 def _of_seed(path: Path | None, seed: int, seeds: int) -> Path | None:
     return path.with_name(f"{path.stem}.seed{seed}{path.suffix}") if path and seeds > 1 else path
+
+
+def _folder_of_seed(path: Path | None, seed: int, seeds: int) -> Path | None:
+    return path / f"seed{seed}" if path and seeds > 1 else path
 
 
 def _draw(path: Path, histories: dict[str, Any], overwrite: bool) -> None:

@@ -163,14 +163,7 @@ def plot_methods(summary: pd.DataFrame) -> Figure:
         wide = wide[~wide.index.isin(dense)]
     wide = wide[[name for name in shown_in("table") if name in wide and wide[name].notna().any()]]
     values = wide.to_numpy(dtype=float)
-    shade = np.full(values.shape, np.nan)
-    for j, name in enumerate(wide.columns):
-        low, high = np.nanquantile(values[:, j], [0.05, 0.95])
-        scaled = (
-            np.clip((values[:, j] - low) / (high - low), 0, 1) if high > low else np.full(len(values), 0.5)
-        )
-        better = described(str(name)).better
-        shade[:, j] = 0.5 if better is None else 1 - scaled if better == "lower" else scaled
+    shade = np.column_stack([_shade(values[:, j], str(name)) for j, name in enumerate(wide.columns)])
     figure = Figure(figsize=(1.0 * len(wide.columns) + 2.6, 0.27 * len(wide) + 1.2), layout="constrained")
     ax = figure.subplots()
     ax.imshow(shade, cmap="cividis", aspect="auto", vmin=0, vmax=1, alpha=0.9)
@@ -185,6 +178,16 @@ def plot_methods(summary: pd.DataFrame) -> Figure:
     for side in ax.spines.values():
         side.set_visible(False)
     return figure
+
+
+def _shade(values: np.ndarray, metric: str) -> np.ndarray:
+    """Put the values of a column between 0, the worst, and 1, the best; .5 where neither way is better."""
+    better = described(metric).better
+    low, high = np.nanquantile(values, [0.05, 0.95])
+    if better is None or not high > low:
+        return np.full(len(values), 0.5)
+    scaled: np.ndarray = np.clip((values - low) / (high - low), 0, 1)
+    return 1 - scaled if better == "lower" else scaled
 
 
 def plot_cost(summary: pd.DataFrame, timing: pd.DataFrame, *, metric: str = "average_precision") -> Figure:

@@ -223,6 +223,7 @@ def _mass_share(mass: Maps, masks: Masks) -> Scores:
     total = mass.sum(axis=1)
     inside = np.where(masks, mass, 0.0).sum(axis=1)
     accuracy = np.divide(inside, total, out=masks.mean(axis=1), where=total > 0)
+    # The sums may run in different orders: their quotient can pass 1 by rounding.
     return np.where(masks.any(axis=1), np.minimum(accuracy, 1.0), np.nan)
 
 
@@ -241,7 +242,7 @@ def _relevance_rank_accuracy(maps: Maps, masks: Masks) -> Scores:
 
 
 def _average_precision(maps: Maps, masks: Masks) -> Scores:
-    order = np.argsort(-maps, axis=1, kind="stable")
+    order = np.argsort(-maps, axis=1)
     ranked = np.take_along_axis(maps, order, axis=1)
     found = np.cumsum(np.take_along_axis(masks, order, axis=1), axis=1)
     first, last = tie_bounds(ranked)
@@ -257,7 +258,7 @@ def _average_precision(maps: Maps, masks: Masks) -> Scores:
 
 
 def _auroc(maps: Maps, masks: Masks) -> Scores:
-    order = np.argsort(maps, axis=1, kind="stable")
+    order = np.argsort(maps, axis=1)
     first, last = tie_bounds(np.take_along_axis(maps, order, axis=1))
     midrank = (first + last) / 2 + 1
     inside = masks.sum(axis=1)
@@ -283,7 +284,8 @@ def expected_hits(maps: Maps, masks: Masks, k: Int[np.ndarray, " n"]) -> Scores:
     tied = maps == cut
     seats = k - above.sum(axis=1)
     share = (tied & masks).sum(axis=1) / tied.sum(axis=1)
-    return np.where(k > 0, (above & masks).sum(axis=1) + seats * share, 0.0)
+    hits: Scores = (above & masks).sum(axis=1) + seats * share
+    return hits
 
 
 def tie_bounds(

@@ -82,22 +82,9 @@ def get_method(name: str) -> Method:
     if name in _FIXED:
         return _FIXED[name]
     prefix, _, rest = name.partition(":")
-    if rest and prefix in ("knockout", "path"):
-        return averaged_method(name, prefix, get_method(rest))
-    if rest and prefix.startswith("pruned-"):
-        return pruned_method(name, prefix.removeprefix("pruned-"), rest)
-    if rest and prefix in ("views", "agreement"):
-        return viewed_method(name, get_method(rest), shrink=prefix == "agreement")
-    if rest and prefix == "mean":
-        parts = tuple(get_method(part).name for part in rest.split("+"))
-        return Method(name, "PLRP", mean_of_shares, parts)
-    if rest and prefix in CONTROLS:
-        base = get_method(rest)
-        if prefix == "contiguity":
-            return Method(name, "control", CONTROLS[prefix], (base.name,))
-        if "@" not in base.name:
-            raise InputError(f"{name!r}: only maps made with LRP rules have a plain LRP map to compare with")
-        return Method(name, "control", CONTROLS[prefix], (f"lrp@{base.name.rpartition('@')[2]}", base.name))
+    derived = _derived(name, prefix, rest) if rest else None
+    if derived is not None:
+        return derived
     views = CONSENSUS_NAME.fullmatch(name)
     if views is not None:
         return consensus_method(name, views)
@@ -110,6 +97,28 @@ def get_method(name: str) -> Method:
             "pruned-P:NAME"
         )
     return lrp_method(name, matched)
+
+
+def _derived(name: str, prefix: str, rest: str) -> Method | None:
+    """Return a method made from others by its prefix; None if there is no such prefix."""
+    if prefix in ("knockout", "path"):
+        return averaged_method(name, prefix, get_method(rest))
+    if prefix.startswith("pruned-"):
+        return pruned_method(name, prefix.removeprefix("pruned-"), rest)
+    if prefix in ("views", "agreement"):
+        return viewed_method(name, get_method(rest), shrink=prefix == "agreement")
+    if prefix == "mean":
+        parts = tuple(get_method(part).name for part in rest.split("+"))
+        return Method(name, "PLRP", mean_of_shares, parts)
+    return _control(name, prefix, get_method(rest)) if prefix in CONTROLS else None
+
+
+def _control(name: str, prefix: str, base: Method) -> Method:
+    if prefix == "contiguity":
+        return Method(name, "control", CONTROLS[prefix], (base.name,))
+    if "@" not in base.name:
+        raise InputError(f"{name!r}: only maps made with LRP rules have a plain LRP map to compare with")
+    return Method(name, "control", CONTROLS[prefix], (f"lrp@{base.name.rpartition('@')[2]}", base.name))
 
 
 def full_name(name: str) -> str:

@@ -50,9 +50,9 @@ class Plan:
     n_sequences : int
         Sequences to simulate for each preset.
     n_explain : int
-        At most so many sequences of each cell are explained: positives of the test part that are predicted correctly.
+        At most this many sequences of each cell are explained: positives of the test part that are predicted correctly.
     n_slow : int
-        At most so many by the slow methods (`SLOW`): the first of them, so that all comparisons are paired.
+        At most this many by the slow methods (`SLOW`): the first of them, so that all comparisons are paired.
     n_faithful : int
         So many of them are asked about with bases taken away (deletion, insertion, sufficiency, necessity).
     n_robust : int

@@ -133,7 +133,7 @@ def comparison_pairs(methods: Sequence[str]) -> list[tuple[str, str]]:
     rivals = [name for name in ("integrated-gradients", "deeplift-shap", "ism") if name in known]
     pairs = []
     for name in methods:
-        if name.startswith("pruned-") and name.partition(":")[2] in known:
+        if name.startswith("pruned-"):
             pairs.append((name, name.partition(":")[2]))
         if not name.startswith(
             ("plrp-", "knockout:plrp-", "path:", "mean:", "consensus", "views:lrp", "agreement:lrp")
@@ -141,18 +141,17 @@ def comparison_pairs(methods: Sequence[str]) -> list[tuple[str, str]]:
             continue
         plain = f"lrp@{name.rpartition('@')[2]}"
         candidates = [plain, f"threshold:{name}", f"sharpen:{name}", f"contiguity:{plain}", *rivals]
+        pairs += [(name, reference) for reference in candidates]
         if name.startswith("consensus"):
-            candidates += ["lrp@gamma", "lrp@gamma-all"]
-            candidates += [f"{of}:{other}" for of in AVERAGES for other in ("lrp@gamma", *rivals)]
-        pairs += [(name, reference) for reference in dict.fromkeys(candidates) if reference in known]
-        weighted = f"contiguity:{name}"
-        if name.startswith("consensus") and weighted in known:
-            pairs += [
-                (weighted, f"contiguity:{rival}")
-                for rival in ("lrp@gamma", *rivals)
-                if f"contiguity:{rival}" in known
-            ]
-    return pairs
+            pairs += _pairs_of_consensus(name, ["lrp@gamma", *rivals])
+    return [pair for pair in dict.fromkeys(pairs) if known.issuperset(pair)]
+
+
+def _pairs_of_consensus(name: str, rivals: Sequence[str]) -> list[tuple[str, str]]:
+    """Compare with maps that are averaged as it is, and where it weighs neighbours with those that do."""
+    pairs = [(name, reference) for reference in ("lrp@gamma", "lrp@gamma-all")]
+    pairs += [(name, f"{of}:{rival}") for of in AVERAGES for rival in rivals]
+    return pairs + [(f"contiguity:{name}", f"contiguity:{rival}") for rival in rivals]
 
 
 def seed_agreement(plan: Plan, cells: Sequence[CellRun]) -> pd.DataFrame:

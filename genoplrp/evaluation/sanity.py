@@ -157,7 +157,7 @@ def train_on_random_labels(
     seed : int
         Seed of the permutation and of the training.
     n : int
-        At most so many training sequences, the first of them; fewer are memorised sooner.
+        At most this many training sequences, the first of them; fewer are memorised sooner.
     epochs : int
         Epochs of training. It stops for nothing, and is validated on its own training sequences.
 

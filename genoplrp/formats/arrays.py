@@ -66,7 +66,7 @@ def write_modisco(
     ['attr.npz', 'manifest.json', 'ohe.npz', 'regions.narrowPeak']
     """
     kind = check_scores(explained, scores)
-    with written_folder(folder, overwrite=overwrite) as part:
+    with written_folder(folder, overwrite=overwrite, holds=("manifest.json", "ohe.npz")) as part:
         shape = (len(explained), 4, explained.length)
         _stream_npz(part / "ohe.npz", shape, (b.X for b in explained.blocks("projected")))
         _stream_npz(part / "attr.npz", shape, (b.scores for b in explained.blocks(kind)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -54,7 +54,9 @@ def written(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
 
 
 @contextmanager
-def written_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
+def written_folder(
+    path: str | Path, *, overwrite: bool = False, holds: Sequence[str] = ("manifest.json",)
+) -> Iterator[Path]:
     """Give a temporary folder to fill, and rename it to `path` when the block ends without an error.
 
     Parameters
@@ -62,7 +64,9 @@ def written_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Pat
     path : str or Path
         The folder to make.
     overwrite : bool
-        Replace a folder that this function made (it holds a ``manifest.json``); nothing else is ever replaced.
+        Replace a folder of the same kind; nothing else is ever replaced.
+    holds : sequence of str
+        The files by which a folder of that kind is known.
 
     Yields
     ------
@@ -78,9 +82,13 @@ def written_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Pat
     """
     path = Path(path)
     partial.clear_abandoned(path)
-    ours = (path / "manifest.json").is_file()
+    ours = all((path / name).is_file() for name in holds)
     if path.exists() and not (overwrite and ours):
-        why = "it was not made by this command" if overwrite else "choose another name or ask to overwrite it"
+        why = (
+            "it was not made by this command"
+            if overwrite
+            else "choose another name or pass --force (overwrite=True)"
+        )
         raise OutputExistsError(f"{path} exists already: {why}; nothing was written")
     if not path.parent.is_dir():
         raise InputError(f"the folder {path.parent} does not exist; create it first")

@@ -35,7 +35,7 @@ def rows_to_explain(
     task
         Only sequences whose label for this task is positive; None for all.
     limit
-        At most so many, the first ones.
+        At most this many, the first ones.
 
     Raises
     ------

@@ -248,5 +248,5 @@ def stored_relevance(store: RegionStore, data: Dataset, target: int = -1) -> Att
 
 
 def spread_rows(table: pd.DataFrame, limit: int) -> np.ndarray:
-    """Numbers of at most so many windows, spread evenly over all."""
+    """Numbers of at most this many windows, spread evenly over all."""
     return np.unique(np.linspace(0, len(table) - 1, min(limit, len(table))).round().astype(int))

@@ -15,6 +15,7 @@ from genoplrp.pipeline.explain import rows_to_explain
 from genoplrp.pipeline.subject import Subject
 from genoplrp.scores import shown_in
 from genoplrp.version import __version__
+from genoplrp.wording import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,9 +83,7 @@ def report_content(
     subject = Subject.of(fit)
     subject.check_length(data.length)
     task, task_name, index = subject.target(target)
-    truth_task = data.tasks.index(task_name) if task_name in data.tasks else None
-    if subject.tasks is None and 0 <= index < len(data.tasks):
-        truth_task = index  # outputs without names are the data set's tasks, in order
+    truth_task = _truth_of(data, subject, task_name, index)
     part = data.subset(rows)
     planted = truth_task is not None and len(part.instances) > 0
     mask = pad(part.mask(truth_task), data.length) if planted and truth_task is not None else None
@@ -129,6 +128,13 @@ def report_content(
     )
 
 
+def _truth_of(data: Dataset, subject: Subject, name: str, index: int) -> int | None:
+    """Return the task of the data set that a model's output is; None where it has none."""
+    if subject.tasks is None and 0 <= index < len(data.tasks):
+        return index  # outputs without names are the data set's tasks, in order
+    return data.tasks.index(name) if name in data.tasks else None
+
+
 def flow_figure(
     fit: TrainedModel | Subject,
     data: Dataset,
@@ -150,7 +156,7 @@ def flow_figure(
     rules, p
         The rules, and the share that is pruned at each layer.
     most
-        So many sequences at most, the first ones.
+        At most this many sequences, the first ones.
     """
     from matplotlib.figure import Figure
 
@@ -168,7 +174,10 @@ def flow_figure(
     )
     found = flow(explainer, chosen.X, task, sites=chosen.planted, progress=True)
     picture = svg_of(found.plot(figure=Figure()))
-    return f"What flows where for {name}: mean of {len(chosen.names)} sequences, {rules}, p = {p:g}", picture
+    return (
+        f"What flows where for {name}: mean of {counted(len(chosen.names), 'sequence')}, {rules}, p = {p:g}",
+        picture,
+    )
 
 
 def run_folder(
@@ -263,8 +272,8 @@ def _facts(fit: Subject, data: Dataset, task: str, n: int) -> dict[str, str]:
     return {
         "Network": fit.name if fit.seed is None else f"{fit.name}, seed {fit.seed}",
         "Test": ", ".join(figures) or "not evaluated",
-        "Data": f"{origin}, {len(data):,} sequences of {data.length:,} bp",
-        "Shown": f"{n} sequences",
+        "Data": f"{origin}, {counted(len(data), 'sequence')} of {data.length:,} bp",
+        "Shown": counted(n, "sequence"),
         "Task": task,
         "Made by": f"genoplrp {__version__}",
     }

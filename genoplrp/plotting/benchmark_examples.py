@@ -205,10 +205,14 @@ def _draw_counts(ax: Axes, sample: Dataset, colors: dict[str, str]) -> None:
 def _draw_similarity(ax: Axes, found: Description) -> None:
     table = found.similarity.iloc[:20]
     shown = ax.imshow(table.to_numpy(dtype=float), vmin=0, vmax=1, cmap="Blues", aspect="auto")
-    across, down = ([str(name)[:10] for name in names] for names in (table.columns, table.index))
+    across, down = ([_short(str(name)) for name in names] for names in (table.columns, table.index))
     ax.set_xticks(range(len(across)), across, rotation=60, ha="right", fontsize=7)
     ax.set_yticks(range(len(down)), down, fontsize=min(7, 90 / len(table)))
     ax.tick_params(length=0)
     bar = ax.get_figure(root=False).colorbar(shown, ax=ax)  # type: ignore[union-attr]
     bar.set_label("similarity", fontsize=8)
     bar.ax.tick_params(labelsize=7)
+
+
+def _short(name: str, most: int = 14) -> str:
+    return name if len(name) <= most else name[: most - 1] + "…"

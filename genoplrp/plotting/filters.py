@@ -38,7 +38,7 @@ def plot_filters(
     names : sequence of str, optional
         Names of the filters; by default their numbers.
     most : int
-        Draw at most so many.
+        Draw at most this many.
     columns : int
         Logos beside one another.
     figure : matplotlib Figure or SubFigure, optional

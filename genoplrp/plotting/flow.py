@@ -99,6 +99,22 @@ def _places(
 ) -> _Places:
     """Order the nodes of each column so that bands cross little, and give each a slot of equal height."""
     column = {name: k for k, layer in enumerate(columns) for name in members[layer]}
+    y = _heights(nodes, edges, members, columns, height)
+    span = {}
+    for layer in columns:
+        size = nodes.loc[members[layer], "relevance"].abs()
+        slot = height / max(len(members[layer]), 1)
+        # A node that holds a quarter of its column or more fills its slot.
+        for name in members[layer]:
+            half = 0.5 * min(slot, 1.0) * (1 - _GAP) * min(1.0, 4 * size[name] / (size.sum() or 1.0))
+            span[name] = y[name] - max(half, 0.02), y[name] + max(half, 0.02)
+    return _Places([_PITCH * k for k in range(len(columns))], span, column)
+
+
+def _heights(
+    nodes: pd.DataFrame, edges: pd.DataFrame, members: dict[str, list[str]], columns: list[str], height: float
+) -> dict[str, float]:
+    """Order the members of each column, in place, by where what they are connected with lies; return their middles."""
     y: dict[str, float] = {}
 
     def spread(names: list[str]) -> None:
@@ -126,20 +142,7 @@ def _places(
             # What is pooled stands last, whatever it is connected with.
             names.sort(key=lambda name: (_is_pooled(nodes.loc[name]), -mean[name]))
             spread(names)
-    span = {}
-    for layer in columns:
-        size = nodes.loc[members[layer], "relevance"].abs()
-        slot = height / max(len(members[layer]), 1)
-        # A node that holds a quarter of its column or more fills its slot.
-        for name in members[layer]:
-            half = (
-                0.5
-                * (slot if slot < 1 else 1.0)
-                * (1 - _GAP)
-                * min(1.0, 4 * size[name] / (size.sum() or 1.0))
-            )
-            span[name] = y[name] - max(half, 0.02), y[name] + max(half, 0.02)
-    return _Places([_PITCH * k for k in range(len(columns))], span, column)
+    return y
 
 
 def _draw_edges(ax: Axes, nodes: pd.DataFrame, edges: pd.DataFrame, places: _Places) -> None:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from genoplrp.errors import InputError
 from genoplrp.plotting.curves import SERIES_COLORS
 from genoplrp.plotting.logo import sized_figure
+from genoplrp.wording import counted
 
 if TYPE_CHECKING:
     from genoplrp.sites.pairs import Interactions
@@ -90,7 +91,7 @@ def plot_distance(
     found : Interactions
         As `genoplrp.interactions` makes them.
     width : int
-        Bins of so many bp.
+        Bins of this many bp.
     most : int
         Pairs of motifs, the most frequent first.
     figure : matplotlib Figure, optional
@@ -125,7 +126,7 @@ def plot_distance(
         ax.scatter(points["distance"], points["interaction"], s=6, color=color, alpha=0.25, linewidths=0)
         ax.fill_between(at, curve["low"], curve["high"], color=color, alpha=0.2, linewidth=0)
         ax.plot(at, curve["interaction"], color=color, marker="o", markersize=3)
-        ax.set_title(f"{kind}, {len(points)} pairs", fontsize=9)
+        ax.set_title(f"{kind}, {counted(len(points), 'pair')}", fontsize=9)
         ax.set_xlabel("bp between the sites", fontsize=8)
         ax.tick_params(labelsize=7)
         ax.spines[["top", "right"]].set_visible(False)

@@ -16,6 +16,7 @@ from genoplrp.plotting.arrays import as_array
 from genoplrp.plotting.highlights import Highlight
 from genoplrp.plotting.logo import plot_logo
 from genoplrp.plotting.overview import plot_overview
+from genoplrp.wording import counted
 
 if TYPE_CHECKING:
     import torch
@@ -176,9 +177,11 @@ def dataset_html(data: Any) -> str:
             for task, column in present.items()
         }
         rows.append({"split": part, "sequences": len(labels), **means})
-    facts = {"size": f"{n:,} sequences of {data.length:,} bp", "tasks": ", ".join(data.tasks)}
+    facts = {"size": f"{counted(n, 'sequence')} of {data.length:,} bp", "tasks": ", ".join(data.tasks)}
     if len(data.instances):
-        facts["planted"] = f"{len(data.instances):,} instances of {data.instances['motif'].nunique()} motifs"
+        facts["planted"] = (
+            f"{counted(len(data.instances), 'instance')} of {counted(data.instances['motif'].nunique(), 'motif')}"
+        )
     if not n or not len(data.instances) or data.length > _MOST_LETTERS:
         return repr_html("Dataset", facts, rows=rows)
     shown = int(data.instances["sequence"].iloc[0])

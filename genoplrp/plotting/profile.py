@@ -102,12 +102,7 @@ def plot_profile(
         ax.set_ylim(bottom=0)
     else:
         ax.axhline(0, color="#444444", linewidth=0.6)
-    quiet_axes(ax)
-    ax.xaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10], integer=True))
-    ax.xaxis.set_major_formatter(
-        FuncFormatter(lambda v, _: f"{v:+.0f}" if center is not None and v else f"{v:.0f}")
-    )
-    ax.set_xlabel("position (bp)")
+    _label_axes(ax, signed=center is not None)
     ax.set_ylabel("mean |relevance|" if absolute else "mean relevance")
     room = draw_highlights(ax, spans)
     if any(profiles):
@@ -115,6 +110,14 @@ def plot_profile(
     if title:
         ax.set_title(title, fontsize=10, loc="left", pad=room + 5)
     return ax
+
+
+def _label_axes(ax: Axes, *, signed: bool) -> None:
+    """Count positions in bp, with a sign where they are counted from a centre."""
+    quiet_axes(ax)
+    ax.xaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10], integer=True))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:+.0f}" if signed and v else f"{v:.0f}"))
+    ax.set_xlabel("position (bp)")
 
 
 def mean_logo(

@@ -69,8 +69,13 @@ class Questions:
         """Remember an error to raise if ``is_bad`` turns out to be true, or, where it holds numbers, not finite."""
         self._refusals.append((is_bad, error))
 
-    def settle(self) -> None:
+    def settle(self, *, again: bool = False) -> None:
         """Wait for the device, once, and check everything that was taken for granted.
+
+        Parameters
+        ----------
+        again
+            Whether the same tensors will be asked again, with other values.
 
         Raises
         ------
@@ -80,8 +85,9 @@ class Questions:
             The first error whose condition is true.
         """
         # Let go of: what the errors speak of keeps the batch alive, and the batch keeps this.
-        assumed, self._assumed = self._assumed, []
-        refusals, self._refusals = self._refusals, []
+        assumed, refusals = self._assumed, self._refusals
+        if not again:
+            self._assumed, self._refusals = [], []
         found = on_host([truth for _, truth in assumed] + [is_bad for is_bad, _ in refusals])
         wrong = [
             key

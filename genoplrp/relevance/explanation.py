@@ -208,7 +208,8 @@ class Explanation:
         return drawn
 
     def __repr__(self) -> str:
-        return f"Explanation({len(self)} sequences, relevance {tuple(self.relevance.shape)}, target {self.target!r})"
+        many = "sequence" if len(self) == 1 else "sequences"
+        return f"Explanation({len(self)} {many}, relevance {tuple(self.relevance.shape)}, target {self.target!r})"
 
     def _repr_html_(self) -> str | None:
         """Show a logo and the first sequences in a notebook; None (the plain text) where that cannot be drawn."""

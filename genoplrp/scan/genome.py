@@ -32,6 +32,7 @@ from genoplrp.sequence import (
     tile_regions,
 )
 from genoplrp.sequence.windows import Edge
+from genoplrp.wording import counted
 
 
 def scan_genome(
@@ -115,48 +116,22 @@ def scan_genome(
         If a file or an argument makes no sense.
     """
     say = log or (lambda line: None)
-    loaded: LoadedModel
-    if isinstance(model, LoadedModel):
-        loaded = model
-    elif isinstance(model, nn.Module):
-        given = {
-            "state_dict": state_dict,
-            "keras_objects": keras_objects,
-            "trust_pickle": trust_pickle or None,
-        }
-        beside = [name for name, value in given.items() if value is not None]
-        if beside:
-            raise InputError(f"{beside[0]} is for a model on disk; this one is in memory and has its weights")
-        loaded = LoadedModel(adapt_model(model, layout), type(model).__name__, fingerprint(model))
-    else:
-        loaded = load_any_model(
-            model,
-            state_dict=state_dict,
-            trust_pickle=trust_pickle,
-            keras_objects=keras_objects,
-            layout=layout,
-        )
+    loaded = _loaded(model, state_dict, trust_pickle, keras_objects, layout)
     length = _length(loaded, length)
     wanted, _ = output_target(target, loaded.tasks, loaded.outputs)
     returned = describe_output(loaded.model, length, wanted)
     say(f"{loaded.source} returns {returned} for sequences of {length} bp")
     genome = Genome(fasta)
-    source: Windows | VariantWindows
-    if vcf is not None and bed is None:
-        source = place_variants(read_vcf(vcf), genome, length)
-    else:
+    windows = None
+    if vcf is None or bed is not None:
         regions = _records(genome, length, tile) if bed is None else read_regions(str(bed), feature=feature)
         regions = regions if tile is None else tile_regions(regions, length, tile)
-        source = place_windows(regions, genome, length, edge=edge, max_unknown=max_unknown, progress=progress)
-        if vcf is not None:
-            say(f"{len(source):,} windows of regions; {len(source.dropped):,} dropped")
-            source = place_variants(read_vcf(vcf), genome, length, windows=source)
-    what = "windows" if vcf is None else "windows (two a variant)"
-    say(f"{len(source):,} {what} of {length} bp; {len(source.dropped):,} dropped")
-    for reason, count in source.dropped["reason"].value_counts().head(5).items():
-        say(f"  {count:,}: {reason}")
-    for note in source.notes:
-        say(f"Note: {note}")
+        windows = place_windows(
+            regions, genome, length, edge=edge, max_unknown=max_unknown, progress=progress
+        )
+    source = windows if vcf is None else _variants(vcf, genome, length, windows, say)
+    assert source is not None
+    _say_what_is_read(source, say)
     made = scan(
         loaded,
         source,
@@ -205,6 +180,47 @@ def scan_genome(
         for line in summarise(store, task):
             say(line)
     return made
+
+
+def _loaded(
+    model: str | Path | LoadedModel | nn.Module,
+    state_dict: str | Path | None,
+    trust_pickle: bool,
+    keras_objects: str | Path | None,
+    layout: Layout | None,
+) -> LoadedModel:
+    if isinstance(model, LoadedModel):
+        return model
+    if not isinstance(model, nn.Module):
+        return load_any_model(
+            model,
+            state_dict=state_dict,
+            trust_pickle=trust_pickle,
+            keras_objects=keras_objects,
+            layout=layout,
+        )
+    given = {"state_dict": state_dict, "keras_objects": keras_objects, "trust_pickle": trust_pickle or None}
+    beside = [name for name, value in given.items() if value is not None]
+    if beside:
+        raise InputError(f"{beside[0]} is for a model on disk; this one is in memory and has its weights")
+    return LoadedModel(adapt_model(model, layout), type(model).__name__, fingerprint(model))
+
+
+def _variants(
+    vcf: str | Path, genome: Genome, length: int, windows: Windows | None, say: Callable[[str], None]
+) -> VariantWindows:
+    if windows is not None:
+        say(f"{counted(len(windows), 'window')} of regions; {len(windows.dropped):,} dropped")
+    return place_variants(read_vcf(vcf), genome, length, windows=windows)
+
+
+def _say_what_is_read(source: Windows | VariantWindows, say: Callable[[str], None]) -> None:
+    what = " (two a variant)" if isinstance(source, VariantWindows) else ""
+    say(f"{counted(len(source), 'window')}{what} of {source.length} bp; {len(source.dropped):,} dropped")
+    for reason, count in source.dropped["reason"].value_counts().head(5).items():
+        say(f"  {count:,}: {reason}")
+    for note in source.notes:
+        say(f"Note: {note}")
 
 
 def _length(loaded: LoadedModel, length: int | None) -> int:

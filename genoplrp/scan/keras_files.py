@@ -235,15 +235,8 @@ def _safe_copy(path: Path, config: dict[str, Any], given: dict[str, Any], trust:
     lambdas = [
         layer for layer in _objects(config) if layer.get("class_name") == "Lambda" and _carries_code(layer)
     ]
-    others = [] if trust else [layer for layer in lambdas if _name(layer) not in given]
-    if others or (not trust and not lambdas and _has_code(config)):
-        names = ", ".join(repr(_name(layer)) for layer in others) or "a layer"
-        raise InputError(
-            f"{path} holds Python code of its own (Lambda: {names}), which would run here and can do anything; it also "
-            "runs only in the Python version it was saved in. Pass --trust-pickle (trust_lambda=True) only if you "
-            "trust whoever made the file; better: hand in a function under the layer's name by --keras-objects "
-            "module.py (objects={name: function})"
-        )
+    if not trust:
+        _refuse_code(path, config, lambdas, given)
     replaced = [layer for layer in lambdas if _name(layer) in given]
     if not replaced:
         yield path
@@ -254,6 +247,21 @@ def _safe_copy(path: Path, config: dict[str, Any], given: dict[str, Any], trust:
         copy = Path(folder) / f"model{'.keras' if zipfile.is_zipfile(path) else '.h5'}"
         _write_config(path, copy, json.dumps(config))
         yield copy
+
+
+def _refuse_code(
+    path: Path, config: dict[str, Any], lambdas: list[dict[str, Any]], given: dict[str, Any]
+) -> None:
+    """Refuse a file with code of its own that no function was handed in for."""
+    others = [layer for layer in lambdas if _name(layer) not in given]
+    if others or (not lambdas and _has_code(config)):
+        names = ", ".join(repr(_name(layer)) for layer in others) or "a layer"
+        raise InputError(
+            f"{path} holds Python code of its own (Lambda: {names}), which would run here and can do anything; it also "
+            "runs only in the Python version it was saved in. Pass --trust-pickle (trust_lambda=True) only if you "
+            "trust whoever made the file; better: hand in a function under the layer's name by --keras-objects "
+            "module.py (objects={name: function})"
+        )
 
 
 def _write_config(path: Path, copy: Path, text: str) -> None:

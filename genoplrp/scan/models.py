@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from genoplrp.errors import InputError, UnsupportedModelError
-from genoplrp.relevance.axes import Adapted, Layout, adapt_model, is_keras_model, sequence_length
+from genoplrp.relevance.axes import LAYOUTS, Adapted, Layout, adapt_model, is_keras_model, sequence_length
 from genoplrp.relevance.tracing.guards import check_model, evaluation_mode
 from genoplrp.scan.archives import open_archive
 from genoplrp.scan.keras_files import is_keras, load_keras
@@ -166,9 +166,12 @@ def describe_output(
         raise
     except Exception as error:  # whatever the user's own code raises
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        how = "in whichever order of axes"
+        if isinstance(model, Adapted):
+            how = f"as {LAYOUTS[model.layout]} (layout {model.layout})"
         raise InputError(
-            f"the model does not take one-hot sequences of {length} bp, in whichever order of axes: {first}. Is that "
-            "the length it was trained on?"
+            f"the model does not take one-hot sequences of {length} bp, {how}: {first}. Is that "
+            "the length, and the order of axes, it was trained on?"
         ) from error
     return _in_words(y)
 

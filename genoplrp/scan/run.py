@@ -152,7 +152,7 @@ def scan(
     dtype : {"float32", "float16"}
         Precision on disk.
     batch_size : int, optional
-        Windows explained at once; by default so many that a batch has about 131,072 bases. It is halved until it fits
+        Windows explained at once; by default as many as make about 131,072 bases. It is halved until it fits
         where memory runs out, once for the whole scan; the manifest keeps the size asked for. Values stay the same up
         to the last bits, which may differ where a machine's kernels depend on the size.
     shard : (int, int), optional

@@ -24,6 +24,7 @@ from genoplrp.relevance import Explanation
 from genoplrp.relevance.tracing.tracer import LOGIT
 from genoplrp.sequence import codes_to_one_hot
 from genoplrp.sequence.intervals import match_names
+from genoplrp.wording import counted
 
 if TYPE_CHECKING:
     import zarr
@@ -80,7 +81,8 @@ class ScanStore:
         return len(self.regions)
 
     def __repr__(self) -> str:
-        return f"ScanStore({str(self.path)!r}: {len(self)} windows of {self.length} bp, {self.manifest['method']})"
+        windows = counted(len(self), "window")
+        return f"ScanStore({str(self.path)!r}: {windows} of {self.length} bp, {self.manifest['method']})"
 
     @property
     def length(self) -> int:

@@ -121,6 +121,22 @@ def read_vcf(path: str | os.PathLike[str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["chrom", "position", "name", "ref", "alt", "line"])
 
 
+_COLUMNS = (
+    "region",
+    "chrom",
+    "start",
+    "end",
+    "name",
+    "score",
+    "strand",
+    "position",
+    "ref",
+    "alt",
+    "peak",
+    "allele",
+)
+
+
 def place_variants(
     variants: pd.DataFrame, genome: Genome, length: int, *, windows: Windows | None = None
 ) -> VariantWindows:
@@ -173,23 +189,15 @@ def place_variants(
         reasons = [_reason(genome, chrom, position, spot.start, ref, alt, length) for spot in spots]
         if not spots:
             reasons = ["no region's window holds it" if chrom else "chromosome is not in the genome"]
-        for spot, reason in zip(spots, reasons, strict=False):
-            common = {
-                "region": k,
-                "chrom": chrom,
-                "start": spot.start,
-                "end": spot.start + length,
-                "name": label,
-            }
-            common |= {"score": 0.0, "strand": spot.strand, "position": position, "ref": ref, "alt": alt}
-            if windows is not None:
-                common["peak"] = spot.peak
-            if not reason:
-                rows += [{**common, "allele": allele} for allele in ALLELES]
+        common = {"region": k, "chrom": chrom, "name": label, "position": position, "ref": ref, "alt": alt}
+        for spot in (spot for spot, reason in zip(spots, reasons, strict=False) if not reason):
+            here = {"start": spot.start, "end": spot.start + length, "strand": spot.strand, "peak": spot.peak}
+            rows += [{**common, **here, "score": 0.0, "allele": allele} for allele in ALLELES]
         if all(reasons):
             at = {"region": k, "chrom": chrom or name, "start": position, "end": position + len(ref)}
             dropped.append({**at, "name": label, "reason": reasons[0]})
-    kept = pd.DataFrame(rows)
+    columns_kept = [name for name in _COLUMNS if name != "peak" or windows is not None]
+    kept = pd.DataFrame(rows, columns=columns_kept)
     left_out = pd.DataFrame(dropped, columns=["region", "chrom", "start", "end", "name", "reason"])
     if not rows:
         raise InputError(

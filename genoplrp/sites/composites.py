@@ -50,7 +50,7 @@ def taken_apart(
     (a dimer with a spacer is one motif), and a half explains the instances of another motif which the whole does not:
     the two occur apart, or at another distance.
     """
-    pending, done = list(motifs), []
+    pending, done = list(motifs), list[FoundMotif]()
     while pending:
         one = pending.pop(0)
         halves = _halves(one, X, scores)

@@ -25,6 +25,7 @@ from genoplrp.sites.motifs import LEIDEN_RUNS, FoundMotif
 from genoplrp.sites.pages import write_filters, write_pages
 from genoplrp.sites.placing import locate_sites, located_once, with_motifs
 from genoplrp.version import __version__
+from genoplrp.wording import counted
 
 if TYPE_CHECKING:
     from torch import nn
@@ -78,7 +79,7 @@ def discover_motifs(
     database : sequence of Motif, optional
         Known motifs to match to.
     limit : int
-        Use at most so many sequences, the first ones: they are held in memory.
+        Use at most this many sequences, the first ones: they are held in memory.
     caller : {"null", "tangermeme"}
         `find_sites`, or `recursive_seqlets`, which asks for no false-discovery rate but for p-values of at most
         `threshold`, and needs no null.
@@ -105,7 +106,7 @@ def discover_motifs(
         If there are no sites or no motifs; nothing is written then.
     """
     say = log or (lambda line: None)
-    with written_folder(out, overwrite=overwrite) as part:
+    with written_folder(out, overwrite=overwrite, holds=("manifest.json", "motifs.tsv")) as part:
         calls = _called_each(
             explained,
             explain if isinstance(explain, Mapping) else {explained_target(explained): explain},
@@ -216,7 +217,9 @@ def _calls(
     if len(sites) == 0:
         return called, _reason(len(X), silent, fdr, threshold, caller)
     counts = ", ".join(f"{count:,} of relevance {key}" for key, count in sites["sign"].value_counts().items())
-    say(f"{len(sites):,} sites in {sites['sequence'].nunique():,} of {len(X):,} sequences ({counts})")
+    say(
+        f"{counted(len(sites), 'site')} in {sites['sequence'].nunique():,} of {len(X):,} sequences ({counts})"
+    )
     return called, ""
 
 
@@ -300,7 +303,7 @@ def explain_alike(
     other : bool
         It is another output than the one that was explained: nothing can be compared then.
     device, batch_size
-        As in `genoplrp.Explainer`; by default so many that a batch has about 131,072 bases.
+        As in `genoplrp.Explainer`; by default as many as make about 131,072 bases.
 
     Raises
     ------

@@ -9,6 +9,7 @@ half of its largest activation.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from genoplrp.errors import InputError
-from genoplrp.relevance import Explainer, Pruning, Rules, Target, channel_relevance
+from genoplrp.relevance import Explainer, GradientTimesInput, Pruning, Rules, Target, channel_relevance
 from genoplrp.sites.fields import ReceptiveField, activations, receptive_fields
 from genoplrp.sites.motifs import FoundMotif
 
@@ -71,8 +72,8 @@ def filter_view(
     model, X, target, rules, pruning, batch_size, device, progress
         As in `genoplrp.Explainer` and its call.
     layer : str, optional
-        Name of the convolution; by default the first one whose receptive field is as wide as a motif, six bp or more
-        (the widest, if there is none).
+        Name of the convolution (of a Keras layer its own); by default the first one whose receptive field is as wide as
+        a motif, six bp or more (the widest, if there is none).
 
     Raises
     ------
@@ -93,20 +94,17 @@ def filter_view(
     >>> len(filter_view(model, X).table)
     3
     """
-    small = Explainer(model, rules, pruning, device=device)
-    names = channel_relevance(small, X[:2], target).convolutions
-    first, known = _chosen(small.network, names, X, layer)
+    plain = GradientTimesInput(model, batch_size=batch_size, device=device, diagnostics=False)
+    plain(X[:2], target)  # the order of the axes is known from now on
+    names = channel_relevance(plain, X[:2], target).convolutions
+    first, known = _chosen(receptive_fields(plain, X.shape[-1], names, target), X.shape[-1], layer)
     explainer = Explainer(model, rules, pruning, batch_size=batch_size, device=device, diagnostics=False)
     found = channel_relevance(explainer, X, target, layers=[first], progress=progress)
     carried = found.channels[first].double().numpy()
     total = np.abs(carried).sum(axis=0)
     order = np.argsort(-total, kind="stable")
     weight = _weight(model, first) if first == names[0] else None
-    active = activations(small.network, first, X, batch_size) if weight is None else X
-    if weight is None and active.shape[1] != carried.shape[1]:
-        raise InputError(
-            f"the channels of {first!r} do not lie on its second axis: its motifs cannot be shown"
-        )
+    active = activations(plain, first, X, target) if weight is None else X
     rows, motifs = [], []
     for f in order:
         name = f"filter_{f}"
@@ -125,23 +123,24 @@ def filter_view(
     return FilterView(first, pd.DataFrame(rows), motifs, known.width)
 
 
-def _chosen(model: nn.Module, names: list[str], X: Tensor, layer: str | None) -> tuple[str, ReceptiveField]:
+def _chosen(
+    fields: Mapping[str, ReceptiveField], length: int, layer: str | None
+) -> tuple[str, ReceptiveField]:
     """The layer to show, and its receptive field."""
-    fields = receptive_fields(model, X.shape[-1], names, like=X)
-    there = "; ".join(f"{name} ({one.width} bp)" for name, one in fields.items())
     if not fields:
-        raise InputError(
-            "the model has no one-dimensional convolution over the sequence whose output can be read (the layers of a "
-            "Keras file are no PyTorch modules of their own)"
-        )
-    if layer is not None and layer not in fields:
+        raise InputError("the model has no one-dimensional convolution over the sequence")
+    # The layers of a Keras file stand behind the name of the model in it.
+    short = {name.rpartition(".")[2]: name for name in fields}
+    there = "; ".join(f"{name} ({one.width} bp)" for name, one in fields.items())
+    named = layer if layer is None or layer in fields else short.get(layer)
+    if layer is not None and named is None:
         raise InputError(f"there is no convolution {layer!r}; there are {there}")
-    first = layer or next((name for name, one in fields.items() if one.width >= MOTIF_SIZED), None)
+    first = named or next((name for name, one in fields.items() if one.width >= MOTIF_SIZED), None)
     if first is None:
         first = max(fields, key=lambda name: fields[name].width)
-    if fields[first].width >= X.shape[-1]:
+    if fields[first].width >= length:
         raise InputError(
-            f"a position of {first!r} sees all {X.shape[-1]} bp: that is no motif. Name a layer before it: {there}"
+            f"a position of {first!r} sees all {length} bp: that is no motif. Name a layer before it: {there}"
         )
     return first, fields[first]
 

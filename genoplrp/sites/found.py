@@ -20,6 +20,7 @@ from genoplrp.sites.crediting import credited
 from genoplrp.sites.matching import match_motifs, motif_table
 from genoplrp.sites.merging import LEAST_TOTAL, bounded, is_motif, merge_alike, named_in_order, with_flanks
 from genoplrp.sites.motifs import LEIDEN_RUNS, FoundMotif, cluster_sites
+from genoplrp.wording import counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -221,7 +222,9 @@ def found_motifs(called: CalledSites, *, leiden_runs: int = LEIDEN_RUNS) -> list
     motifs = [bounded(one, X, scores) for one in merge_alike(taken_apart(parts, X, scores), X, scores)]
     said = [one for one in motifs if is_motif(one)]
     if not said:
-        words = ", ".join(f"{one.motif().consensus()} ({len(one.instances)} sites)" for one in motifs)
+        words = ", ".join(
+            f"{one.motif().consensus()} ({counted(len(one.instances), 'site')})" for one in motifs
+        )
         raise InputError(
             f"the sites share no motif: what clusters them, {words}, says less than {LEAST_TOTAL:g} bits. Try more "
             "sequences, a smaller fdr, or less pruning"

@@ -109,8 +109,7 @@ def interactions(
     """
     _check(fills, scale, most, batch_size)
     explain = model if isinstance(model, Explainer) else Explainer(model, pruning=Pruning(p=0.15))
-    X = X[None] if getattr(X, "ndim", 0) == 2 else X
-    x, extra = check_input(X, args, explain.network)
+    x, extra = check_input(X[None] if getattr(X, "ndim", 0) == 2 else X, args, explain.network)
     if x.dim() != 3 or x.shape[1] != 4:
         raise InputError(f"X has shape {tuple(x.shape)}: needed is DNA, (N, 4, L)")
     work = _Work(explain, x, extra, check_target(target, len(x)), scale, batch_size, progress)

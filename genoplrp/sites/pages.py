@@ -14,6 +14,7 @@ from genoplrp.sites.filters import FilterView
 from genoplrp.sites.matching import CERTAIN, COUNTS, match_motifs
 from genoplrp.sites.merging import overlay
 from genoplrp.sites.motifs import FoundMotif
+from genoplrp.wording import counted
 
 if TYPE_CHECKING:
     from genoplrp.synthetic import Motif
@@ -73,7 +74,7 @@ def write_pages(
         cells = "".join(f"<td data-of='{key}'>{value}</td>" for key, value in shown.items())
         rows.append(f"<tr><td>{link}</td><td><div class='logo'>{image}</div></td>{cells}</tr>")
     head = "".join(f"<th>{name}</th>" for name in ("motif", "logo", *shown))
-    said = f"<p>{len(motifs)} motif{'' if len(motifs) == 1 else 's'} in {n:,} sequences of {length:,} bp.</p>"
+    said = f"<p>{counted(len(motifs), 'motif')} in {counted(n, 'sequence')} of {length:,} bp.</p>"
     body = f"{said}<div class='motifs wide'><table><tr>{head}</tr>{''.join(rows)}</table></div>"
     counts = [name for name in table.columns if name.startswith(COUNTS)]
     if counts:

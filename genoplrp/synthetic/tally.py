@@ -68,7 +68,7 @@ class Tally:
             known = int(np.isin(words, self.words[0]).sum())
             if known:
                 found.append(
-                    f"{known} of the {len(words)} different sequences of the {part} part stand in the train part, too: "
+                    f"{known} of the {len(words)} different sequences of the {part} part are in the train part, too: "
                     "sequences this short repeat; make them longer"
                 )
         least, most = self.least.min(axis=0), self.most.max(axis=0)

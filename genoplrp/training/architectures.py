@@ -77,7 +77,7 @@ def build_architecture(
         raise InputError(f"Sequences of {length} bp are too short for {name!r}: at least {MIN_LENGTH} bp.")
     if n_tasks < 1:
         raise InputError(f"n_tasks={n_tasks}: a model needs at least one output.")
-    known = [p for p in inspect.signature(cls).parameters if p not in ("length", "n_tasks")]
+    known = {n: p for n, p in inspect.signature(cls).parameters.items() if n not in ("length", "n_tasks")}
     unknown = sorted(set(parameters) - set(known))
     if unknown:
         raise InputError(f"Architecture {name!r} has no parameter {unknown[0]!r}; it has {', '.join(known)}.")
@@ -85,7 +85,12 @@ def build_architecture(
         with torch.device("meta"):  # nothing is drawn here: the weights come from our own generator below
             model = cls(length, n_tasks, **parameters)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"Architecture {name!r} cannot be built with {parameters}: {error}") from error
+        given = ", ".join(f"{key}={value!r}" for key, value in parameters.items())
+        usual = ", ".join(f"{key}={known[key].default!r}" for key in parameters)
+        raise InputError(
+            f"Architecture {name!r} cannot be built with {given or 'its defaults'}: {error}"
+            + (f". By default {usual}." if usual else "")
+        ) from error
     model = model.to_empty(device="cpu")
     initialise(model, torch.Generator().manual_seed(seed), model.gains)
     return model

@@ -43,7 +43,7 @@ def save_model(fit: TrainedModel, path: str | Path, *, overwrite: bool = False) 
     path
         Directory to make.
     overwrite
-        Replace a checkpoint that stands there (nothing but a checkpoint is ever replaced).
+        Replace the checkpoint that is there (nothing but a checkpoint is ever replaced).
 
     Returns
     -------

@@ -104,7 +104,7 @@ def train_to_folder(
     resume
         Take up the interrupted training; a finished one is loaded and not repeated, if it is the one asked for.
     overwrite
-        Replace the checkpoint that stands there, and start an interrupted training anew.
+        Replace the checkpoint that is there, and start an interrupted training anew.
 
     Returns
     -------

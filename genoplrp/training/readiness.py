@@ -11,6 +11,7 @@ from genoplrp.errors import InputError
 from genoplrp.training.data import SPLITS, TrainingData, group_of_equals
 from genoplrp.training.kinds import exclusive
 from genoplrp.training.metrics import HEADLINES
+from genoplrp.wording import counted
 
 _NAMES = {"train": "training", "valid": "validation", "test": "test"}
 #: Below so many sequences a bootstrap says nothing.
@@ -67,21 +68,30 @@ def check_learnable(read: TrainingData, kinds: Sequence[str], monitor: str, boot
         [f"{_listed(constant['train'])} in the training part: not to be learned"] if constant["train"] else []
     )
     for part in ("valid", "test"):
-        if constant[part]:
-            notes.append(f"{_listed(constant[part])} in the {_NAMES[part]} part: no score can be given there")
-        without = [t for t, column in zip(read.tasks, labels[part].T, strict=True) if _is_missing(column)]
-        if len(labels[part]) and without:
-            notes.append(f"The {_NAMES[part]} part has no label of {', '.join(without)}")
-        if bootstrap and 0 < len(labels[part]) < FEWEST_FOR_INTERVAL:
-            notes.append(
-                f"The {_NAMES[part]} part has {len(labels[part])} sequences, too few for a bootstrap interval"
-            )
+        notes += _of_part(part, labels[part], read.tasks, constant[part], bootstrap)
     if "multiclass" not in kinds and exclusive(read.labels):
         notes.append(
             f"Each sequence has exactly one of {', '.join(read.tasks)}; they are trained as {len(kinds)} binary tasks, "
             "as declared (task='multiclass' makes them the classes of one)"
         )
     return notes + _combination(read.tasks, kinds, monitor, undefined) + _repeated(read)
+
+
+def _of_part(
+    part: str, labels: np.ndarray, tasks: Sequence[str], constant: dict[str, str], bootstrap: int
+) -> list[str]:
+    """Say what the scores of the validation or the test part cannot tell."""
+    notes = []
+    if constant:
+        notes.append(f"{_listed(constant)} in the {_NAMES[part]} part: no score can be given there")
+    without = [task for task, column in zip(tasks, labels.T, strict=True) if _is_missing(column)]
+    if len(labels) and without:
+        notes.append(f"The {_NAMES[part]} part has no label of {', '.join(without)}")
+    if bootstrap and 0 < len(labels) < FEWEST_FOR_INTERVAL:
+        notes.append(
+            f"The {_NAMES[part]} part has {counted(len(labels), 'sequence')}, too few for a bootstrap interval"
+        )
+    return notes
 
 
 def monitored(tasks: Sequence[str], kinds: Sequence[str], monitor: str) -> str:
@@ -130,14 +140,15 @@ def _repeated(read: TrainingData) -> list[str]:
         if shared:
             of = int((read.split == part).sum())
             notes.append(
-                f"{shared} of {of} sequences of the {_NAMES[part]} part stand in the training part, too"
+                f"{shared} of {of} sequences of the {_NAMES[part]} part are in the training part, too"
             )
     first = np.full(group.max() + 1, -1, dtype=np.int64)
     first[group[::-1]] = np.arange(len(group))[::-1]
     same = np.nan_to_num(read.labels, nan=-1) == np.nan_to_num(read.labels[first[group]], nan=-1)
     contradicting = int((~same.all(axis=1)).sum())
     if contradicting:
-        notes.append(f"{contradicting} sequences repeat an earlier one (on either strand) with another label")
+        repeat = "sequence repeats" if contradicting == 1 else "sequences repeat"
+        notes.append(f"{contradicting} {repeat} an earlier one (on either strand) with another label")
     return notes
 
 

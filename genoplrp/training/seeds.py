@@ -47,7 +47,7 @@ def train_seeds(
     Raises
     ------
     InputError
-        If there is no seed, or one stands twice; else as :func:`genoplrp.train`.
+        If there is no seed, or one is given twice; else as :func:`genoplrp.train`.
 
     Examples
     --------

@@ -109,7 +109,7 @@ def train(
     reverse_complement
         Turn training sequences round with probability one half.
     max_shift
-        Shift training sequences by up to so many bp either way.
+        Shift training sequences by up to this many bp either way.
     clip_norm
         Largest norm of the gradient; None: no clipping.
     precision

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -84,6 +85,36 @@ def test_a_fasta_file_serves_with_sites_of_its_own(folder: Path) -> None:
     assert run("flow", *both, "-o", folder / "fasta") == 0
     assert run("interactions", *both, "-o", folder / "fasta2", "--sites", folder / "two.tsv") == 0
     assert len(pd.read_csv(folder / "fasta2" / "pairs.tsv", sep="\t")) == 1
+
+
+def test_a_folder_is_replaced_only_if_it_is_asked_for_and_of_the_same_command(
+    folder: Path, capsys: pytest.CaptureFixture
+) -> None:
+    pairs = (
+        "interactions",
+        folder / "model",
+        "-d",
+        folder / "data",
+        "--limit",
+        2,
+        "--fills",
+        2,
+        "--no-relevance",
+    )
+    flows = ("flow", folder / "model", "-d", folder / "data", "--limit", 2, "--layers", "conv1", "--most", 2)
+    for first, second in ((pairs, flows), (flows, pairs)):
+        out = folder / f"{first[0]}-once"
+        assert run(*first, "-o", out) == 0
+        before = {path.name: path.read_bytes() for path in out.iterdir()}
+        assert json.loads(before["manifest.json"])["command"] == first[0]
+        assert run(*first, "-o", out) == 2
+        assert "pass --force" in capsys.readouterr().err
+        assert run(*second, "-o", out, "--force") == 2
+        assert "not made by this command" in capsys.readouterr().err
+        assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+        assert run(*first, "-o", out, "--force", "--limit", 1) == 0
+        assert (out / f"{first[0]}.html").read_bytes() != before[f"{first[0]}.html"]
+        assert json.loads((out / "manifest.json").read_text())["options"]["limit"] == 1
 
 
 def test_bad_input_is_one_message(folder: Path, capsys: pytest.CaptureFixture) -> None:

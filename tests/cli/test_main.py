@@ -113,3 +113,24 @@ def test_a_progress_bar_does_not_flood_a_log(tmp_path):
     )
     made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert made.stderr.count("\r") <= 3  # at the start and at the end; ten a second on a terminal
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["quickstart", "-o", "run"],
+        ["train", "nowhere", "-o", "model"],
+        ["explain", "nowhere", "--fasta", "nowhere.fa", "-o", "scan"],
+        ["report", "nowhere", "-o", "report.html"],
+        ["flow", "nowhere", "-d", "nowhere", "-o", "flow"],
+        ["motifs", "nowhere", "-m", "nowhere", "-o", "motifs"],
+    ],
+    ids=lambda command: command[0],
+)
+def test_a_device_that_is_not_there_is_refused_before_any_work(command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as end:
+        main([*command, "--device", "foo"])
+    assert end.value.code == 2
+    assert "device='foo' cannot be used here" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

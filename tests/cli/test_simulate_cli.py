@@ -111,3 +111,11 @@ def test_it_draws_a_description(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "exists already" in capsys.readouterr().err
     assert run("spacing", "-o", str(tmp_path / "x"), "--figure", "y.png") == 2
     assert "give --describe" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", [["--truth"], ["--variants", "3"], ["-o", "x"], ["--workers", "2"]])
+def test_a_description_refuses_what_belongs_to_a_data_set(
+    option: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("tal_gata", "--describe", *option) == 2
+    assert "does nothing with --describe, which writes no data: leave it out" in capsys.readouterr().err

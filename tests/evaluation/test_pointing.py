@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from genoplrp.errors import InputError
-from genoplrp.evaluation import relevance_mass_accuracy, relevance_rank_accuracy
+from genoplrp.evaluation import auroc, average_precision, relevance_mass_accuracy, relevance_rank_accuracy
 from genoplrp.evaluation.pointing import pointing_game, signal_contrast, top_k_intersection, weighted_cosine
 from tests.oracles.oracle_metrics_quantus import quantus
 
@@ -79,6 +79,27 @@ def test_empty_and_full_masks_give_nan():
     assert np.isnan(signal_contrast(maps, empty)).all()
     assert np.isnan(signal_contrast(maps, full)).all()
     assert np.isnan(weighted_cosine(maps, empty)).all()
+
+
+def test_a_share_does_not_pass_one_whatever_the_layout_in_memory():
+    maps = np.asfortranarray(np.random.default_rng(0).random((300, 53)))
+    np.testing.assert_allclose(relevance_mass_accuracy(maps, np.ones(maps.shape)), 1, rtol=1e-14)
+    assert relevance_mass_accuracy(maps, np.ones(maps.shape)).max() == 1
+
+
+def test_one_position_is_ranked_too():
+    assert relevance_rank_accuracy([[3.0], [3.0]], [[1], [0]]).tolist() == pytest.approx(
+        [1, np.nan], nan_ok=True
+    )
+    assert average_precision([[3.0]], [[1]]).tolist() == [1]
+
+
+@pytest.mark.parametrize("metric", [relevance_rank_accuracy, average_precision, auroc])
+def test_where_there_is_no_site_nothing_is_divided(metric):
+    with np.errstate(all="raise"):
+        scores = metric([[1.0, 2.0, 2.0], [2.0, 1.0, 2.0]], [[0, 0, 0], [0, 1, 0]])
+    assert np.isnan(scores[0])
+    assert np.isfinite(scores[1])
 
 
 @pytest.mark.parametrize("k", [0, 6, -1])

@@ -53,6 +53,14 @@ def test_shares_of_instances_sum_to_one_and_gc_content_to_one_a_class() -> None:
     assert [text.split()[0] for text in drawn] == [name for name in found.classes.index for _ in range(2)]
 
 
+def test_names_of_motifs_are_whole_or_end_in_an_ellipsis() -> None:
+    found = describe("koo2021_fixed", n=200)
+    axes = next(ax for ax in plot_description(found).axes if ax.get_images())
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert "MZF1(var.2)" in names
+    assert all(name in found.similarity.index or name.endswith("…") for name in names)
+
+
 def test_sequences_that_are_not_there_are_refused() -> None:
     data = simulate("xor", n=4)
     for rows in ([], [4]):

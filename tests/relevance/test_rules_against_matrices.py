@@ -162,7 +162,7 @@ def test_a_rule_equals_its_propagation_matrix_for_inputs_of_one_sign(rule, sign)
     _compare(Weighted(_seeded(LAYERS["wide-padding"]), x), x, *RULES[rule])
 
 
-@pytest.mark.parametrize("columns", ["one-hot", "with-N", "with-mixtures"])
+@pytest.mark.parametrize("columns", ["one-hot", "with-N", "with-N-of-their-own", "with-mixtures"])
 @pytest.mark.parametrize("name", ["epsilon", "gamma", "zplus"])
 @pytest.mark.parametrize("layer", ["conv", "wide-padding", "stride", "same-even", "conv-norm", "circular"])
 def test_the_gauge_moves_each_positions_mean_weight_into_the_bias(layer, name, columns):
@@ -171,6 +171,8 @@ def test_the_gauge_moves_each_positions_mean_weight_into_the_bias(layer, name, c
     ].mT
     if columns == "with-N":
         x[:, :, 3] = 0
+    if columns == "with-N-of-their-own":
+        x[0, :, :2] = x[2, :, 7:] = 0
     if columns == "with-mixtures":
         x[:, :, 5] = 0.25
     rule = {"epsilon": Epsilon(gauge=True), "gamma": Gamma(0.25, gauge=True), "zplus": ZPlus(gauge=True)}[
@@ -185,6 +187,14 @@ def test_the_gauge_over_a_plane_of_four_rows():
     ].mT
     model = Weighted(_seeded(PLANES["plane"]), x[:, None])
     _compare(model, x[:, None], Gamma(0.25, gauge=True), "gamma", {}, gauge_axis=1)
+
+
+@pytest.mark.parametrize("name", ["epsilon", "gamma", "zplus"])
+def test_the_gauge_is_fixed_only_where_it_is_asked_for(name):
+    x = torch.eye(4, dtype=torch.float64)[
+        torch.randint(4, (3, 9), generator=torch.Generator().manual_seed(2))
+    ].mT
+    _compare(Weighted(_seeded(LAYERS["conv"]), x), x, *RULES[name])
 
 
 @pytest.mark.parametrize("rule", [Epsilon, Gamma, ZPlus])
@@ -243,6 +253,17 @@ def test_a_negative_gamma_is_refused_and_without_gamma_it_is_epsilon():
     model = Weighted(_seeded(LAYERS["conv"]), x)
     none, epsilon = (Explainer(model, rule)(x, None).relevance for rule in (Gamma(0.0), Epsilon()))
     torch.testing.assert_close(none, epsilon, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("size", ["float32", "float64"])
+def test_epsilon_zero_is_gradient_times_input_where_outputs_are_zero_too(size):
+    dtype = getattr(torch, size)
+    x = torch.tensor([[[1.0, 2.0, 3.0]], [[1.0, 0.0, -1.0]]], dtype=dtype)
+    layer = nn.Conv1d(1, 1, 2, bias=False).to(dtype)
+    layer.weight.data = torch.tensor([[[2.0, -1.0]]], dtype=dtype)  # z is (0, 1) and (2, 1)
+    relevance = Explainer(layer, Epsilon(0.0))(x, lambda z: z.sum(dim=(1, 2))).relevance
+    # By the chain rule: every input has its weights' sum.
+    assert relevance.tolist() == (x * torch.tensor([2.0, 1.0, -1.0], dtype=dtype)).tolist()
 
 
 def test_a_rule_of_ones_own_that_defines_nothing_is_refused():

@@ -10,7 +10,7 @@ from torch import nn
 
 from genoplrp.cli.main import main
 from genoplrp.errors import CheckpointError, InputError
-from genoplrp.relevance import Explainer, Pruning
+from genoplrp.relevance import Explainer, Pruning, adapt_model
 from genoplrp.sequence import one_hot_encode, reverse_complement
 
 pytest.importorskip("zarr")
@@ -149,6 +149,13 @@ def test_outputs_are_described_in_words():
 def test_a_model_of_another_length_is_an_error_that_says_so(code):
     with pytest.raises(InputError, match="does not take one-hot sequences of 10 bp"):
         describe_output(load_any_model(f"{code}:build").model, 10)
+
+
+def test_a_wrong_layout_is_an_error_that_names_it():
+    model = torch.nn.Sequential(torch.nn.Conv1d(4, 2, 3), torch.nn.Flatten(), torch.nn.Linear(16, 1))
+    assert describe_output(model, 10) == "a tensor of shape (N, 1)"
+    with pytest.raises(InputError, match=r"of 10 bp as \(N, L, 4\) \(layout NLC\): "):
+        describe_output(adapt_model(model, "NLC"), 10)
 
 
 # -- genomes --------------------------------------------------------------------------------------------------------

@@ -4,7 +4,8 @@ import torch
 from torch import nn
 
 from genoplrp.errors import InputError
-from genoplrp.relevance import Explainer
+from genoplrp.relevance import Explainer, GradientTimesInput
+from genoplrp.relevance.methods.activations import layer_outputs
 from genoplrp.sites import filter_view
 from genoplrp.sites.fields import receptive_fields
 
@@ -125,5 +126,91 @@ def test_receptive_fields_are_those_of_the_arithmetic_of_convolutions(seed):
         for module in model:
             if isinstance(module, nn.Conv1d):
                 nn.init.normal_(module.weight)
-    found = receptive_fields(model, 400, list(expected))
+    explainer = GradientTimesInput(model)
+    found = receptive_fields(explainer, 400, list(expected), lambda y: y.flatten(1).sum(dim=1))
     assert {name: tuple(one) for name, one in found.items()} == expected
+
+
+class Sideways(nn.Module):
+    """The deep network for (N, 4, 1, L)."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList()
+        for layer in deep_network():
+            if isinstance(layer, nn.Conv1d):
+                wide = nn.Conv2d(
+                    layer.in_channels,
+                    layer.out_channels,
+                    (1, layer.kernel_size[0]),
+                    padding=(0, layer.padding[0]),
+                )
+                wide.load_state_dict({"weight": layer.weight[:, :, None], "bias": layer.bias})
+                self.layers.append(wide)
+        self.head = deep_network()[8]
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer(x).relu()
+        return self.head(x.amax(dim=(2, 3)))
+
+
+def test_a_network_with_an_axis_of_one_shows_what_the_same_without_it_shows():
+    X = sequences()
+    flat, sideways = (
+        filter_view(deep_network(), X, rules="epsilon"),
+        filter_view(Sideways(), X, rules="epsilon"),
+    )
+    assert (sideways.layer, sideways.width) == ("layers.2", flat.width)
+    assert sideways.table["consensus"].tolist() == flat.table["consensus"].tolist()
+
+
+def test_layers_of_a_keras_model_are_shown_by_their_own_names(monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    keras = pytest.importorskip("keras")
+    model = deep_network()
+    made = keras.Sequential(
+        [
+            keras.layers.Input((40, 4)),
+            keras.layers.Conv1D(4, 1, activation="relu", name="letters"),
+            keras.layers.Conv1D(4, 3, activation="relu", name="halves"),
+            keras.layers.ZeroPadding1D(2),
+            keras.layers.Conv1D(2, 4, activation="relu", name="words"),
+            keras.layers.GlobalMaxPooling1D(),
+            keras.layers.Dense(1, name="out"),
+        ]
+    )
+    for name, at in (("letters", 0), ("halves", 2), ("words", 4)):
+        weight, bias = model[at].weight.detach().numpy(), model[at].bias.detach().numpy()
+        made.get_layer(name).set_weights([weight.transpose(2, 1, 0), bias])
+    made.get_layer("out").set_weights([model[8].weight.detach().numpy().T, model[8].bias.detach().numpy()])
+    X = sequences()
+    expected, found = filter_view(model, X, rules="epsilon"), filter_view(made, X, rules="epsilon")
+    assert found.layer.endswith("words")
+    assert found.width == expected.width
+    assert found.table["consensus"].tolist() == expected.table["consensus"].tolist()
+    np.testing.assert_allclose(found.table["relevance"], expected.table["relevance"], rtol=1e-4)
+    halves = filter_view(made, X, layer="halves", rules="epsilon")
+    assert set(halves.table["consensus"]) == {"GAT", "AAG", "CAC", "GTG"}
+    with pytest.raises(InputError, match=r"no convolution 'conv9'; there are .*halves \(3 bp\)"):
+        filter_view(made, X, layer="conv9")
+
+
+def test_outputs_of_layers_are_those_of_hooks_and_leave_the_model_alone():
+    model, X = deep_network(), sequences()
+    seen = {}
+    handles = [
+        model[k].register_forward_hook(lambda m, a, y, k=k: seen.update({str(k): y})) for k in (0, 2, 4)
+    ]
+    model(X)
+    for handle in handles:
+        handle.remove()
+    model.train()
+    leaf, found = layer_outputs(GradientTimesInput(model), X, ["0", "2", "4"])
+    assert model.training
+    for name, value in seen.items():
+        torch.testing.assert_close(found[name], value)
+    y = model[2](model[1](model[0](x := X.clone().requires_grad_())))
+    for one, base in ((found["2"], leaf), (y, x)):
+        (gradient,) = torch.autograd.grad(one[:, :, 7].sum(), base, retain_graph=True)
+        torch.testing.assert_close(gradient, torch.autograd.grad(y[:, :, 7].sum(), x, retain_graph=True)[0])

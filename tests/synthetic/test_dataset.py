@@ -180,7 +180,7 @@ def test_a_folder_with_a_name_twice_is_refused(tmp_path: Path) -> None:
     data = Dataset.from_sequences(["ACGT", "TTTT"], [0, 1], names=["a", "b"])
     data.names = ["a", "a"]
     data.save(tmp_path / "x")
-    with pytest.raises(InputError, match=r"sequences.fa: The name 'a' stands twice"):
+    with pytest.raises(InputError, match=r"sequences.fa: The name 'a' occurs twice"):
         Dataset.load(tmp_path / "x")
 
 
@@ -210,7 +210,7 @@ def test_equal_sequences_never_stand_in_two_parts(sequences: list[str], seed: in
         ({"labels": ["a", "b", "c"]}, "not numbers"),
         ({"tasks": ["a", "b"]}, "2 task names for 1 columns"),
         ({"tasks": ["a,b"]}, "holds a comma"),
-        ({"names": ["a", "a", "b"]}, "'a' stands twice"),
+        ({"names": ["a", "a", "b"]}, "'a' occurs twice"),
         ({"names": ["a b", "c", "d"]}, "Name 0"),
         ({"split": ["train", "test", "holdout"]}, "Unknown part 'holdout'"),
         ({"split": ["train"]}, "one part for each of 3"),
@@ -241,7 +241,7 @@ def test_an_unknown_task_is_named_with_the_known_ones(task: int | str) -> None:
     [
         ("holdout", "no part"),
         ([0, 99], "99 is out of range"),
-        ([1, 1], "stands twice"),
+        ([1, 1], "is given twice"),
         (np.ones(3, bool), "shape"),
     ],
 )

@@ -37,7 +37,7 @@ def test_one_class_is_warned_of_in_the_whole_and_in_a_part() -> None:
 def test_short_sequences_that_stand_in_two_parts_are_said(tmp_path, length) -> None:
     spec = small(length=length)
     with pytest.warns(
-        UserWarning, match="different sequences of the test part stand in the train part"
+        UserWarning, match="different sequences of the test part are in the train part"
     ) as said:
         data = simulate(spec, n=2_000)
     parts = {part: set(data.subset(part).sequences) for part in SPLITS}

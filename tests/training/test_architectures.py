@@ -92,7 +92,12 @@ def test_pools_shrink_only_for_short_inputs():
         ("koo", {"width": 3}, "has no parameter 'width'; it has filters"),
         ("koo", {"activation": "gelu"}, "choose 'relu' or 'exponential'"),
         ("basset", {"pools": (2,)}, "one entry per convolution"),
-        ("koo", {"filters": (-1, 3)}, "cannot be built"),
+        (
+            "koo",
+            {"filters": (-1, 3)},
+            r"cannot be built with filters=\(-1, 3\): .*By default filters=\(32, 64\)\.$",
+        ),
+        ("koo", {"filters": "x"}, r"cannot be built with filters='x': .*By default filters=\(32, 64\)\.$"),
     ],
 )
 def test_bad_names_and_parameters_are_refused(name, options, message):

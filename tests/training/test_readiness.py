@@ -99,8 +99,8 @@ def test_sequences_in_two_parts_and_contradicting_labels_are_said():
     with pytest.warns(UserWarning) as caught:
         train((sequences, ALTERNATING), Tiny(), split=PARTS, **QUICK)
     assert [str(one.message) for one in caught] == [
-        "1 of 8 sequences of the test part stand in the training part, too",
-        "1 sequences repeat an earlier one (on either strand) with another label",
+        "1 of 8 sequences of the test part are in the training part, too",
+        "1 sequence repeats an earlier one (on either strand) with another label",
     ]
 
 

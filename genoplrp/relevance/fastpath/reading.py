@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 import torch
@@ -433,6 +433,21 @@ def filled(value: Any, tensors: list[Tensor]) -> Any:
     if type(value) is dict:
         return {k: filled(v, tensors) for k, v in value.items()}
     return value
+
+
+def frozen(value: Any) -> Hashable:
+    """Return what is the same for two readings that compute the same, but for the values of the model's tensors."""
+    if isinstance(value, Tensor):
+        return "tensor", value.data_ptr(), tuple(value.shape), value.stride()
+    if isinstance(value, tuple | list):
+        return type(value), *map(frozen, value)
+    if isinstance(value, dict):
+        return dict, *((key, frozen(v)) for key, v in value.items())
+    if isinstance(value, slice):
+        return slice, value.start, value.stop, value.step
+    if is_dataclass(value) and not isinstance(value, type):
+        return type(value), *(frozen(getattr(value, f.name)) for f in fields(value))
+    return value if isinstance(value, int | float | str | None) else id(value)
 
 
 def readable_constants(model: nn.Module) -> frozenset[int] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ from genoplrp.relevance.fastpath.reading import (
     Node,
     NotAChain,
     Reader,
+    frozen,
     readable_constants,
 )
 from genoplrp.relevance.fastpath.steps import Gradients, LayerStep, Step, steps_of
@@ -56,6 +57,25 @@ class Chains:
         run, tracer
             New ones, of this batch.
         """
+        found = self._read(model, call, x, tracer)
+        if found is None:
+            return None
+        _, structure, steps = found
+        chain = ChainPass(steps, structure, run, self.prepared)
+        chain.forward(x)
+        return chain
+
+    def signature(
+        self, model: nn.Module, call: Callable[[Tensor], Any], x: Tensor, tracer: Tracer
+    ) -> Hashable | None:
+        """Return all that the chain of a batch is but values; None where there is none. Parameters as in `start`."""
+        found = self._read(model, call, x, tracer)
+        return None if found is None else frozen(found[:2])
+
+    def _read(
+        self, model: nn.Module, call: Callable[[Tensor], Any], x: Tensor, tracer: Tracer
+    ) -> tuple[list[Node], Any, list[Step]] | None:
+        """Return nodes, structure of the output and steps; None, and why, where the model is no chain."""
         if (
             self.declined
             or x.device.type not in self.devices
@@ -82,9 +102,7 @@ class Chains:
         if not any(isinstance(step, LayerStep) for step in steps):
             self.declined = "no convolution or linear layer"
             return None
-        chain = ChainPass(steps, structure, run, self.prepared)
-        chain.forward(x)
-        return chain
+        return reader.nodes, structure, steps
 
 
 @dataclass(eq=False)

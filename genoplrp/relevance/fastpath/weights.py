@@ -104,6 +104,11 @@ class PreparedLayers:
     def __init__(self) -> None:
         self._entries: dict[str, _Entry] = {}
 
+    @property
+    def entries(self) -> tuple[Any, ...]:
+        """What was made, to hold on to."""
+        return tuple(self._entries.values())
+
     def check(self, layers: Iterable[Wanted]) -> None:
         """Forget what was made of other weights than those that the model has now."""
         known = []

@@ -35,7 +35,7 @@ class Layer:
     map, x, weight, bias, z
         ``z = map(x, weight, bias)``; a merged normalisation is inside ``weight`` and ``bias``.
     gauge_axis
-        Axis of ``weight`` that runs over the four bases where the gauge may be fixed, else None.
+        Axis of ``weight`` that runs over the four bases where the rule asks for the gauge and can have it, else None.
     nonnegative
         Whether it is known that no input is negative; None: it is looked up when it is asked for.
     rectified
@@ -97,7 +97,7 @@ class Layer:
     @property
     def is_gauge_fixed(self) -> bool:
         """True where the rule asks for the gauge and the input is one-hot DNA."""
-        return self.gauge_axis is not None and bool(getattr(self.rule, "gauge", False))
+        return self.gauge_axis is not None
 
     @property
     def has_nonnegative_input(self) -> bool:

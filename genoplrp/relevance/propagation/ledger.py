@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -36,7 +35,7 @@ class Ledger:
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
     absorbed: dict[str, Tensor] = field(default_factory=dict)
     operations: list[str] = field(default_factory=list)
-    _measured: list[tuple[Callable[..., None], list[Tensor]]] = field(default_factory=list)
+    _measured: list[tuple[Callable[..., None], Any, list[Tensor]]] = field(default_factory=list)
 
     def open_operation(self, name: str) -> int:
         """Return a key for the entries of one operation that can absorb relevance."""
@@ -45,14 +44,18 @@ class Ledger:
 
     def enter_operation(self, key: int, relevance: Tensor) -> None:
         """Add what flowed in (positive) or out (negative) of an operation."""
-        self._measured.append((partial(self._absorb, self.operations[key]), [relevance]))
+        self._measured.append((Ledger._absorb, self.operations[key], [relevance]))
 
     def close(self) -> None:
         """Bring what was measured into the CPU's memory, at once, and enter it."""
         measured, self._measured = self._measured, []
-        values = iter(deferred.on_host([value for _, values in measured for value in values]))
-        for enter, given in measured:
-            enter(*(next(values) for _ in given))
+        values = iter(deferred.on_host([value for *_, values in measured for value in values]))
+        for enter, about, given in measured:
+            enter(self, about, *(next(values) for _ in given))
+
+    def opened(self) -> Ledger:
+        """Return a ledger in which the same tensors will be entered: they may hold other values by then."""
+        return Ledger(operations=self.operations, _measured=list(self._measured))
 
     def _absorb(self, name: str, relevance: Tensor) -> None:
         self.absorbed[name] = self.absorbed[name] + relevance if name in self.absorbed else relevance
@@ -89,14 +92,14 @@ class Ledger:
             assert unpruned is not None
             x, g_x = unpruned
             stats = _unpruned((g_x if x is None else x * g_x).reshape(batch, -1))
-        self._measured.append((partial(self._enter_row, row), [incoming, handed, after, *stats]))
+        self._measured.append((Ledger._enter_row, row, [incoming, handed, after, *stats]))
 
     def _enter_row(
-        self, row: dict[str, Any], incoming: Tensor, handed: Tensor, after: Tensor, *masses: Tensor
+        self, about: dict[str, Any], incoming: Tensor, handed: Tensor, after: Tensor, *masses: Tensor
     ) -> None:
-        stats, name = PruneStats(*masses), row["layer"]
+        stats, name = PruneStats(*masses), about["layer"]
         self._absorb(name, (incoming - handed) + (handed - after))
-        row |= {
+        row = about | {
             "relevance_in": incoming,
             "relevance_out": after,
             "absorbed": incoming - handed,

@@ -195,9 +195,9 @@ def _shares(p: float | Tensor, like: Tensor, name: str) -> Tensor:
     return shares.contiguous()
 
 
-@functools.lru_cache(maxsize=64)
+@functools.cache
 def _repeated(p: float, n: int, device: torch.device) -> Tensor:
-    """Return (n,) float64 on the device, made once; not to be changed."""
+    """Return (n,) float64 on the device, made once for good (a recorded batch reads it); not to be changed."""
     with torch.inference_mode(False):
         return torch.full((n,), p, dtype=torch.float64, device=device)
 
