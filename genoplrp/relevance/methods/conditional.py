@@ -23,6 +23,7 @@ from torch import Tensor
 from genoplrp.errors import InputError
 from genoplrp.relevance.explainer import Explainer, Target
 from genoplrp.relevance.explanation import Explanation
+from genoplrp.relevance.inputs import OneTarget
 from genoplrp.relevance.presets import is_named
 from genoplrp.relevance.propagation.backward import AmbiguousBatchError, Run
 from genoplrp.relevance.propagation.cuts import Cut, Cuts, Decisions
@@ -210,7 +211,7 @@ class _Driver(Explainer):
         return self._kind._tracer(run)
 
     def _batch(
-        self, x: Tensor, extra: list[Tensor], target: Any, prunings: list[Pruning | None]
+        self, x: Tensor, extra: list[Tensor], target: OneTarget, prunings: list[Pruning | None]
     ) -> list[Explanation]:
         if x.dim() != 3 or x.shape[1] != 4:
             raise InputError(f"X has shape {tuple(x.shape)}: needed is DNA, (N, 4, L)")
@@ -228,7 +229,7 @@ class _Driver(Explainer):
         self,
         x: Tensor,
         extra: list[Tensor],
-        target: Any,
+        target: OneTarget,
         prunings: list[Pruning | None],
         repeats: int,
     ) -> list[Explanation]:

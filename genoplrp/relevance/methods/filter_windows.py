@@ -23,7 +23,7 @@ from torch import Tensor
 from genoplrp.errors import InputError
 from genoplrp.relevance.explainer import Explainer, Target
 from genoplrp.relevance.explanation import Explanation
-from genoplrp.relevance.inputs import check_input
+from genoplrp.relevance.inputs import OneTarget, check_input
 from genoplrp.relevance.methods.conditional import Passes, check_kind
 from genoplrp.relevance.propagation.backward import AmbiguousBatchError, Run
 from genoplrp.relevance.propagation.cuts import Cuts
@@ -200,7 +200,7 @@ class _Driver(Explainer):
         return self._kind._tracer(run)
 
     def _batch(
-        self, x: Tensor, extra: list[Tensor], target: Any, prunings: list[Pruning | None]
+        self, x: Tensor, extra: list[Tensor], target: OneTarget, prunings: list[Pruning | None]
     ) -> list[Explanation]:
         with autograd_on():
             run = Run(batch=len(x), cuts=Cuts())
