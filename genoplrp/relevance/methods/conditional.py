@@ -30,6 +30,7 @@ from genoplrp.relevance.propagation.cuts import Cut, Cuts, Decisions
 from genoplrp.relevance.propagation.layer import Layer
 from genoplrp.relevance.pruning.policy import SEARCHES, Pruning
 from genoplrp.relevance.tracing.guards import autograd_on, is_out_of_memory
+from genoplrp.relevance.tracing.tracer import Tracer
 
 OUTPUT = ""
 """Name under which the explained output stands among the layers."""
@@ -207,7 +208,7 @@ class _Driver(Explainer):
         driver._kind, driver._layers, driver.units = explainer, layers, False
         return driver
 
-    def _tracer(self, run: Run) -> Any:
+    def _tracer(self, run: Run) -> Tracer:
         return self._kind._tracer(run)
 
     def _batch(

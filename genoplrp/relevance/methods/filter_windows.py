@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
@@ -29,6 +29,7 @@ from genoplrp.relevance.propagation.backward import AmbiguousBatchError, Run
 from genoplrp.relevance.propagation.cuts import Cuts
 from genoplrp.relevance.pruning.policy import Pruning
 from genoplrp.relevance.tracing.guards import autograd_on
+from genoplrp.relevance.tracing.tracer import Tracer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -196,7 +197,7 @@ class _Driver(Explainer):
         driver._kind, driver._layer, driver._filters = explainer, layer, filters
         return driver
 
-    def _tracer(self, run: Run) -> Any:
+    def _tracer(self, run: Run) -> Tracer:
         return self._kind._tracer(run)
 
     def _batch(
