@@ -251,7 +251,7 @@ def _strongest(table: pd.DataFrame, most: int, notes: list[str]) -> pd.DataFrame
     if left_out:
         full = table.loc[rank > most, "sequence"].nunique()
         notes.append(
-            f"{full} sequences have more than {most} sites: the {left_out} of the weakest relevance are left out "
+            f"sequences with more sites than {most}: {full}; their {left_out} of the weakest relevance are left out "
             "(most= takes more)"
         )
     return table[rank <= most].reset_index(drop=True)
