@@ -2,6 +2,7 @@
 
 Each scan is the command line in a process of its own. Run: ``python -m benchmarks.scan --model checkpoint/``, a
 checkpoint of the architecture bpnet, whose pooling takes sequences of any length; without one, random weights.
+``--rates 512`` compares instead a scan of so many windows with the bare explainer, in this process and in turns.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.timing import machine
+from benchmarks.timing import Timing, describe, machine, time_cases
 
 LENGTH = 1000
 BUILD = """
@@ -148,6 +149,30 @@ def prepare(folder: Path, checkpoint: Path | None) -> None:
     (folder / "model.py").write_text(BUILD.format(length=LENGTH, tasks=tasks))
 
 
+def rates(windows: int, p: float, threads: int, clock: str) -> list[Timing]:
+    """Time a scan from base numbers to a store on disk, and the explainer alone on the same batches, in turns."""
+    import torch
+
+    from benchmarks.gpu import network
+    from genoplrp.relevance import Explainer, Pruning
+    from genoplrp.relevance.inputs import automatic_batch
+    from genoplrp.scan import Sequences, scan
+    from genoplrp.sequence import codes_to_one_hot
+
+    torch.set_num_threads(threads)
+    model, batch = network("bpnet", LENGTH), automatic_batch(LENGTH)
+    codes = np.random.default_rng(0).integers(4, size=(windows, LENGTH), dtype=np.uint8)
+    explain = Explainer(model, "gamma", Pruning(p=p), batch_size=batch, diagnostics=False)
+    batches = [torch.from_numpy(codes_to_one_hot(codes[i : i + batch])) for i in range(0, windows, batch)]
+
+    def scanned() -> None:
+        with tempfile.TemporaryDirectory() as name:
+            scan(model, Sequences(codes), Path(name) / "store", pruning=Pruning(p=p))
+
+    cases = {"explainer alone": lambda: [explain(X) for X in batches], "scan": scanned}
+    return time_cases(cases, "explainer alone", rounds=5, seconds=20, clock=clock)
+
+
 def random_genome(path: Path, size: int) -> Path:
     """A genome of one chromosome of uniform bases."""
     letters = np.frombuffer(b"ACGT", dtype=np.uint8)[np.random.default_rng(0).integers(4, size=size)]
@@ -165,9 +190,17 @@ def main() -> None:
     parser.add_argument("--p", type=float, default=0.25)
     parser.add_argument("--same", type=int, default=0, help="windows for the comparison of bytes; 0 for none")
     parser.add_argument("--ray", action="store_true", help="compare with Ray, too")
+    parser.add_argument("--rates", type=int, default=0, metavar="WINDOWS", help="scan and explainer in turns")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="with --rates")
+    parser.add_argument("--clock", choices=["wall", "cpu"], default="wall", help="with --rates")
     parser.add_argument("--json", type=Path)
     parser.add_argument("more", nargs="*", help="further options of genoplrp explain, after --")
     given = parser.parse_args()
+    if given.rates:
+        for timing in rates(given.rates, given.p, given.threads, given.clock):
+            rate = f"{given.rates / timing.seconds:.0f} windows a second of {given.clock} time"
+            print(f"{timing.name}: {rate}, {describe(timing)} of the explainer's time")
+        return
     result: dict[str, object] = {"machine": machine(), "p": given.p, "length": LENGTH, "more": given.more}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

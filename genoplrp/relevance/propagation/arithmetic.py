@@ -99,6 +99,10 @@ def renormalised(h: Tensor, before: Tensor, after: Tensor, cap: float) -> Tensor
         h, after = _laid_out_like(h, before), _laid_out_like(after, before)
         _rescale()(_flat(h), _flat(before), _flat(after), _flat(before).dtype.type(cap))
         return after
+    if _is_on_gpu(h, before, after):
+        h, after = _laid_out_like(h.detach(), before), _laid_out_like(after.detach(), before)
+        found: Tensor = _triton().renormalised(h, before, after, cap)
+        return found
     return h * _ratio(before, after, cap)
 
 
@@ -142,6 +146,13 @@ def renormalised_sides(
         arrays = [_flat(t) for t in (h, total, constant, before, positive, negative)]
         _rescale_sides()(*arrays, runs, kind(scale[0]), kind(scale[1]), kind(cap))
         return positive, negative
+    if runs is not None and _is_on_gpu(h, total, before) and _is_on_gpu(positive, total, negative):
+        given = [_laid_out_like(t.detach(), total) for t in (h, before, positive, negative)]
+        constant = None if bias is None else bias.contiguous()
+        sides: tuple[Tensor, Tensor] = _triton().renormalised_sides(
+            given[0], total, constant, given[1], (given[2], given[3]), scale, cap, runs
+        )
+        return sides
     if bias is not None:
         total = total - bias.reshape(-1, *[1] * (total.dim() - 2))
     difference = (scale[1] * (total - before / scale[0])).clamp(max=0)
@@ -165,6 +176,10 @@ def sum_where_kept(a: Tensor, b: Tensor | None, kept: Tensor, x: Tensor) -> Tens
         a, second, kept = (_laid_out_like(t, x) for t in (a, second, kept))
         _add_kept()(_flat(a), _flat(second), _flat(kept), _flat(x), b is not None)
         return a
+    if _is_on_gpu(a, x, kept) and _is_on_gpu(second, x, None):
+        a, second, kept = (_laid_out_like(t.detach(), x) for t in (a, second, kept))
+        total: Tensor = _triton().sum_where_kept(a, None if b is None else second, kept, x)
+        return total
     total = a if b is None else a.add_(b)
     return total.masked_fill_((kept == 0) & (x != 0), 0)
 

@@ -43,6 +43,89 @@ def row_products(a: Tensor, b: Tensor) -> Tensor:
     return parts.sum(dim=1)
 
 
+def renormalised(h: Tensor, before: Tensor, after: Tensor, cap: float) -> Tensor:
+    """Do what `arithmetic.renormalised` does, in the memory of ``after``; float32, of one shape and dense layout."""
+    n = after.numel()
+    _rescale[(triton.cdiv(n, _BLOCK),)](h, before, after, n, cap, _BLOCK, num_warps=4)
+    return after
+
+
+def renormalised_sides(
+    h: Tensor,
+    total: Tensor,
+    bias: Tensor | None,
+    before: Tensor,
+    after: tuple[Tensor, Tensor],
+    scale: tuple[float, float],
+    cap: float,
+    runs: int,
+) -> tuple[Tensor, Tensor]:
+    """Do the same for both sides as `arithmetic.renormalised_sides`; ``runs`` entries of a channel lie side by side."""
+    n = total.numel()
+    _rescale_sides[(triton.cdiv(n, _BLOCK),)](
+        h, total, total if bias is None else bias, before, *after, n, runs, total.shape[1], *scale, cap,
+        bias is not None, _BLOCK, num_warps=4,
+    )  # fmt: skip
+    return after
+
+
+def sum_where_kept(a: Tensor, b: Tensor | None, kept: Tensor, x: Tensor) -> Tensor:
+    """Do what `arithmetic.sum_where_kept` does, in the memory of ``a``; float32, of one shape and dense layout."""
+    n = a.numel()
+    _add_kept[(triton.cdiv(n, _BLOCK),)](
+        a, a if b is None else b, kept, x, n, b is not None, _BLOCK, num_warps=4
+    )
+    return a
+
+
+@triton.jit
+def _ratio(before, after, cap):
+    """Return their ratio, held between 1 and the cap."""
+    ratio = tl.div_rn(before, tl.where(after == 0, 1.0, after))
+    return tl.minimum(tl.maximum(ratio, 1.0), cap)
+
+
+@triton.jit
+def _rescale(h_ptr, before_ptr, after_ptr, n, cap, BLOCK: tl.constexpr):
+    place = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    is_in = place < n
+    h = tl.load(h_ptr + place, mask=is_in, other=0.0)
+    before = tl.load(before_ptr + place, mask=is_in, other=0.0)
+    after = tl.load(after_ptr + place, mask=is_in, other=0.0)
+    tl.store(after_ptr + place, tl.where(after == 0, 0.0, h * _ratio(before, after, cap)), mask=is_in)
+
+
+@triton.jit
+def _rescale_sides(
+    h_ptr, total_ptr, bias_ptr, before_ptr, up_ptr, down_ptr, n, runs, channels, up_scale, down_scale, cap,
+    HAS_BIAS: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    place = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    is_in = place < n
+    h = tl.load(h_ptr + place, mask=is_in, other=0.0)
+    total = tl.load(total_ptr + place, mask=is_in, other=0.0)
+    before = tl.load(before_ptr + place, mask=is_in, other=0.0)
+    up = tl.load(up_ptr + place, mask=is_in, other=0.0)
+    down = tl.load(down_ptr + place, mask=is_in, other=0.0)
+    if HAS_BIAS:
+        total -= tl.load(bias_ptr + place // runs % channels, mask=is_in, other=0.0)
+    difference = tl.minimum(down_scale * (total - tl.div_rn(before, tl.zeros_like(before) + up_scale)), 0.0)
+    tl.store(up_ptr + place, tl.where(up == 0, 0.0, h * _ratio(before, up, cap)), mask=is_in)
+    tl.store(down_ptr + place, tl.where(down == 0, 0.0, h * _ratio(difference, down, cap)), mask=is_in)
+
+
+@triton.jit
+def _add_kept(a_ptr, b_ptr, kept_ptr, x_ptr, n, HAS_SECOND: tl.constexpr, BLOCK: tl.constexpr):
+    place = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
+    is_in = place < n
+    total = tl.load(a_ptr + place, mask=is_in, other=0.0)
+    if HAS_SECOND:
+        total += tl.load(b_ptr + place, mask=is_in, other=0.0)
+    kept = tl.load(kept_ptr + place, mask=is_in, other=0.0)
+    x = tl.load(x_ptr + place, mask=is_in, other=0.0)
+    tl.store(a_ptr + place, tl.where((kept != 0) | (x == 0), total, 0.0), mask=is_in)
+
+
 @triton.jit
 def _signal(
     g_ptr, z_ptr, d_ptr, out_ptr, others_ptr, n, epsilon, coefficient,

@@ -109,6 +109,40 @@ def test_the_form_for_cards_is_the_definition(outputs: str, epsilon: float, has_
     assert (False if flag is None else bool(flag)) == others
 
 
+@pytest.mark.parametrize("layout", ["contiguous", "channels-last"])
+@pytest.mark.parametrize("has_bias", [True, False])
+def test_the_forms_for_cards_renormalise_to_the_bit(
+    monkeypatch: pytest.MonkeyPatch, layout: str, has_bias: bool
+) -> None:
+    pytest.importorskip("triton")
+    from benchmarks.launches import as_a_card, counted
+
+    where = "cuda" if torch.cuda.is_available() else "cpu"
+    random = torch.Generator().manual_seed(2)
+    h, total, before, up, down, x, kept = (
+        laid_out(
+            torch.randn(2, 3, 500, generator=random) * (torch.rand(2, 3, 500, generator=random) < 0.8), layout
+        )
+        for _ in range(7)
+    )
+    bias = torch.randn(3, generator=random).to(where) if has_bias else None
+
+    def found() -> list[Tensor]:
+        parts = [t.clone().to(where) for t in (h, total, before, up, down, x, kept)]
+        sides = renormalised_sides(parts[0], parts[1], bias, parts[2], (parts[3], parts[4]), (1.25, 1.5), CAP)
+        one = renormalised(parts[0], parts[2], up.clone().to(where), CAP)
+        kept_sum = sum_where_kept(parts[0], parts[1] if has_bias else None, parts[6], parts[5])
+        return [*sides, one, kept_sum]
+
+    monkeypatch.setattr(arithmetic, "_kernel", lambda: None)
+    with as_a_card(), counted() as count:
+        on_card = found()
+    assert count.triton == {"_rescale_sides": 1, "_rescale": 1, "_add_kept": 1}
+    monkeypatch.setattr(arithmetic, "_triton", lambda: None)
+    for one, other in zip(on_card, found(), strict=True):
+        assert torch.equal(one, other)
+
+
 def test_products_of_rows_on_a_card_are_those_of_float64() -> None:
     pytest.importorskip("triton")
     from genoplrp.relevance.propagation import triton_arithmetic
