@@ -57,7 +57,7 @@ def check_sites(sites: GivenSites, n: int, length: int) -> pd.DataFrame:
         wrong = column.isna() | (column != column.round())
         if wrong.any():
             raise InputError(
-                f"the sites' column {name!r} holds {table[name][wrong].iloc[0]!r}: needed are whole numbers"
+                f"the sites' column {name!r} holds {table[name][wrong].tolist()[0]!r}: needed are whole numbers"
             )
         table[name] = column.astype(np.int64)
     wrong = (table["start"] < 0) | (table["end"] > length) | (table["start"] >= table["end"])
