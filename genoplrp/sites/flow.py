@@ -167,11 +167,11 @@ class Flow:
         columns = ["layer", "channel", "relevance", "site", "purity", "on_sites"]
         return pd.DataFrame(rows, columns=columns)
 
-    def plot(self, share: float = 0.9, **options: Any) -> Figure:
+    def plot(self, share: float = 0.9, *, title: str | None = None, figure: Figure | None = None) -> Figure:
         """Draw the graph, see `genoplrp.plotting.plot_flow`."""
         from genoplrp.plotting.flow import plot_flow
 
-        return plot_flow(self, share=share, **options)
+        return plot_flow(self, share=share, title=title, figure=figure)
 
 
 def flow(
