@@ -108,6 +108,8 @@ def find_sites(
     40
     """
     codes, explain = as_codes(X), as_function(explain, target)
+    if len(codes) == 0:
+        raise InputError("X has no sequences: there are no sites to find")
     n = n_shuffles
     if n is None:
         n = int(np.clip(-(-_POSITIONS // max(codes.size, 1)), 1, _MOST_SHUFFLES))

@@ -291,7 +291,7 @@ def _placed_sites(
     )
     if overlapping(table):
         notes.append(
-            f"{overlapping(table)} sites overlap another: a shared base counts for the first of them"
+            f"sites that overlap one before them: {overlapping(table)}; a shared base counts for the first"
         )
     single = n == 1 and "motif" not in table
     if "motif" in table:
