@@ -24,6 +24,7 @@ from genoplrp.relevance.methods.faithful import most_pruned
 from genoplrp.relevance.methods.filter_windows import FilterWindows, filter_windows
 from genoplrp.relevance.methods.gradients import GradientTimesInput
 from genoplrp.relevance.methods.invariance import Invariance, measure_invariance
+from genoplrp.relevance.methods.rule_choice import RuleChoice, choose_rules
 from genoplrp.relevance.methods.views import View, consensus_views
 from genoplrp.relevance.presets import PRESETS, Preset, RuleBook, Rules, register_preset, rule_book
 from genoplrp.relevance.pruning.policy import Pruning, register_policy
@@ -53,6 +54,7 @@ __all__ = [
     "Pruning",
     "Rule",
     "RuleBook",
+    "RuleChoice",
     "Rules",
     "Target",
     "View",
@@ -61,6 +63,7 @@ __all__ = [
     "ZPlus",
     "adapt_model",
     "channel_relevance",
+    "choose_rules",
     "conditional_relevance",
     "consensus",
     "consensus_views",
