@@ -137,10 +137,11 @@ def summarise(store: ScanStore, task: Task) -> list[str]:
     found = relevance_figures(maps, store.prediction)
     if task.consensus is not None:
         shift, strands = task.consensus
+        shown = f"shifted by up to {shift} bp" if shift else "unshifted"
+        where = "on both strands" if strands else "on the given strand only"
         return [
             *summary_lines(found, store.units),
-            f"views: {f'shifted by up to {shift} bp' if shift else 'not shifted'}, "
-            f"{'both strands' if strands else 'one strand'} (what the model's outputs bear)",
+            f"views: {shown}, {where}; views that change the model's output are left out",
         ]
     explainer = task.explainer()
     explainer.diagnostics = True
