@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 from jaxtyping import Float
@@ -13,6 +13,8 @@ from genoplrp.evaluation.maps import Maps
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from genoplrp.synthetic import Motif
 
 Family = Literal["baseline", "oracle", "gradient", "perturbation", "LRP", "PLRP", "control", "user"]
 
@@ -44,7 +46,7 @@ class Job:
     X: np.ndarray
     target: int = 0
     seed: int = 0
-    motifs: tuple[Any, ...] = ()
+    motifs: tuple[Motif, ...] = ()
     batch_size: int = 64
     lengths: np.ndarray | None = None
 
@@ -55,6 +57,10 @@ class Job:
 
         taken = adapt_model(self.model, X=torch.as_tensor(np.asarray(self.X[:1], dtype=np.float32)))
         object.__setattr__(self, "model", taken)
+
+
+Explain: TypeAlias = "Callable[[Job], np.ndarray | Tensor]"
+"""From a `Job` to a map (N, L), or to relevance (N, 4, L)."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +89,10 @@ class Method:
     explain: Callable[..., Maps | Tensor]
     needs: tuple[str, ...] = ()
     packages: tuple[str, ...] = ()
-    origin: Callable[[Job], Any] | None = None
+    origin: Explain | None = None
 
 
-def per_nucleotide(relevance: Any) -> Float[np.ndarray, "n length"]:
+def per_nucleotide(relevance: np.ndarray | Tensor) -> Float[np.ndarray, "n length"]:
     """Make a map (N, L) of relevance (N, 4, L), array or tensor; a map stays what it is.
 
     Examples

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from genoplrp.evaluation.derived import (
     pruned_method,
     viewed_method,
 )
-from genoplrp.evaluation.job import Job, Method, per_nucleotide
+from genoplrp.evaluation.job import Explain, Job, Method, per_nucleotide
 from genoplrp.evaluation.maps import Maps
 from genoplrp.evaluation.rivals import RIVALS
 
@@ -151,7 +151,7 @@ def full_name(name: str) -> str:
     return re.sub(r"-(\d*\.\d+|\d+)(?=[-@]|$)", lambda m: f"-{float(m.group(1)):g}", name)
 
 
-def register_method(name: str, explain: Callable[[Job], Any]) -> Method:
+def register_method(name: str, explain: Explain) -> Method:
     """Put a method of one's own beside the others.
 
     Parameters
@@ -188,7 +188,7 @@ def register_method(name: str, explain: Callable[[Job], Any]) -> Method:
     return method
 
 
-def registered_methods() -> dict[str, Callable[[Job], Any]]:
+def registered_methods() -> dict[str, Explain]:
     """All methods of a user's own, by name: what another process must register first."""
     return {name: method.origin for name, method in _FIXED.items() if method.origin is not None}
 

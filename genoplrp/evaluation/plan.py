@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 from genoplrp.errors import InputError
 from genoplrp.evaluation.fills import FILLS, Fill
@@ -31,6 +31,26 @@ class Cell(NamedTuple):
     def folder(self) -> str:
         """Name of the cell's folder."""
         return f"{self.dataset}/{self.architecture}-{self.seed}"
+
+
+class PlanSettings(TypedDict, total=False):
+    """What `genoplrp.benchmark` hands on to `Plan`, where each is explained."""
+
+    architectures: Sequence[str]
+    seeds: Sequence[int]
+    n_sequences: int
+    n_explain: int
+    n_slow: int
+    n_faithful: int
+    n_robust: int
+    sanity: bool
+    random_labels: bool
+    epochs: int | Mapping[str, int] | None
+    least_auroc: float
+    task: int | str
+    fill: Fill
+    n_fills: int
+    data_seed: int
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
 from genoplrp.errors import InputError, OutputExistsError
 from genoplrp.evaluation.cells import CellRun
@@ -22,7 +22,7 @@ from genoplrp.evaluation.ingredients import data_content, fingerprint
 from genoplrp.evaluation.methods import register_method, registered_methods
 from genoplrp.evaluation.metrics import register_metric, registered_metrics
 from genoplrp.evaluation.pieces import Pieces
-from genoplrp.evaluation.plan import Cell, Plan
+from genoplrp.evaluation.plan import Cell, Plan, PlanSettings
 from genoplrp.evaluation.report import write_report
 from genoplrp.version import __version__
 
@@ -45,7 +45,7 @@ def benchmark(
     resume: bool = False,
     force: bool = False,
     progress: bool = True,
-    **settings: Any,
+    **settings: Unpack[PlanSettings],
 ) -> pd.DataFrame:
     """Compare methods of explanation on networks trained on planted truth.
 
@@ -108,7 +108,7 @@ def benchmark(
     folder = Path(out)
     if resume:
         plan = _plan_of(folder)
-    plan = _merge(plan, names, methods, settings)
+    plan = _merge(plan, names, methods, dict(settings))
     _check_architectures(plan)
     _prepare_folder(folder, plan, force, _say)
     _prepare_data(folder, plan, own, resume, _say)

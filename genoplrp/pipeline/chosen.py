@@ -91,12 +91,14 @@ def read_sites(path: Path, names: Sequence[str]) -> pd.DataFrame:
         if not {"sequence", "start", "end"} <= set(table):
             table = pd.read_csv(path, sep="\t", comment="#", header=None, dtype={0: str})
             table = table.iloc[:, : len(_BED)].set_axis(list(_BED[: table.shape[1]]), axis=1)
-    except FileNotFoundError:
+            if table.shape[1] < 3:
+                raise ValueError(f"{table.shape[1]} columns")
+    except (FileNotFoundError, IsADirectoryError):
         raise InputError(f"there is no file {path}") from None
     except (ValueError, UnicodeDecodeError) as error:
         raise InputError(
             f"{path} is no tab-separated table of sites ({type(error).__name__}): give columns sequence, start and "
-            "end, or BED"
+            "end, or BED, with tabs between them"
         ) from None
     number = {name: k for k, name in enumerate(names)} | {
         str(k): k for k in range(len(names)) if str(k) not in names

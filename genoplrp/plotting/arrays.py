@@ -10,7 +10,7 @@ from jaxtyping import Float
 from genoplrp.errors import InputError
 
 
-def as_array(values: Any, name: str) -> np.ndarray:
+def as_array(values: object, name: str) -> np.ndarray:
     """A numpy array of finite float64 from an array, a tensor on any device, or nested lists.
 
     Raises
@@ -18,11 +18,12 @@ def as_array(values: Any, name: str) -> np.ndarray:
     InputError
         If it is not numeric, or holds NaN or infinity.
     """
-    if hasattr(values, "detach"):  # a tensor; torch itself is not needed here
-        values = values.detach().cpu()
-        values = values.float().numpy() if values.is_floating_point() else values.numpy()
+    found: Any = values
+    if hasattr(found, "detach"):  # a tensor; torch itself is not needed here
+        found = found.detach().cpu()
+        found = found.float().numpy() if found.is_floating_point() else found.numpy()
     try:
-        array = np.asarray(values, dtype=np.float64)
+        array = np.asarray(found, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise InputError(
             f"{name} must be an array of numbers; got {type(values).__name__} ({error})"
@@ -36,7 +37,7 @@ def as_array(values: Any, name: str) -> np.ndarray:
     return array
 
 
-def as_logo(values: Any, name: str = "relevance") -> Float[np.ndarray, "4 length"]:
+def as_logo(values: object, name: str = "relevance") -> Float[np.ndarray, "4 length"]:
     """A (4, L) float64 array, channel order A C G T.
 
     Raises
@@ -58,7 +59,7 @@ def as_logo(values: Any, name: str = "relevance") -> Float[np.ndarray, "4 length
     raise InputError(f"{name} must have shape (4, L); got {array.shape}: {remedy}")
 
 
-def as_profile(values: Any, name: str = "relevance") -> Float[np.ndarray, "n length"]:
+def as_profile(values: object, name: str = "relevance") -> Float[np.ndarray, "n length"]:
     """An (N, L) float64 array from per-nucleotide scores (N, L), or from relevance (N, 4, L) summed over the bases.
 
     Raises

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +10,7 @@ from matplotlib.axes import Axes
 
 from genoplrp.errors import InputError
 from genoplrp.plotting.arrays import as_array
+from genoplrp.plotting.options import Numbers
 from genoplrp.scores import described
 
 # Okabe and Ito (2008), the darker ones first.
@@ -104,10 +104,10 @@ def plot_sweep(
 
 
 def plot_deletion(
-    curves: Mapping[str, Any],
+    curves: Mapping[str, Numbers],
     ax: Axes | None = None,
     *,
-    fraction: Any = None,
+    fraction: Numbers | None = None,
     ylabel: str = "model output",
     title: str | None = None,
     figsize: tuple[float, float] = (5.2, 3.4),

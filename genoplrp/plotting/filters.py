@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 from jaxtyping import Float
@@ -12,6 +12,7 @@ from matplotlib.figure import Figure, SubFigure
 from genoplrp.errors import InputError
 from genoplrp.plotting.arrays import as_array
 from genoplrp.plotting.motif import plot_motif
+from genoplrp.plotting.options import MotifOptions
 
 if TYPE_CHECKING:
     import torch
@@ -25,7 +26,7 @@ def plot_filters(
     most: int = 24,
     columns: int = 4,
     figure: Figure | SubFigure | None = None,
-    **motif: Any,
+    **motif: Unpack[MotifOptions],
 ) -> np.ndarray:
     """Draw filters as motif logos, those first that carried most relevance.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal, Unpack
 
 import numpy as np
 from jaxtyping import Float
@@ -16,6 +16,7 @@ from genoplrp.plotting.arrays import as_logo
 from genoplrp.plotting.glyphs import BASES, scheme_colors
 from genoplrp.plotting.highlights import Highlight, draw_highlights, read_spans, warn_if_outside
 from genoplrp.plotting.letters import LETTER_WIDTH, draw_letters, stack_letters
+from genoplrp.plotting.options import LogomakerOptions
 
 if TYPE_CHECKING:
     import torch
@@ -39,7 +40,7 @@ def plot_logo(
     highlight_labels: bool = True,
     figsize: tuple[float, float] | None = None,
     renderer: Literal["batched", "logomaker"] = "batched",
-    **style: Any,
+    **style: Unpack[LogomakerOptions],
 ) -> Axes:
     """Draw relevance as a sequence logo: letters as high as their relevance, negative ones below the line.
 
@@ -205,7 +206,7 @@ def _draw_with_logomaker(
     flip_below: bool,
     *,
     mirror: bool,
-    style: Mapping[str, Any],
+    style: LogomakerOptions,
 ) -> None:
     import logomaker
     import pandas as pd

@@ -21,6 +21,9 @@ from genoplrp.wording import counted
 if TYPE_CHECKING:
     import torch
 
+    from genoplrp.relevance import Explanation
+    from genoplrp.synthetic import Dataset
+
 _MOST_LETTERS = 400
 _ROWS = 5
 _LOW = 0.3  # height of letters that are not planted
@@ -30,12 +33,12 @@ _LEFT = " style='text-align:left'"
 
 def repr_html(
     title: str,
-    facts: Mapping[str, Any] | None = None,
+    facts: Mapping[str, object] | None = None,
     *,
     logo: Float[np.ndarray, "4 length"] | torch.Tensor | None = None,
     caption: str = "",
     highlight: Highlight | None = None,
-    rows: Sequence[Mapping[str, Any]] = (),
+    rows: Sequence[Mapping[str, object]] = (),
     notes: Sequence[str] = (),
 ) -> str:
     """HTML for a notebook: a heading, facts, a logo thumbnail and a few rows of a table.
@@ -97,7 +100,7 @@ def repr_html(
     return f"<div class='genoplrp'>{''.join(parts)}</div>"
 
 
-def explanation_html(explanation: Any) -> str:
+def explanation_html(explanation: Explanation) -> str:
     """HTML of an explanation: the logo of the sequence with the largest output, and the first few sequences.
 
     Parameters
@@ -147,7 +150,7 @@ def explanation_html(explanation: Any) -> str:
     )
 
 
-def dataset_html(data: Any) -> str:
+def dataset_html(data: Dataset) -> str:
     """HTML of a data set: its parts and tasks, and the first sequence that has something planted in it.
 
     Parameters
@@ -214,5 +217,5 @@ def _thumbnail(relevance: Any, highlight: Highlight | None) -> str:
     return base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal, Unpack
 
 import numpy as np
 from jaxtyping import Float
@@ -14,6 +14,7 @@ from genoplrp.errors import InputError
 from genoplrp.plotting.arrays import as_array, as_logo, as_profile
 from genoplrp.plotting.highlights import Highlight, Span, draw_highlights, read_spans
 from genoplrp.plotting.logo import logo_limits, plot_logo, set_logo_axes
+from genoplrp.plotting.options import RowOptions
 
 if TYPE_CHECKING:
     import torch
@@ -184,7 +185,7 @@ def plot_long(
     chrom: str | None = None,
     figure: Figure | None = None,
     title: str | None = None,
-    **logo: Any,
+    **logo: Unpack[RowOptions],
 ) -> np.ndarray:
     """Draw a long window as an overview, and below it logos of the stretches with the most |relevance|.
 
@@ -247,7 +248,7 @@ def plot_long(
             start=start + left,
             chrom=chrom,
             ylim=limits,
-            **{"ylabel": "", **logo},
+            **logo,
         )
         ax.set_ylabel(mark.label, fontsize=10, rotation=0, ha="right", va="center")
         ax.set_xlabel("")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -14,19 +14,20 @@ from genoplrp.errors import InputError
 from genoplrp.plotting.arrays import as_array, as_profile
 from genoplrp.plotting.curves import SERIES_COLORS, quiet_axes
 from genoplrp.plotting.highlights import Highlight, draw_highlights, read_spans
+from genoplrp.plotting.options import Numbers
 
 if TYPE_CHECKING:
     import torch
 
 
 def plot_profile(
-    relevance: Mapping[str, Any] | Float[np.ndarray, "n length"] | torch.Tensor,
+    relevance: Mapping[str, Numbers] | Numbers,
     ax: Axes | None = None,
     *,
     center: int | None = None,
     highlight: Highlight | None = None,
     absolute: bool = True,
-    lengths: Any = None,
+    lengths: Mapping[str, Numbers] | Numbers | None = None,
     label: str | None = None,
     title: str | None = None,
     figsize: tuple[float, float] = (7.0, 2.8),
@@ -121,7 +122,7 @@ def _label_axes(ax: Axes, *, signed: bool) -> None:
 
 
 def mean_logo(
-    relevance: Float[np.ndarray, "n 4 length"] | torch.Tensor, *, lengths: Any = None
+    relevance: Float[np.ndarray, "n 4 length"] | torch.Tensor, *, lengths: Numbers | None = None
 ) -> Float[np.ndarray, "4 length"]:
     """Mean relevance of each base at each position over aligned sequences, to be drawn by `plot_logo`.
 
@@ -157,7 +158,7 @@ def mean_logo(
     return mean
 
 
-def _real(lengths: Any, shape: tuple[int, ...]) -> Bool[np.ndarray, "n length"]:
+def _real(lengths: Numbers | None, shape: tuple[int, ...]) -> Bool[np.ndarray, "n length"]:
     """Which positions are no padding."""
     if lengths is None:
         return np.ones(shape, dtype=bool)

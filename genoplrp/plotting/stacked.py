@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal, Unpack
 
 import numpy as np
 from jaxtyping import Float
@@ -13,6 +13,7 @@ from genoplrp.errors import InputError
 from genoplrp.plotting.arrays import as_array, as_logo
 from genoplrp.plotting.highlights import Highlight, Span, read_spans, warn_if_outside
 from genoplrp.plotting.logo import logo_limits, logo_width, plot_logo
+from genoplrp.plotting.options import ComparisonOptions, RowOptions
 
 if TYPE_CHECKING:
     import torch
@@ -35,7 +36,7 @@ def plot_logos(
     strand: Literal["+", "-"] = "+",
     title: str | None = None,
     row_height: float = _ROW_HEIGHT,
-    **logo: Any,
+    **logo: Unpack[RowOptions],
 ) -> np.ndarray:
     """Draw logos of the same window below one another.
 
@@ -89,6 +90,7 @@ def plot_logos(
     spans = read_spans(highlight, start, chrom)
     warn_if_outside(highlight, spans, start, length)
     axes = _row_axes(len(arrays), figure, (logo_width(length), 0.7 + row_height * len(arrays)))
+    logo.setdefault("ylabel", "")
     limits = _shared_limits(arrays, list(kinds) if kinds else [""] * len(arrays), scale)
     for i, (ax, array) in enumerate(zip(axes, arrays, strict=True)):
         last = i == len(arrays) - 1
@@ -102,7 +104,7 @@ def plot_logos(
             strand=strand,
             ylim=limits[i],
             title=title if i == 0 else None,
-            **{"ylabel": "", **logo},
+            **logo,
         )
         if names[i]:
             ax.set_ylabel(names[i], fontsize=_NAME_SIZE, rotation=0, ha="right", va="center", labelpad=8)
@@ -120,7 +122,7 @@ def plot_comparison(
     truth_height: Float[np.ndarray, " length"] | None = None,
     figure: Figure | SubFigure | None = None,
     start: int = 0,
-    **options: Any,
+    **options: Unpack[ComparisonOptions],
 ) -> np.ndarray:
     """Draw the planted truth above what methods make of it: the paper's figure, with as many methods as wanted.
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Unpack
 
 import torch
 from jaxtyping import Float
@@ -21,6 +21,8 @@ from genoplrp.thumbnails import thumbnail
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+
+    from genoplrp.plotting.options import LogoOptions
 
 
 class Conservation(NamedTuple):
@@ -184,7 +186,7 @@ class Explanation:
             baseline=tensors.get("baseline"),
         )
 
-    def plot(self, i: int = 0, ax: Any = None, **options: Any) -> Axes:
+    def plot(self, i: int = 0, ax: Axes | None = None, **options: Unpack[LogoOptions]) -> Axes:
         """Draw the logo of one sequence.
 
         Parameters

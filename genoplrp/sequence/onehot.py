@@ -247,7 +247,7 @@ def reverse_complement(sequences: Any) -> Any:
     return sequences.flip((-2, -1))
 
 
-def check_one_hot(X: Any, *, name: str = "X", length: int | None = None) -> None:
+def check_one_hot(X: np.ndarray | Tensor, *, name: str = "X", length: int | None = None) -> None:
     """Raise unless ``X`` is one-hot DNA of shape (N, 4, L); works on numpy arrays and torch tensors.
 
     Parameters

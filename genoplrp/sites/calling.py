@@ -9,13 +9,14 @@ chosen: in its place stands the upper 80 % bound of a Poisson mean, given that c
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, get_args
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Bool, Float, UInt8
 from scipy.special import gammaincinv
+from torch import Tensor
 
 from genoplrp.errors import InputError, MissingDependencyError
 from genoplrp.relevance import Explainer, Explanation, Target
@@ -38,10 +39,16 @@ _BOUND = (
 )
 
 
+Encoded: TypeAlias = np.ndarray | Tensor
+"""One-hot (N, 4, L), or base numbers (N, L)."""
+Maps: TypeAlias = np.ndarray | Tensor
+"""Relevance (N, L), or (N, 4, L)."""
+
+
 def find_sites(
     explain: Explainer | Explain,
-    X: Any,
-    relevance: Any = None,
+    X: Encoded,
+    relevance: Explanation | Maps | None = None,
     *,
     fdr: float = 0.05,
     null: Null = "background",
@@ -101,6 +108,8 @@ def find_sites(
     40
     """
     codes, explain = as_codes(X), as_function(explain, target)
+    if len(codes) == 0:
+        raise InputError("X has no sequences: there are no sites to find")
     n = n_shuffles
     if n is None:
         n = int(np.clip(-(-_POSITIONS // max(codes.size, 1)), 1, _MOST_SHUFFLES))
@@ -121,7 +130,7 @@ def find_sites(
     return call_sites(values, chance, blocked=kept, sign=sign, width=width, fdr=fdr)
 
 
-def as_codes(X: Any) -> UInt8[np.ndarray, "n length"]:
+def as_codes(X: Encoded) -> UInt8[np.ndarray, "n length"]:
     """Return one-hot sequences (N, 4, L), or base numbers (N, L), as base numbers.
 
     Raises
@@ -153,7 +162,7 @@ def as_function(explain: Explainer | Explain, target: Target = 0) -> Explain:
     return explained
 
 
-def as_positions(relevance: Any) -> Float[np.ndarray, "n length"]:
+def as_positions(relevance: Explanation | Maps) -> Float[np.ndarray, "n length"]:
     """Return an `Explanation`, or relevance (N, 4, L) or (N, L), per position."""
     values = relevance.relevance if isinstance(relevance, Explanation) else relevance
     array = np.asarray(values, dtype=np.float64)

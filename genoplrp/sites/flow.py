@@ -167,11 +167,11 @@ class Flow:
         columns = ["layer", "channel", "relevance", "site", "purity", "on_sites"]
         return pd.DataFrame(rows, columns=columns)
 
-    def plot(self, share: float = 0.9, **options: Any) -> Figure:
+    def plot(self, share: float = 0.9, *, title: str | None = None, figure: Figure | None = None) -> Figure:
         """Draw the graph, see `genoplrp.plotting.plot_flow`."""
         from genoplrp.plotting.flow import plot_flow
 
-        return plot_flow(self, share=share, **options)
+        return plot_flow(self, share=share, title=title, figure=figure)
 
 
 def flow(
@@ -291,7 +291,7 @@ def _placed_sites(
     )
     if overlapping(table):
         notes.append(
-            f"{overlapping(table)} sites overlap another: a shared base counts for the first of them"
+            f"sites that overlap one before them: {overlapping(table)}; a shared base counts for the first"
         )
     single = n == 1 and "motif" not in table
     if "motif" in table:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ from jaxtyping import Float
 from genoplrp.errors import InputError
 from genoplrp.relevance import Explainer, Explanation
 from genoplrp.sequence import codes_to_one_hot
-from genoplrp.sites.calling import Explain, Null, Sign, as_codes, as_function, find_sites
+from genoplrp.sites.calling import Encoded, Explain, Maps, Null, Sign, as_codes, as_function, find_sites
 from genoplrp.sites.composites import taken_apart
 from genoplrp.sites.crediting import credited
 from genoplrp.sites.matching import match_motifs, motif_table
@@ -25,6 +25,7 @@ from genoplrp.wording import counted
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from genoplrp.plotting.options import MotifOptions
     from genoplrp.synthetic import Motif
 
 
@@ -99,7 +100,7 @@ class Motifs:
         counts = pd.crosstab(instances["motif"], instances["target"])
         return counts.reindex([one.name for one in self.motifs])
 
-    def plot(self, **options: Any) -> Figure:
+    def plot(self, **options: Unpack[MotifOptions]) -> Figure:
         """Draw all motifs, one below the other; options go to `genoplrp.plot_motif`."""
         from matplotlib.figure import Figure
 
@@ -123,9 +124,9 @@ class Motifs:
 
 
 def find_motifs(
-    explain: Explainer | Explain | Mapping[Any, Explain],
-    X: Any,
-    relevance: Explanation | Any = None,
+    explain: Explainer | Explain | Mapping[int, Explain],
+    X: Encoded,
+    relevance: Explanation | Maps | None = None,
     *,
     target: int | str | Sequence[int] = 0,
     fdr: float = 0.05,
@@ -162,6 +163,8 @@ def find_motifs(
         If modisco-lite, or memelite with a database, is not installed.
     """
     targets = list(target) if isinstance(target, Sequence) and not isinstance(target, str) else [target]
+    if not targets:
+        raise InputError("target=[]: name one output at least")
     if len(targets) > 1 and relevance is not None:
         raise InputError("relevance is of one output: leave it out where several targets are asked for")
     codes = as_codes(X)

@@ -54,9 +54,10 @@ def check_sites(sites: GivenSites, n: int, length: int) -> pd.DataFrame:
         )
     for name in _NEEDED:
         column = pd.to_numeric(table[name], errors="coerce")
-        if column.isna().any() or (column != column.round()).any():
+        wrong = column.isna() | (column != column.round())
+        if wrong.any():
             raise InputError(
-                f"the sites' column {name!r} holds {table[name][column.isna()].tolist()[:1]}: whole numbers"
+                f"the sites' column {name!r} holds {table[name][wrong].tolist()[0]!r}: needed are whole numbers"
             )
         table[name] = column.astype(np.int64)
     wrong = (table["start"] < 0) | (table["end"] > length) | (table["start"] >= table["end"])

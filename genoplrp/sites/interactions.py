@@ -251,7 +251,7 @@ def _strongest(table: pd.DataFrame, most: int, notes: list[str]) -> pd.DataFrame
     if left_out:
         full = table.loc[rank > most, "sequence"].nunique()
         notes.append(
-            f"{full} sequences have more than {most} sites: the {left_out} of the weakest relevance are left out "
+            f"sequences with more sites than {most}: {full}; their {left_out} of the weakest relevance are left out "
             "(most= takes more)"
         )
     return table[rank <= most].reset_index(drop=True)
@@ -266,7 +266,7 @@ def _pairs_of(table: pd.DataFrame, notes: list[str]) -> list[tuple[int, int]]:
     apart = [(a, b) for a, b in every if end[a] <= start[b]]
     if len(apart) < len(every):
         notes.append(
-            f"{len(every) - len(apart)} pairs overlap and are left out: one is not taken out without the other"
+            f"pairs that overlap and are left out, as one is not taken out without the other: {len(every) - len(apart)}"
         )
     if not every:
         notes.append("no sequence has two sites: there are effects of single sites only")

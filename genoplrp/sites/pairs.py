@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -136,17 +136,17 @@ class Interactions:
             values[place[a], place[b]] = values[place[b], place[a]] = number
         return pd.DataFrame(values, index=labels, columns=labels)
 
-    def plot(self, sequence: int = 0, **options: Any) -> Figure:
+    def plot(self, sequence: int = 0, *, figure: Figure | None = None) -> Figure:
         """Draw one sequence's matrix, see `genoplrp.plotting.plot_interactions`."""
         from genoplrp.plotting.interactions import plot_interactions
 
-        return plot_interactions(self, sequence, **options)
+        return plot_interactions(self, sequence, figure=figure)
 
-    def plot_distance(self, **options: Any) -> Figure:
+    def plot_distance(self, *, width: int = 5, most: int = 6, figure: Figure | None = None) -> Figure:
         """Draw the interaction against the distance, see `genoplrp.plotting.plot_distance`."""
         from genoplrp.plotting.interactions import plot_distance
 
-        return plot_distance(self, **options)
+        return plot_distance(self, width=width, most=most, figure=figure)
 
     def _named(self) -> pd.DataFrame:
         pairs = zip(self.pairs["motif_a"], self.pairs["motif_b"], strict=True)

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Num
+from numpy.typing import ArrayLike
 
 from genoplrp.errors import InputError
 
@@ -22,7 +23,7 @@ PROFILES = "profiles.npy"
 
 def dataset_of_profiles(
     sequences: Sequence[str],
-    profiles: Any,
+    profiles: ArrayLike,
     tasks: Sequence[str] | None = None,
     split: Sequence[str] | Mapping[str, float] | np.ndarray | None = None,
     names: Sequence[str] | None = None,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any
 
 import torch
 
@@ -34,7 +33,7 @@ def list_architectures() -> dict[str, str]:
 
 
 def build_architecture(
-    name: str, *, length: int, n_tasks: int = 1, seed: int = 0, **parameters: Any
+    name: str, *, length: int, n_tasks: int = 1, seed: int = 0, **parameters: object
 ) -> SequenceModel:
     """Make an untrained network, its weights drawn from a generator of its own.
 

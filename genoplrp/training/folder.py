@@ -7,7 +7,7 @@ import csv
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,7 @@ from genoplrp.sequence import read_fasta
 from genoplrp.training.checkpoint import load_model
 from genoplrp.training.data import DataLike, TrainingData, read_training_data
 from genoplrp.training.model import TrainedModel
+from genoplrp.training.options import FolderOptions
 from genoplrp.training.trainer import Architecture, train
 
 
@@ -91,7 +92,7 @@ def train_to_folder(
     *,
     resume: bool = False,
     overwrite: bool = False,
-    **options: Any,
+    **options: Unpack[FolderOptions],
 ) -> TrainedModel:
     """Train and save; an interrupted training can be taken up again.
 
@@ -157,13 +158,15 @@ def _check_same_training(
     data: DataLike,
     architecture: Architecture,
     seed: int,
-    options: dict[str, Any],
+    options: FolderOptions,
 ) -> None:
     """Refuse to hand back a finished training for one that was asked for with other settings or data."""
     # A module of the user's own has no settings to compare; weights of another shape were refused on loading.
     name = architecture if isinstance(architecture, str) else fit.architecture
     found = fit.provenance["options"] | fit.parameters
-    asked = {key: value for key, value in options.items() if key in found} | (options.get("parameters") or {})
+    asked = {key: value for key, value in options.items() if key in found} | dict(
+        options.get("parameters") or {}
+    )
     pairs = [("architecture", fit.architecture, name), ("seed", fit.seed, seed)]
     pairs += [(key, found.get(key), value) for key, value in asked.items()]
     for key, was, now in pairs:

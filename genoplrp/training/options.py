@@ -3,15 +3,55 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict
 
 import torch
+from numpy.typing import ArrayLike
 
 from genoplrp.errors import InputError
+
+if TYPE_CHECKING:
+    from genoplrp.training.model import TrainedModel
 
 SCHEDULES = ("onecycle", "cosine", "constant")
 PRECISIONS = ("float32", "bfloat16", "float16")
 MONITORS = ("loss", "score")
+
+
+class TrainOptions(TypedDict, total=False):
+    """What :func:`genoplrp.training.train_seeds` hands on to :func:`genoplrp.train`, where each is explained."""
+
+    task: str | Sequence[str]
+    parameters: Mapping[str, object] | None
+    start_from: TrainedModel | str | Path | None
+    tasks: Sequence[str] | None
+    split: ArrayLike | None
+    epochs: int
+    batch_size: int
+    lr: float
+    schedule: str
+    weight_decay: float
+    patience: int
+    monitor: str
+    class_weight: str | None
+    label_smoothing: float
+    reverse_complement: bool
+    max_shift: int
+    clip_norm: float | None
+    precision: str
+    bootstrap: int
+    device: str | torch.device | None
+    log: str | Path | None
+    tensorboard: str | Path | None
+
+
+class FolderOptions(TrainOptions, total=False):
+    """What :func:`genoplrp.training.train_to_folder` hands on, which keeps the state itself."""
+
+    progress: bool
 
 
 @dataclass(frozen=True)

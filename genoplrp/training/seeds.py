@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 import pandas as pd
 from tqdm.auto import tqdm
@@ -12,6 +12,7 @@ from tqdm.auto import tqdm
 from genoplrp.errors import InputError
 from genoplrp.training.data import DataLike, read_training_data
 from genoplrp.training.model import TrainedModel
+from genoplrp.training.options import TrainOptions
 from genoplrp.training.trainer import Architecture, train
 
 
@@ -22,7 +23,7 @@ def train_seeds(
     *,
     state: str | Path | None = None,
     progress: bool = True,
-    **options: Any,
+    **options: Unpack[TrainOptions],
 ) -> list[TrainedModel]:
     """Train once per seed on the same data and the same split.
 
@@ -60,8 +61,9 @@ def train_seeds(
     """
     if not seeds or len(set(seeds)) != len(seeds):
         raise InputError(f"seeds={list(seeds)}: one seed at least, and none twice.")
-    chosen = {key: options.pop(key) for key in ("tasks", "split") if key in options}
-    read = read_training_data(data, seed=seeds[0], **chosen)
+    read = read_training_data(
+        data, tasks=options.pop("tasks", None), split=options.pop("split", None), seed=seeds[0]
+    )
     fits = []
     for seed in tqdm(seeds, desc="seeds", unit="seed", disable=not progress):
         of_seed = None if state is None else Path(state) / f"seed{seed}.safetensors"

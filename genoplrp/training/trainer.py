@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -36,7 +36,7 @@ def train(
     seed: int = 0,
     *,
     task: str | Sequence[str] = "auto",
-    parameters: dict[str, Any] | None = None,
+    parameters: Mapping[str, object] | None = None,
     start_from: TrainedModel | str | Path | None = None,
     tasks: Sequence[str] | None = None,
     split: ArrayLike | None = None,
@@ -234,7 +234,7 @@ def _objective(read: TrainingData, task: str | Sequence[str], class_weight: str 
 
 
 def _network(
-    architecture: Architecture, read: TrainingData, seed: int, parameters: dict[str, Any] | None
+    architecture: Architecture, read: TrainingData, seed: int, parameters: Mapping[str, object] | None
 ) -> tuple[nn.Module, str, dict[str, Any]]:
     if isinstance(architecture, str):
         built = build_architecture(

@@ -120,6 +120,7 @@ def test_a_folder_is_replaced_only_if_it_is_asked_for_and_of_the_same_command(
 def test_bad_input_is_one_message(folder: Path, capsys: pytest.CaptureFixture) -> None:
     model, data = folder / "model", folder / "data"
     (folder / "far.tsv").write_text("sequence\tstart\tend\nchr9\t10\t20\n")
+    (folder / "c.csv").write_text("sequence,start,end\n0,3,9\n")
     (folder / "plain.fa").write_text(">a\n" + "ACGT" * 50 + "\n")
     cases = [
         (
@@ -137,6 +138,11 @@ def test_bad_input_is_one_message(folder: Path, capsys: pytest.CaptureFixture) -
         (
             ("interactions", model, "-d", data, "-o", folder / "x", "--sites", folder / "no.tsv"),
             "there is no file",
+        ),
+        (("flow", model, "-d", data, "-o", folder / "x", "--sites", folder), "there is no file"),
+        (
+            ("flow", model, "-d", data, "-o", folder / "x", "--sites", folder / "c.csv"),
+            "with tabs between them",
         ),
     ]
     for arguments, message in cases:

@@ -7,7 +7,7 @@ from torch import nn
 
 from genoplrp.errors import InputError
 from genoplrp.relevance import AlphaBeta, Blend, Epsilon, Explainer, Flat, Gamma, WSquare, ZBox, ZPlus
-from genoplrp.relevance.rules import Rule, stabilize
+from genoplrp.relevance.rules import Part, Rule, stabilize
 from tests.oracles.oracle_relevance import affine_of, gauge_fixed, padding_of, propagation, stab, unpadded
 
 LAYERS = {
@@ -264,6 +264,40 @@ def test_epsilon_zero_is_gradient_times_input_where_outputs_are_zero_too(size):
     relevance = Explainer(layer, Epsilon(0.0))(x, lambda z: z.sum(dim=(1, 2))).relevance
     # By the chain rule: every input has its weights' sum.
     assert relevance.tolist() == (x * torch.tensor([2.0, 1.0, -1.0], dtype=dtype)).tolist()
+
+
+PARTS = {
+    "all": Part(),
+    "positive": Part(Blend(plus=0.5), outputs="positive", coefficient=2.0),
+    "negative": Part(Blend(minus=0.5), outputs="negative", coefficient=3.0),
+}
+
+
+@pytest.mark.parametrize("offset", [0.0, 30.0, -30.0])  # outputs of either sign, or of one
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("all", "negative"),
+        ("all", "positive"),
+        ("positive", "negative", "all"),
+        ("negative", "all", "positive"),
+        ("positive", "positive"),
+        ("negative", "negative", "positive"),
+    ],
+)
+def test_a_rule_of_ones_own_is_the_sum_of_its_parts_in_any_order(names, offset):
+    x = _input((4, 9))
+    model = Weighted(_seeded(LAYERS["conv"]), x)
+    model.layer.bias.data += offset
+
+    def relevance(*chosen):
+        own = type(
+            "Own", (Rule,), {"parts": lambda self: tuple(PARTS[name] for name in chosen), "epsilon": 0.1}
+        )
+        return Explainer(model, own())(x, None).relevance
+
+    expected = sum(relevance(name) for name in names)
+    torch.testing.assert_close(relevance(*names), expected, rtol=1e-11, atol=1e-12)
 
 
 def test_a_rule_of_ones_own_that_defines_nothing_is_refused():

@@ -196,11 +196,11 @@ def test_any_number_of_sites_is_taken_and_what_is_left_out_is_said() -> None:
     assert "no sequence has two sites" in one.notes[0]
     assert one.sites["effect"].tolist() == pytest.approx([1.0], abs=1e-5)
     overlap = gp.interactions(model, X[0], [(5, 11), (8, 14), (30, 36)])
-    assert "1 pairs overlap" in overlap.notes[0]
+    assert overlap.notes[0].startswith("pairs that overlap") and overlap.notes[0].endswith(": 1")
     assert overlap.pairs[["start_a", "start_b"]].values.tolist() == [[5, 30], [8, 30]]
     many = gp.interactions(model, X, [(k, k + 2) for k in range(0, 58, 2)], most=5, relevance=False)
     assert len(many.sites) == 5
-    assert "the 24 of the weakest relevance are left out" in many.notes[0]
+    assert "their 24 of the weakest relevance are left out" in many.notes[0]
     for wrong, message in (({"fills": 0}, "fills=0"), ({"scale": "odds"}, "scale='odds'")):
         with pytest.raises(InputError, match=message):
             gp.interactions(model, X, sites, **wrong)  # type: ignore[arg-type]

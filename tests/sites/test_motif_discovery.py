@@ -354,6 +354,10 @@ def test_sites_of_an_explainer_are_those_of_the_function_it_stands_for(explained
     pd.testing.assert_frame_equal(find_sites(explain, torch.from_numpy(explained.X)), by_hand)
     with pytest.raises(InputError, match="needed are one-hot"):
         find_sites(explain, explained.X[:, :3])
+    with pytest.raises(InputError, match="no sequences"):
+        find_sites(explain, explained.X[:0])
+    with pytest.raises(InputError, match="name one output"):
+        find_motifs(explain, explained.X, target=[])
 
 
 def test_a_name_needs_a_match_that_is_hardly_chance():

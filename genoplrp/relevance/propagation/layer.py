@@ -174,13 +174,15 @@ def signals_of(layer: Layer, g: Tensor) -> Iterable[tuple[Part, Tensor]]:
 def part_signals(layer: Layer, g: Tensor) -> Iterator[tuple[Part, Tensor]]:
     """Yield ``c * R_j / stab(z_j)`` of each part that has outputs to speak for, ``R_j = g_j z_j``."""
     epsilon = float(getattr(layer.rule, "epsilon", 0.0))
-    has_others = True
+    absent = "negative" if layer.rectified else None  # outputs that there are none of
     for part in layer.rule.parts():
-        if (part.outputs != "all" and not has_others) or (part.outputs == "negative" and layer.rectified):
+        if part.outputs == absent:
             continue
         denominator = None if _denominator_is_z(layer, part) else part_denominator(layer, part)
         outputs = "all" if layer.rectified else part.outputs
         h, has_others = signal(g, layer.z, denominator, epsilon, outputs, part.coefficient)
+        if outputs != "all" and not has_others:
+            absent = "negative" if outputs == "positive" else "positive"
         yield part, h
 
 
