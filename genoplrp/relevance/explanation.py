@@ -407,7 +407,7 @@ class Explanation:
         return self.intermediate[layer]
 
 
-def _one_each(target: Any) -> bool:
+def _one_each(target: object) -> bool:
     return isinstance(target, Tensor) and target.dim() == 1
 
 

@@ -9,7 +9,7 @@ a few passes are spread over such views, and what they agree on is kept (`agreem
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, NamedTuple, get_args
@@ -401,7 +401,8 @@ class _Explainers:
         return self._made[key]
 
 
-def _progress(views: Sequence[View], progress: bool) -> Any:
+def _progress(views: Sequence[View], progress: bool) -> Iterable[View]:
     from tqdm import tqdm
 
-    return tqdm(views, desc="views", unit="pass", disable=None if progress else True)
+    shown: Iterable[View] = tqdm(views, desc="views", unit="pass", disable=None if progress else True)
+    return shown

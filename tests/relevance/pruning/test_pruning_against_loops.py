@@ -197,6 +197,29 @@ def test_m_equals_explicit_matrices_and_loops(p, method, bias, preset):
         )
 
 
+@pytest.mark.parametrize("preset", ["epsilon", "gamma", "zplus"])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("method", ["M", "M-literal"])
+@pytest.mark.parametrize("kind", ["dense", "convolution"])
+def test_m_of_one_layer_whose_inputs_have_either_sign(kind, method, bias, preset):
+    layer = nn.Linear(12, 5, bias=bias) if kind == "dense" else nn.Conv1d(3, 2, 3, padding=1, bias=bias)
+    _randomise(layer, 2)
+    generator = torch.Generator().manual_seed(6)
+    x = torch.randn((2, 12) if kind == "dense" else (2, 3, 4), generator=generator, dtype=torch.float64)
+    v = torch.randn(layer(x)[0].shape, generator=generator, dtype=torch.float64)
+    rule, (name, parameters) = PRESETS[preset][:2]
+    explain = Explainer(layer, rule, Pruning(0.2, 0.1, method, input=True))
+    relevance = explain(x, lambda z: (z * v).flatten(1).sum(dim=1)).relevance
+    for n in range(2):
+        affine = affine_of(layer, x[n])
+        R = v.flatten().numpy() * affine.z
+        expected = pruned_m(affine, name, R, 0.2, 0.1, literal=method == "M-literal", **parameters)
+        tolerance = 1e-10 if method == "M" else 1e-4
+        np.testing.assert_allclose(
+            relevance[n].flatten().numpy(), expected, rtol=0, atol=tolerance * np.abs(expected).max()
+        )
+
+
 def test_m_literal_without_biases_is_the_papers_formula():
     """``r_i = sum_j z_ij / z_j^K * R_j`` for kept i, one linear layer."""
     generator = torch.Generator().manual_seed(4)
