@@ -230,6 +230,15 @@ def test_m_of_one_layer_whose_outputs_have_either_sign(kind, sign, method, bias,
     _compare_m(layer, x, rule, name, parameters, method)
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_m_of_a_layer_whose_weights_are_all_of_one_sign(sign):
+    layer = nn.Linear(6, 5)
+    _randomise(layer, 2)
+    layer.weight.data = sign * layer.weight.data.abs()
+    x = torch.rand(3, 6, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    _compare_m(layer, x, Epsilon(0.01), "epsilon", {"epsilon": 0.01}, "M")
+
+
 @pytest.mark.parametrize("method", ["M", "M-literal"])
 def test_m_of_an_input_layer_with_its_gauge_fixed(method):
     layer = nn.Conv1d(4, 3, 3, padding=1)
