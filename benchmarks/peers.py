@@ -42,7 +42,7 @@ def captum_lrp(model: nn.Module, X: Tensor) -> Tensor:
 
 def zennit_composite(name: str) -> Method:
     """Return the method of a composite of zennit: ``"Epsilon"``, ``"EpsilonPlus"`` or ``"EpsilonGammaBox"``."""
-    _stand_in_for_torchvision()
+    stand_in_for_torchvision()
     from zennit import composites, rules
     from zennit.attribution import Gradient
 
@@ -78,7 +78,7 @@ def deeplift_shap(model: nn.Module, X: Tensor, references: int = 20) -> Tensor:
     return out
 
 
-def _stand_in_for_torchvision() -> None:
+def stand_in_for_torchvision() -> None:
     """Let zennit import without torchvision, or with one that does not fit torch: two model families' names do."""
     try:
         import torchvision  # noqa: F401

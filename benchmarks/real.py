@@ -15,6 +15,7 @@ the folder: interrupted, it goes on where it was, and a folder that was made wit
 from __future__ import annotations
 
 import argparse
+import copy
 import gzip
 import time
 from collections.abc import Callable
@@ -27,6 +28,7 @@ import pandas as pd
 import torch
 from torch import nn
 
+from benchmarks.peers import stand_in_for_torchvision
 from benchmarks.real_tables import as_markdown, compare, draw
 from genoplrp.datasets import load_splice_junctions
 from genoplrp.evaluation import output_function
@@ -48,7 +50,8 @@ ACCEPTOR = {"dinucleotide": (-2, 0), "site": (-20, 1), "consensus": (-3, 1), "br
 SHINE_DALGARNO, BEFORE = "AGGAGG", (-17, -5)
 START_AT = 60
 METHODS = (
-    "gradient-x-input", "integrated-gradients", "deeplift-shap", "ism", "autolrp", "lrp@gamma", "lrp@gamma-all",
+    "gradient-x-input", "integrated-gradients", "deeplift-shap", "ism", "autolrp", "zennit", "lrp@gamma",
+    "lrp@gamma-all",
     "plrp-lambda-0.05@gamma", "plrp-lambda-0.15@gamma", "plrp-lambda-0.25@gamma", "plrp-M-0.25@gamma",
     "pruned-0.15:deeplift-shap", "consensus",
 )  # fmt: skip
@@ -65,6 +68,8 @@ SEEN = ("mmsplice-donor", "mmsplice-acceptor")
 DELETED, FILLS = 10, 8
 #: autoLRP is left out there: it took five gigabytes and more than four minutes for eight windows of SpliceAI.
 LONG = 2000
+#: zennit knows modules, not the sums between them: it runs on these chains of modules, and is wrong elsewhere.
+CHAINS = ("junctions-koo", "starts-koo")
 
 
 @dataclass(frozen=True)
@@ -333,6 +338,25 @@ def _autolrp(job: Job) -> Any:
     return torch.cat(parts)
 
 
+def _zennit(job: Job) -> Any:
+    """Relevance by zennit with the same rules, batch normalisations merged."""
+    stand_in_for_torchvision()
+    from zennit.attribution import Gradient
+    from zennit.canonizers import SequentialMergeBatchNorm
+    from zennit.composites import LayerMapComposite
+    from zennit.rules import Epsilon, Gamma, Norm, Pass
+    from zennit.types import Activation, AvgPool, Convolution, Linear
+
+    rules = [(Activation, Pass()), (AvgPool, Norm()), (Convolution, Gamma(0.25)), (Linear, Epsilon(1e-6))]
+    composite = LayerMapComposite(rules, canonizers=[SequentialMergeBatchNorm()])
+    with Gradient(copy.deepcopy(job.model).eval(), composite) as attribute:
+        x = torch.as_tensor(job.X)
+        outputs = attribute(
+            x, lambda y: torch.nn.functional.one_hot(torch.tensor(job.target), y.shape[1]) * y
+        )
+    return outputs[1].detach()
+
+
 def cells(networks: Path, sites: int = 8) -> dict[str, Callable[[], RealCell]]:
     """Return how to make each cell, by name; ``sites`` of a kind for SpliceAI, whose windows are long."""
     made: dict[str, Callable[[], RealCell]] = {}
@@ -367,6 +391,7 @@ def main() -> None:
     out: Path = given.out
     (out / "cells").mkdir(parents=True, exist_ok=True)
     register_method("autolrp", _autolrp)
+    register_method("zennit", _zennit)
     made = cells(out / "networks", given.sites)
     wanted = [name for name in made if any(word in name for word in given.cells.split(","))]
     for cell_name in wanted:
@@ -375,6 +400,8 @@ def main() -> None:
         scores = {}
         for name in given.methods.split(","):
             if name == "autolrp" and cell.X.shape[2] > LONG:
+                continue
+            if name == "zennit" and not cell_name.startswith(CHAINS):
                 continue
             maps, seconds = explain_cell(cell, name, out)
             scores[name] = score_map(cell, maps, ism).assign(ms=1000 * seconds)

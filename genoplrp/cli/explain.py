@@ -13,6 +13,8 @@ from genoplrp.cli.model_options import LOADING
 from genoplrp.wording import counted
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from genoplrp.relevance import Explanation, Pruning
 
 
@@ -203,7 +205,7 @@ def _explain_dataset(
     click.echo(f"Wrote {out}", err=True)
 
 
-def _print_figures(explanation: Explanation, lengths: Any, *, checked: bool) -> None:
+def _print_figures(explanation: Explanation, lengths: np.ndarray, *, checked: bool) -> None:
     """Say how sparse relevance is, what the predictions are, and whether it is conserved."""
     from genoplrp.scan.summary import relevance_figures, summary_lines
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,6 +14,7 @@ from genoplrp.cli.given import check_device
 from genoplrp.cli.model_options import MODEL_OPTIONS, load_subject
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
     from genoplrp.pipeline.chosen import Chosen
@@ -105,7 +106,7 @@ def chosen_sequences(model: Path, options: dict[str, Any]) -> tuple[Subject, Cho
                 raise InputError(
                     f"--index {index}: the data set has {len(data)} sequences, 0 to {len(data) - 1}"
                 )
-            rows: Any = [index]
+            rows: Sequence[int] | np.ndarray = [index]
         else:
             split = None if options["split"] == "all" else options["split"]
             rows = rows_to_explain(

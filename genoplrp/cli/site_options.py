@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from genoplrp.formats import Explained
+    from genoplrp.relevance.targets import OneOutput
 
 F = TypeVar("F", bound=Callable[..., Any])
 _OPTIONS = [
@@ -74,7 +75,7 @@ def site_options(function: F) -> F:
 
 def explained_model(
     explained: Explained, model: Path, options: dict[str, Any]
-) -> tuple[nn.Module, int | Callable[[Any], Any]]:
+) -> tuple[nn.Module, OneOutput]:
     """Load the model that was explained, and the output of it that was."""
     from genoplrp.scan import load_any_model, output_target
 
@@ -87,20 +88,20 @@ def explained_model(
 
 def several_targets(
     texts: Sequence[str], explained: Explained, model: Path, options: dict[str, Any]
-) -> dict[str, int | Callable[[Any], Any]]:
+) -> dict[str, OneOutput]:
     """Read ``--target``: each text is one output, or, where the model has none of that name, several with commas."""
     from genoplrp.errors import InputError
     from genoplrp.scan import describe_output, load_any_model, output_target
 
     loaded = load_any_model(model, **{name: options[name] for name in LOADING})
 
-    def read(text: str) -> tuple[str, int | Callable[[Any], Any]]:
+    def read(text: str) -> tuple[str, OneOutput]:
         target, name = output_target(text, loaded.tasks, loaded.outputs)
         if callable(target):
             describe_output(loaded.model, explained.length, target)
         return name, target
 
-    found: dict[str, int | Callable[[Any], Any]] = {}
+    found: dict[str, OneOutput] = {}
     for text in texts:
         try:
             parts = [read(text)]

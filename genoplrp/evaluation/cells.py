@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -29,6 +29,7 @@ from genoplrp.version import __version__
 
 if TYPE_CHECKING:
     import pandas as pd
+    from torch import nn
 
     from genoplrp.synthetic import Dataset
     from genoplrp.training import TrainedModel
@@ -385,7 +386,7 @@ class CellRun:
     def _sanity(self, name: str, ready: Ready, maps: Maps) -> pd.DataFrame:
         some = slice(0, SANITY_SEQUENCES)
 
-        def explain(model: Any, X: np.ndarray) -> Maps:
+        def explain(model: nn.Module, X: np.ndarray) -> Maps:
             return explain_with(name, replace(ready.job(self.cell.seed, X), model=model))
 
         lengths = ready.lengths_of(SANITY_SEQUENCES)

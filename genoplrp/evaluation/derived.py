@@ -21,6 +21,8 @@ from genoplrp.evaluation.robustness import reverse_strand, shift
 from genoplrp.evaluation.sparsity import gini
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from genoplrp.relevance import Pruning
 
 LRP_NAME = re.compile(
@@ -44,7 +46,7 @@ def lrp_method(name: str, matched: re.Match[str]) -> Method:
     if p is not None and not 0 <= p < 1:
         raise InputError(f"{name!r}: p must lie in [0, 1); got {p:g}")
 
-    def explain(job: Job) -> Any:
+    def explain(job: Job) -> np.ndarray | Tensor:
         import torch
 
         from genoplrp.relevance import Explainer
@@ -65,7 +67,7 @@ def consensus_method(name: str, matched: re.Match[str]) -> Method:
     if not 0 <= p < 1:
         raise InputError(f"{name!r}: p must lie in [0, 1); got {share}")
 
-    def explain(job: Job) -> Any:
+    def explain(job: Job) -> np.ndarray | Tensor:
         import torch
 
         from genoplrp.relevance import Explainer, consensus
@@ -94,7 +96,7 @@ def pruned_method(name: str, share: str, base: str) -> Method:
     if not 0 <= p < 1:
         raise InputError(f"{name!r}: write p, from 0 to below 1, as in pruned-0.15:gradient-x-input")
 
-    def explain(job: Job) -> Any:
+    def explain(job: Job) -> np.ndarray | Tensor:
         import torch
 
         from genoplrp.evaluation import rivals

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from genoplrp.scores import described, shown_in
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 # Okabe and Ito (2008).
@@ -248,7 +249,7 @@ def _short(value: float) -> str:
     return ".00" if float(text) == 0 else text.replace("0.", ".", 1) if abs(value) < 1 else text
 
 
-def _label_points(ax: Any, points: dict[str, tuple[float, float]]) -> None:
+def _label_points(ax: Axes, points: dict[str, tuple[float, float]]) -> None:
     """Name the points, the best first, to the right or to the left of them, wherever no other name stands."""
     (left, right), (bottom, top) = np.log10(ax.get_xlim()), ax.get_ylim()
     # Of the width and height of the axes: what one letter and one line take.
@@ -288,7 +289,7 @@ def _cycle(n: int) -> list[str]:
     return [_COLORS[i % len(_COLORS)] for i in range(n)]
 
 
-def _quiet(ax: Any) -> None:
+def _quiet(ax: Axes) -> None:
     ax.spines[["top", "right"]].set_visible(False)
     ax.tick_params(labelsize=8)
     ax.grid(axis="y", color="#dddddd", linewidth=0.6, zorder=0)

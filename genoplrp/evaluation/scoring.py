@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -22,10 +22,10 @@ _SEQUENCES_AT_A_TIME = 4096
 class PlantedTruth(Protocol):
     """What is needed of a data set to score against it: `genoplrp.synthetic.Dataset` has it."""
 
-    names: Any
+    names: list[str]
     tasks: list[str]
 
-    def subset(self, which: Any) -> PlantedTruth:
+    def subset(self, which: np.ndarray) -> PlantedTruth:
         """Make a data set of some of the sequences, given by their rows."""
         ...
 

@@ -184,7 +184,7 @@ class AttributionFile:
             raise InputError(f"{path}: {error}") from error
 
 
-def _float32(values: Any, name: str) -> np.ndarray:
+def _float32(values: object, name: str) -> np.ndarray:
     if hasattr(values, "detach"):
         values = values.detach().cpu().float()
     array = np.asarray(values)
@@ -201,7 +201,7 @@ def _float32(values: Any, name: str) -> np.ndarray:
     return array
 
 
-def _integers(values: Any, name: str) -> np.ndarray:
+def _integers(values: object, name: str) -> np.ndarray:
     if hasattr(values, "detach"):
         values = values.detach().cpu()
     array = np.asarray(values)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from genoplrp.errors import InputError
 
 if TYPE_CHECKING:
     import torch
+    from matplotlib.figure import Figure
 
     from genoplrp.synthetic import Dataset
 
@@ -141,7 +142,7 @@ def html_page(title: str, facts: Sequence[str], parts: Sequence[tuple[str, str |
     )
 
 
-def svg_of(figure: Any) -> str:
+def svg_of(figure: Figure) -> str:
     """Return a figure as SVG, the same text for the same figure."""
     import io
 

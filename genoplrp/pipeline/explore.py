@@ -136,7 +136,14 @@ def explore(
     )
 
 
-def _check(X: Any, p: Any, rules: Any, methods: Any, names: Any, mask: Any) -> None:
+def _check(
+    X: torch.Tensor,
+    p: Sequence[float],
+    rules: Sequence[str],
+    methods: Sequence[str],
+    names: Sequence[str] | None,
+    mask: np.ndarray | None,
+) -> None:
     if X.ndim != 3 or X.shape[1] != 4 or 0 in X.shape:
         raise InputError(f"X must have shape (N, 4, L) with N and L at least 1; got {tuple(X.shape)}")
     if not (len(p) and len(rules) and len(methods)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,8 +19,9 @@ from genoplrp.wording import counted
 
 if TYPE_CHECKING:
     import pandas as pd
-    from torch import Tensor, nn
+    from torch import nn
 
+    from genoplrp.relevance.targets import OneOutput
     from genoplrp.report import ReportContent
     from genoplrp.synthetic import Dataset
     from genoplrp.training import TrainedModel
@@ -224,7 +225,7 @@ def rows_to_report(
 def sweeps(
     model: nn.Module,
     one_hot: np.ndarray,
-    task: int | Callable[[Any], Tensor],
+    task: OneOutput,
     rules: Sequence[str],
     methods: Sequence[str],
     p: Sequence[float],

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from genoplrp.errors import InputError
 from genoplrp.relevance.targets import output_target
 from genoplrp.training import TrainedModel
+
+if TYPE_CHECKING:
+    from genoplrp.relevance.targets import OneOutput
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Subject:
             fit.model, fit.architecture, fit.length, fit.tasks, seed=fit.seed, metrics=dict(fit.metrics)
         )
 
-    def target(self, named: int | str) -> tuple[int | Callable[[Any], Tensor], str, int]:
+    def target(self, named: int | str) -> tuple[OneOutput, str, int]:
         """Return a target as the engine takes it, its name, and which output it is: -1 for a function of several.
 
         Raises

@@ -192,7 +192,7 @@ def _ends(edges: pd.DataFrame, here: str, there: str, places: _Places) -> dict[i
     return found
 
 
-def _draw_node(ax: Axes, flow: Flow, node: Any, name: str, x: float, low: float, high: float) -> None:
+def _draw_node(ax: Axes, flow: Flow, node: pd.Series, name: str, x: float, low: float, high: float) -> None:
     color = POOLED if _is_pooled(node) else POSITIVE if node["relevance"] > 0 else NEGATIVE
     ax.add_patch(Rectangle((x, low), _BAR, high - low, facecolor=color, linewidth=0, zorder=3))
     label = name.rpartition(":")[2] if node["layer"] in flow.layers else name
@@ -211,7 +211,7 @@ def _draw_node(ax: Axes, flow: Flow, node: Any, name: str, x: float, low: float,
     inset.axis("off")
 
 
-def _letters(flow: Flow, node: Any) -> np.ndarray | None:
+def _letters(flow: Flow, node: pd.Series) -> np.ndarray | None:
     """Return the relevance of the bases to draw beside a node, or None."""
     if node["channel"] >= 0:
         values = flow.profiles.get((node["layer"], int(node["channel"])))

@@ -6,7 +6,7 @@ An explanation stops at the first operation without a rule; here the pass goes o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from genoplrp.relevance.explainer import Explainer
 from genoplrp.relevance.inputs import check_input
 from genoplrp.relevance.presets import DEFAULT_PRESET, Rules
 from genoplrp.relevance.propagation.backward import Run
-from genoplrp.relevance.tracing.calls import Args, run_out_of_place
+from genoplrp.relevance.tracing.calls import Args, Call, Kwargs, run_out_of_place
 from genoplrp.relevance.tracing.guards import autograd_on, evaluation_mode
 from genoplrp.relevance.tracing.names import function_name, qualified_name
 from genoplrp.relevance.tracing.plainly import plainly
@@ -97,7 +97,7 @@ class _Forgiving(Mapping[str, Handler]):
     def __getitem__(self, name: str) -> Handler:
         known = HANDLERS.get(name)
 
-        def handler(tracer: Tracer, func: Callable[..., Any], args: Args, kwargs: dict[str, Any]) -> Any:
+        def handler(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Any:
             assert isinstance(tracer, _SurveyTracer)
             try:
                 if known is None:

@@ -39,7 +39,7 @@ from genoplrp.relevance.deferred import Answers, Questions, WrongAnswerError, re
 from genoplrp.relevance.explanation import Explanation, join
 from genoplrp.relevance.fastpath import Chains
 from genoplrp.relevance.fastpath.recording import CudaGraphs, Recordings
-from genoplrp.relevance.inputs import check_device, check_input, check_target, select_target
+from genoplrp.relevance.inputs import OneTarget, check_device, check_input, check_target, select_target
 from genoplrp.relevance.presets import DEFAULT_PRESET, Rules, is_named, rule_book
 from genoplrp.relevance.propagation.backward import AmbiguousBatchError, EqualLengthError, Run
 from genoplrp.relevance.propagation.ledger import Ledger
@@ -364,7 +364,7 @@ class Explainer:
         return joined
 
     def _batch(
-        self, x: Tensor, extra: list[Tensor], target: Any, prunings: list[Pruning | None]
+        self, x: Tensor, extra: list[Tensor], target: OneTarget, prunings: list[Pruning | None]
     ) -> list[Explanation]:
         """Explain one batch: one forward pass, one backward pass for each pruning."""
         played = (
@@ -390,7 +390,7 @@ class Explainer:
         self,
         x: Tensor,
         extra: list[Tensor],
-        target: Any,
+        target: OneTarget,
         prunings: list[Pruning | None],
         questions: Questions | None,
     ) -> list[Explanation]:
@@ -404,7 +404,7 @@ class Explainer:
         recordings: Recordings[list[Explanation]],
         x: Tensor,
         extra: list[Tensor],
-        target: Any,
+        target: OneTarget,
         prunings: list[Pruning | None],
     ) -> list[Explanation] | None:
         """Return what a recorded batch of the same kind gives for this one; None where there is none."""
@@ -428,7 +428,7 @@ class Explainer:
         self,
         x: Tensor,
         extra: list[Tensor],
-        target: Any,
+        target: OneTarget,
         prunings: list[Pruning | None],
         questions: Questions | None,
     ) -> list[Explanation]:
@@ -464,7 +464,7 @@ class Explainer:
         return results
 
     def _forward(
-        self, x: Tensor, extra: list[Tensor], target: Any, run: Run
+        self, x: Tensor, extra: list[Tensor], target: OneTarget, run: Run
     ) -> tuple[Tensor, Tensor | None, Tensor, Tracer]:
         tracer = self._tracer(run)
         leaf = x.detach().clone().requires_grad_(True)
@@ -508,7 +508,7 @@ class Explainer:
         """Return the further inputs that the model itself takes."""
         return extra
 
-    def _by_autograd(self, x: Tensor, extra: list[Tensor], target: Any, run: Run) -> _Forward:
+    def _by_autograd(self, x: Tensor, extra: list[Tensor], target: OneTarget, run: Run) -> _Forward:
         leaf, shadow, output, tracer = self._forward(x, extra, target, run)
 
         def back(last: bool) -> tuple[Tensor, Tensor | None]:
@@ -516,7 +516,7 @@ class Explainer:
 
         return _Forward(output, tracer, back, "autograd")
 
-    def _by_fast_path(self, x: Tensor, extra: list[Tensor], target: Any, run: Run) -> _Forward | None:
+    def _by_fast_path(self, x: Tensor, extra: list[Tensor], target: OneTarget, run: Run) -> _Forward | None:
         """Compute a model that is a plain chain of layers without autograd; None for any other."""
         if extra or not self._is_plain or run.cuts is not None or run.reference is not None:
             return None
@@ -535,7 +535,7 @@ class Explainer:
         kind = type(self)
         return kind._tracer is Explainer._tracer and kind._backward is Explainer._backward
 
-    def _explained(self, y: Any, tracer: Tracer, target: Any, n: int) -> Tensor:
+    def _explained(self, y: Any, tracer: Tracer, target: OneTarget, n: int) -> Tensor:
         """Return the explained numbers, (N,), from the model's output at its logits."""
         tracer.in_target = True
         with tracer:
@@ -717,7 +717,7 @@ def _on_host(e: Explanation) -> Explanation:
     )
 
 
-def _target_value(target: Any) -> Any:
+def _target_value(target: OneTarget) -> Any:
     if isinstance(target, Tensor):
         return target.cpu()
     if isinstance(target, Term | Difference):

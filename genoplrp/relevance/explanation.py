@@ -99,7 +99,7 @@ class Explanation:
         --------
         >>> e = Explanation(torch.ones(3, 4, 5), torch.arange(3.0), target=0)
         >>> e[1], e[1:].prediction.tolist(), len(e[[0, 2]])
-        (Explanation(1 sequences, relevance (1, 4, 5), target 0), [1.0, 2.0], 2)
+        (Explanation(1 sequence, relevance (1, 4, 5), target 0), [1.0, 2.0], 2)
         """
         every = torch.arange(len(self))
         if isinstance(rows, int):
@@ -407,7 +407,7 @@ class Explanation:
         return self.intermediate[layer]
 
 
-def _one_each(target: Any) -> bool:
+def _one_each(target: object) -> bool:
     return isinstance(target, Tensor) and target.dim() == 1
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -56,7 +56,7 @@ def _check_sequences(x: Tensor) -> None:
         raise InputError(f"X holds NaN or infinity, first in sequence {index}: remove or mask it")
 
 
-def _further_input(i: int, value: Any, n: int, device: torch.device | None, dtype: torch.dtype) -> Tensor:
+def _further_input(i: int, value: object, n: int, device: torch.device | None, dtype: torch.dtype) -> Tensor:
     tensor = _as_tensor(value, f"args[{i}]")
     if len(tensor) != n:
         raise InputError(
@@ -65,7 +65,11 @@ def _further_input(i: int, value: Any, n: int, device: torch.device | None, dtyp
     return tensor.to(device=device, dtype=dtype if tensor.is_floating_point() else None).detach()
 
 
-def check_target(target: Any, n: int) -> Callable[[int, int], Any]:
+OneTarget: TypeAlias = int | Tensor | Callable[[Any], Tensor] | None
+"""What a batch is asked to explain: one output, one for each of its sequences, or a function of the output."""
+
+
+def check_target(target: Any, n: int) -> Callable[[int, int], OneTarget]:
     """Return a function that gives the target of sequences start to stop.
 
     Raises
@@ -97,7 +101,7 @@ def check_target(target: Any, n: int) -> Callable[[int, int], Any]:
     return lambda start, stop: indices[start:stop]
 
 
-def select_target(y: Any, target: Any, n: int) -> Tensor:
+def select_target(y: Any, target: OneTarget, n: int) -> Tensor:
     """Return the explained numbers, (N,), from the model's output.
 
     Raises
@@ -163,7 +167,7 @@ def check_device(device: str | torch.device) -> torch.device:
     return found
 
 
-def _as_tensor(value: Any, name: str) -> Tensor:
+def _as_tensor(value: object, name: str) -> Tensor:
     if isinstance(value, Tensor):
         return value
     if isinstance(value, np.ndarray):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from torch import Tensor
 
@@ -18,6 +18,10 @@ SYNTAX = (
 _TERM = re.compile(
     r"(?:(?P<output>[^:,]+):)?(?P<indices>-?\d+|:)(?:,(?P<more>(?:-?\d+|:)(?:,(?:-?\d+|:))*))?"
 )
+
+
+OneOutput: TypeAlias = int | Callable[[Any], Tensor]
+"""An output's index, or a function from the model's output to one number for each sequence."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,7 @@ class Difference:
 
 def output_target(
     target: str | int, tasks: Sequence[str] | None, outputs: Sequence[str] | None = None
-) -> tuple[int | Callable[[Any], Tensor], str]:
+) -> tuple[OneOutput, str]:
     """Turn a target as a user names it into one the engine takes, and into a name.
 
     Parameters

@@ -11,8 +11,8 @@ import torch
 from jaxtyping import UInt8
 
 from genoplrp.errors import InputError, NonFiniteError
-from genoplrp.relevance import Explainer, Explanation, Pruning, consensus
-from genoplrp.relevance.targets import Term
+from genoplrp.relevance import Explainer, Explanation, Pruning, Rules, consensus
+from genoplrp.relevance.targets import OneOutput, Term
 from genoplrp.sequence import codes_to_one_hot
 
 
@@ -41,8 +41,8 @@ class Task:
     """
 
     model: torch.nn.Module
-    target: int | Callable[[Any], torch.Tensor]
-    rules: Any
+    target: OneOutput
+    rules: Rules | None
     pruning: Pruning | None
     batch_size: int
     device: str | None

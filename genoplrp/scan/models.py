@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -14,6 +13,7 @@ from torch import Tensor, fx, nn
 
 from genoplrp.errors import InputError, UnsupportedModelError
 from genoplrp.relevance.axes import LAYOUTS, Adapted, Layout, adapt_model, is_keras_model, sequence_length
+from genoplrp.relevance.targets import OneOutput
 from genoplrp.relevance.tracing.guards import check_model, evaluation_mode
 from genoplrp.scan.archives import open_archive
 from genoplrp.scan.keras_files import is_keras, load_keras
@@ -144,9 +144,7 @@ def fingerprint(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def describe_output(
-    model: nn.Module, length: int, target: int | Callable[[Any], Tensor] | None = None
-) -> str:
+def describe_output(model: nn.Module, length: int, target: OneOutput | None = None) -> str:
     """What a forward pass of two uniform-random sequences returns, in words; a target is tried on them.
 
     Raises

@@ -16,13 +16,13 @@ from torch import Tensor
 
 from genoplrp.errors import InputError
 from genoplrp.relevance import Explainer, Pruning, Target
-from genoplrp.relevance.inputs import check_input, check_target
+from genoplrp.relevance.inputs import OneTarget, check_input, check_target
 from genoplrp.relevance.methods.conditional import channel_relevance, conditional_relevance
 from genoplrp.relevance.propagation.backward import Run
 from genoplrp.relevance.propagation.cuts import Cuts
 from genoplrp.relevance.propagation.layer import Layer
 from genoplrp.relevance.tracing.guards import autograd_on, evaluation_mode
-from genoplrp.relevance.tracing.tracer import one_explanation
+from genoplrp.relevance.tracing.tracer import Tracer, one_explanation
 from genoplrp.sequence import shuffle_codes
 
 COLUMNS = ["p", "carry", "units", "channels", "edges", "fidelity", "unpruned", "random"]
@@ -151,7 +151,7 @@ class _Silent(Explainer):
     _kept: Mapping[str, Tensor] | None
 
     @classmethod
-    def of(cls, explainer: Explainer, names: Sequence[str], shuffled: Tensor, target: Any) -> _Silent:
+    def of(cls, explainer: Explainer, names: Sequence[str], shuffled: Tensor, target: Target) -> _Silent:
         silent = cls.like(explainer)
         silent._kind, silent._means, silent._kept = explainer, {}, None
         sums: dict[str, list[Tensor]] = {name: [] for name in names}
@@ -170,7 +170,7 @@ class _Silent(Explainer):
         silent._means = {name: torch.stack(parts).sum(dim=0) / len(shuffled) for name, parts in sums.items()}
         return silent
 
-    def outputs(self, x: Tensor, target: Any, kept: Mapping[str, Tensor] | None) -> Tensor:
+    def outputs(self, x: Tensor, target: Target, kept: Mapping[str, Tensor] | None) -> Tensor:
         """Return the outputs with the kept units, (N, C, positions) for each layer; None for all."""
         wanted, values = check_target(target, len(x)), []
         for start in range(0, len(x), self.batch_size):
@@ -183,7 +183,7 @@ class _Silent(Explainer):
                 values.append(self._traced(x[start:stop], wanted(start, stop), run).double().cpu())
         return torch.cat(values)
 
-    def _traced(self, x: Tensor, target: Any, run: Run) -> Tensor:
+    def _traced(self, x: Tensor, target: OneTarget, run: Run) -> Tensor:
         with one_explanation(), evaluation_mode(self._runner):
             return self._forward(x, [], target, run)[2].detach()
 
@@ -198,7 +198,7 @@ class _Silent(Explainer):
 
         return edit
 
-    def _tracer(self, run: Run) -> Any:
+    def _tracer(self, run: Run) -> Tracer:
         return self._kind._tracer(run)
 
 

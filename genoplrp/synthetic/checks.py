@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float, Int
+from numpy.typing import ArrayLike
 
 from genoplrp.errors import InputError
 from genoplrp.synthetic.splits import SPLITS
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from genoplrp.synthetic.dataset import Kind
 
 
-def check_labels(labels: Any, n: int, *, missing: bool = False) -> Float[np.ndarray, "n tasks"]:
+def check_labels(labels: ArrayLike, n: int, *, missing: bool = False) -> Float[np.ndarray, "n tasks"]:
     """Return labels as (n, tasks) float32, or raise InputError; NaN only where labels may be missing."""
     try:
         array = np.asarray(labels, dtype=np.float32)

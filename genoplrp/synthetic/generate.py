@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING, Any
@@ -114,7 +114,7 @@ def letters(block: Block) -> list[str]:
     return [sequence[:length] for sequence, length in zip(whole, block.lengths.tolist(), strict=True)]
 
 
-def total_report(reports: Any) -> dict[str, int]:
+def total_report(reports: Iterable[Mapping[str, int]]) -> dict[str, int]:
     """Sum of the blocks' reports."""
     total: Counter[str] = Counter()
     for report in reports:

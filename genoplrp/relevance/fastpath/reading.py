@@ -201,17 +201,17 @@ class Reader(TorchFunctionMode):
 
     # -- what readings use ----------------------------------------------------------------------------------------
 
-    def number(self, value: Any) -> int:
+    def number(self, value: object) -> int:
         """Return the node of a stand-in; decline anything else."""
         if not isinstance(value, Tensor) or id(value) not in self._symbols:
             raise self.decline("an operand that was not followed")
         return self._symbols[id(value)][1]
 
-    def node_of(self, value: Any) -> Node:
+    def node_of(self, value: object) -> Node:
         """Return the node itself."""
         return self.nodes[self.number(value)]
 
-    def operand(self, value: Any) -> int:
+    def operand(self, value: object) -> int:
         """Return the number of a node that an operation other than a layer may take: not the model's input."""
         if self.node_of(value).kind in ("input", "gate"):
             raise self.decline("an operation on the model's input, or behind a sigmoid or softmax")
@@ -406,7 +406,7 @@ def _width_of_pool(args: Args, kwargs: Kwargs, shape: tuple[int, ...]) -> int | 
     return width if plain and len(shape) == 3 and stride == width < 256 and width <= shape[2] else None
 
 
-def _is_basic(index: Any) -> bool:
+def _is_basic(index: object) -> bool:
     parts = index if isinstance(index, tuple) else (index,)
     return all(isinstance(p, int | slice | type(None) | type(...)) and not isinstance(p, bool) for p in parts)
 

@@ -12,6 +12,7 @@ References
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
@@ -24,6 +25,8 @@ from genoplrp.relevance.deferred import Answers, Questions, WrongAnswerError
 
 LARGEST_NUMBER = 4
 """Recordings that are kept: each holds the memory of a batch."""
+MOST_WRONG = 3
+"""Recordings that other answers made useless, after which nothing is recorded any more."""
 REHEARSALS = 2
 """Batches on the recording's stream before it: kernels are compiled, libraries have their workspaces then."""
 Results = TypeVar("Results")
@@ -88,6 +91,7 @@ class Recordings(Generic[Results]):
 
     recorder: Recorder
     failure: str = ""
+    _wrong: int = 0
     _known: dict[Hashable, _Recording[Results] | None] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -135,6 +139,7 @@ class Recordings(Generic[Results]):
                 recording.questions.settle(again=True)
             except WrongAnswerError:
                 del self._known[key]
+                self._count_wrong()
                 return None
             return fetch(recording.results)
 
@@ -159,9 +164,22 @@ class Recordings(Generic[Results]):
                 questions.settle()
             questions = Questions(found)
             replay = self.recorder.record(work)
-        except (GenoplrpError, WrongAnswerError):
+        except GenoplrpError:
             return None  # the caller's batch says so
+        except WrongAnswerError:
+            self._count_wrong()
+            return None
         except Exception as error:  # whatever a driver may say: an explanation does not depend on it
-            self.failure = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+            self._give_up(f"{type(error).__name__}: {' '.join(str(error).splitlines()[:1])}")
             return None
         return _Recording(static, replay, questions, results[0], kept())
+
+    def _count_wrong(self) -> None:
+        self._wrong += 1
+        if self._wrong == MOST_WRONG:
+            self._give_up("what is asked of a batch has another answer each time")
+
+    def _give_up(self, why: str) -> None:
+        self.failure = why
+        self._known.clear()
+        warnings.warn(f"no CUDA graph is recorded, batches are computed as without it: {why}", stacklevel=7)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
@@ -13,7 +12,7 @@ from genoplrp.relevance.inputs import check_input, check_target
 from genoplrp.relevance.propagation.backward import Run
 from genoplrp.relevance.propagation.cuts import Cuts
 from genoplrp.relevance.tracing.guards import autograd_on, evaluation_mode
-from genoplrp.relevance.tracing.tracer import one_explanation
+from genoplrp.relevance.tracing.tracer import Tracer, one_explanation
 
 
 def layer_outputs(
@@ -70,5 +69,5 @@ class _Reader(Explainer):
         assert run.cuts is not None
         return leaf, {name: found[-1].before for name, found in run.cuts.found.items()}
 
-    def _tracer(self, run: Run) -> Any:
+    def _tracer(self, run: Run) -> Tracer:
         return self._kind._tracer(run)

@@ -23,12 +23,14 @@ from torch import Tensor
 from genoplrp.errors import InputError
 from genoplrp.relevance.explainer import Explainer, Target
 from genoplrp.relevance.explanation import Explanation
+from genoplrp.relevance.inputs import OneTarget
 from genoplrp.relevance.presets import is_named
 from genoplrp.relevance.propagation.backward import AmbiguousBatchError, Run
 from genoplrp.relevance.propagation.cuts import Cut, Cuts, Decisions
 from genoplrp.relevance.propagation.layer import Layer
 from genoplrp.relevance.pruning.policy import SEARCHES, Pruning
 from genoplrp.relevance.tracing.guards import autograd_on, is_out_of_memory
+from genoplrp.relevance.tracing.tracer import Tracer
 
 OUTPUT = ""
 """Name under which the explained output stands among the layers."""
@@ -206,11 +208,11 @@ class _Driver(Explainer):
         driver._kind, driver._layers, driver.units = explainer, layers, False
         return driver
 
-    def _tracer(self, run: Run) -> Any:
+    def _tracer(self, run: Run) -> Tracer:
         return self._kind._tracer(run)
 
     def _batch(
-        self, x: Tensor, extra: list[Tensor], target: Any, prunings: list[Pruning | None]
+        self, x: Tensor, extra: list[Tensor], target: OneTarget, prunings: list[Pruning | None]
     ) -> list[Explanation]:
         if x.dim() != 3 or x.shape[1] != 4:
             raise InputError(f"X has shape {tuple(x.shape)}: needed is DNA, (N, 4, L)")
@@ -228,7 +230,7 @@ class _Driver(Explainer):
         self,
         x: Tensor,
         extra: list[Tensor],
-        target: Any,
+        target: OneTarget,
         prunings: list[Pruning | None],
         repeats: int,
     ) -> list[Explanation]:

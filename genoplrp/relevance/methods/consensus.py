@@ -9,7 +9,7 @@ a few passes are spread over such views, and what they agree on is kept (`agreem
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, NamedTuple, get_args
@@ -63,7 +63,8 @@ def consensus(
     not depend on a shift by a few bases or on the strand, and mechanisms agree on sites, but not on noise. What pruning
     removes from one map, disagreement removes from several, without taking from weak sites. It costs ``passes`` forward
     and backward passes, and another forward pass for each view by DeepLIFT. For at most 32 of the sequences the model
-    is asked what it makes of views, and of windows drawn anew: some twenty forward passes each, and eight by DeepLIFT.
+    is asked what it makes of views, and of windows drawn anew: 25 forward passes each, and where a view is allowed
+    eight by DeepLIFT.
 
     Parameters
     ----------
@@ -401,7 +402,8 @@ class _Explainers:
         return self._made[key]
 
 
-def _progress(views: Sequence[View], progress: bool) -> Any:
+def _progress(views: Sequence[View], progress: bool) -> Iterable[View]:
     from tqdm import tqdm
 
-    return tqdm(views, desc="views", unit="pass", disable=None if progress else True)
+    shown: Iterable[View] = tqdm(views, desc="views", unit="pass", disable=None if progress else True)
+    return shown

@@ -23,7 +23,7 @@ from genoplrp.errors import InputError
 from genoplrp.relevance.axes import Layout
 from genoplrp.relevance.explainer import Explainer, Target
 from genoplrp.relevance.explanation import Explanation
-from genoplrp.relevance.inputs import check_input
+from genoplrp.relevance.inputs import OneTarget, check_input
 from genoplrp.relevance.methods.difference_operations import DIFFERENCE_HANDLERS
 from genoplrp.relevance.methods.differences import DifferenceTracer, Reference
 from genoplrp.relevance.propagation.backward import Run
@@ -147,7 +147,7 @@ class DeepLift(Explainer):
         return extra[:-1]
 
     def _batch(
-        self, x: Tensor, extra: list[Tensor], target: Any, prunings: list[Pruning | None]
+        self, x: Tensor, extra: list[Tensor], target: OneTarget, prunings: list[Pruning | None]
     ) -> list[Explanation]:
         count = extra[-1].shape[1]
 
@@ -159,7 +159,7 @@ class DeepLift(Explainer):
         return [_mean_over_references(e, count, target) for e in results]
 
     def _forward(
-        self, x: Tensor, extra: list[Tensor], target: Any, run: Run
+        self, x: Tensor, extra: list[Tensor], target: OneTarget, run: Run
     ) -> tuple[Tensor, Tensor | None, Tensor, Tracer]:
         *extra, references = extra
         run.reference = Reference(references)
@@ -190,7 +190,7 @@ class _DeepLiftTracer(DifferenceTracer):
     handlers: Mapping[str, Handler] = field(default_factory=lambda: DIFFERENCE_HANDLERS)
 
 
-def _mean_over_references(e: Explanation, count: int, target: Any) -> Explanation:
+def _mean_over_references(e: Explanation, count: int, target: OneTarget) -> Explanation:
     def mean(t: Tensor) -> Tensor:
         wide = t if t.is_floating_point() else t.double()
         return wide.reshape(-1, count, *t.shape[1:]).mean(dim=1)

@@ -16,7 +16,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -25,7 +24,7 @@ from torch import Tensor
 from genoplrp.errors import InputError
 from genoplrp.relevance.explainer import Explainer, Target
 from genoplrp.relevance.explanation import Explanation
-from genoplrp.relevance.inputs import check_input
+from genoplrp.relevance.inputs import OneTarget, check_input
 from genoplrp.relevance.methods.gradients import GradientTimesInput
 from genoplrp.relevance.propagation.backward import Run
 from genoplrp.relevance.propagation.ledger import Ledger
@@ -124,7 +123,7 @@ def most_pruned(
 
 
 def _fall(
-    explainer: Explainer, e: Explanation, x: Tensor, extra: list[Tensor], target: Any, rows: Tensor
+    explainer: Explainer, e: Explanation, x: Tensor, extra: list[Tensor], target: Target, rows: Tensor
 ) -> Tensor:
     """Return the mean fall of the output over the shares removed, (rows,) float64."""
     rows_here = rows.to(x.device)
@@ -149,7 +148,7 @@ def _fall(
     return value / len(counts)
 
 
-def _predict(explainer: Explainer, x: Tensor, extra: list[Tensor], target: Any) -> Tensor:
+def _predict(explainer: Explainer, x: Tensor, extra: list[Tensor], target: Target) -> Tensor:
     """Return the explained output (the logit, where the model ends in a sigmoid), (N,) float64, without relevance."""
     return _Reader.like(explainer)._explain(x, target, extra, [None], False)[0].prediction.double()
 
@@ -158,7 +157,7 @@ class _Reader(GradientTimesInput):
     """Goes forward only; whatever the model consists of."""
 
     def _batch(
-        self, x: Tensor, extra: list[Tensor], target: Any, prunings: list[Pruning | None]
+        self, x: Tensor, extra: list[Tensor], target: OneTarget, prunings: list[Pruning | None]
     ) -> list[Explanation]:
         with autograd_on():
             _, _, output, _ = self._forward(x, extra, target, Run(batch=len(x)))

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
@@ -23,12 +23,13 @@ from torch import Tensor
 from genoplrp.errors import InputError
 from genoplrp.relevance.explainer import Explainer, Target
 from genoplrp.relevance.explanation import Explanation
-from genoplrp.relevance.inputs import check_input
+from genoplrp.relevance.inputs import OneTarget, check_input
 from genoplrp.relevance.methods.conditional import Passes, check_kind
 from genoplrp.relevance.propagation.backward import AmbiguousBatchError, Run
 from genoplrp.relevance.propagation.cuts import Cuts
 from genoplrp.relevance.pruning.policy import Pruning
 from genoplrp.relevance.tracing.guards import autograd_on
+from genoplrp.relevance.tracing.tracer import Tracer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -196,11 +197,11 @@ class _Driver(Explainer):
         driver._kind, driver._layer, driver._filters = explainer, layer, filters
         return driver
 
-    def _tracer(self, run: Run) -> Any:
+    def _tracer(self, run: Run) -> Tracer:
         return self._kind._tracer(run)
 
     def _batch(
-        self, x: Tensor, extra: list[Tensor], target: Any, prunings: list[Pruning | None]
+        self, x: Tensor, extra: list[Tensor], target: OneTarget, prunings: list[Pruning | None]
     ) -> list[Explanation]:
         with autograd_on():
             run = Run(batch=len(x), cuts=Cuts())

@@ -30,7 +30,7 @@ from genoplrp.relevance.methods.difference_operations import (
 from genoplrp.relevance.propagation.backward import Run
 from genoplrp.relevance.pruning.policy import Pruning
 from genoplrp.relevance.rules import Epsilon
-from genoplrp.relevance.tracing.calls import Args, Kwargs, run_out_of_place
+from genoplrp.relevance.tracing.calls import Args, Call, Kwargs, run_out_of_place
 from genoplrp.relevance.tracing.names import function_name
 from genoplrp.relevance.tracing.registry import HANDLERS, Handler
 from genoplrp.relevance.tracing.tracer import Marks, Tracer
@@ -85,27 +85,27 @@ class GradientTimesInput(Explainer):
         return _GradientTracer(run, self.rules, *self._names())
 
 
-def _ordinary(tracer: Tracer, func: Callable[..., Any], args: Args, kwargs: Kwargs) -> Any:
+def _ordinary(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Any:
     """Run an operation as it is, on a new tensor where it would change one in place."""
     tracer.count("neutral", function_name(func)[0])
     return run_out_of_place(func, args, kwargs)
 
 
-def _probability(tracer: Tracer, func: Callable[..., Any], args: Args, kwargs: dict[str, Any]) -> Any:
+def _probability(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Any:
     out = _ordinary(tracer, func, args, kwargs)
     z = args[0] if args else kwargs["input"]
     tracer.mark(out, Marks(logit=lambda: z))
     return out
 
 
-def _matrix_product(tracer: Tracer, func: Callable[..., Any], args: Args, kwargs: dict[str, Any]) -> Any:
+def _matrix_product(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Any:
     a, b = args[0], args[1] if len(args) > 1 else kwargs["other"]
     swapped = function_name(func)[0] == "rmatmul"
     layer = constant_matrix(tracer, *((b, a) if swapped else (a, b)))
     return _ordinary(tracer, func, args, kwargs) if layer is None else layer
 
 
-def _detach(tracer: Tracer, func: Callable[..., Any], args: Args, kwargs: dict[str, Any]) -> Tensor:
+def _detach(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Tensor:
     out: Tensor = args[0].detach()
     return out
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
 
 from genoplrp.relevance.explainer import Explainer, Target
 from genoplrp.relevance.explanation import Explanation
+from genoplrp.relevance.inputs import OneTarget
 from genoplrp.relevance.propagation.backward import Run
 from genoplrp.relevance.pruning.policy import Pruning
 from genoplrp.relevance.tracing.guards import autograd_on
@@ -45,7 +45,7 @@ class _Forward(Explainer):
     """An explainer that stops at the output."""
 
     def _batch(
-        self, x: Tensor, extra: list[Tensor], target: Any, prunings: list[Pruning | None]
+        self, x: Tensor, extra: list[Tensor], target: OneTarget, prunings: list[Pruning | None]
     ) -> list[Explanation]:
         with autograd_on():
             run = Run(batch=len(x))

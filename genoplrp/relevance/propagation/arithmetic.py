@@ -148,9 +148,9 @@ def renormalised_sides(
         return positive, negative
     if runs is not None and _is_on_gpu(h, total, before) and _is_on_gpu(positive, total, negative):
         given = [_laid_out_like(t.detach(), total) for t in (h, before, positive, negative)]
-        constant = None if bias is None else bias.contiguous()
+        bias = None if bias is None else bias.contiguous()
         sides: tuple[Tensor, Tensor] = _triton().renormalised_sides(
-            given[0], total, constant, given[1], (given[2], given[3]), scale, cap, runs
+            given[0], total, bias, given[1], (given[2], given[3]), scale, cap, runs
         )
         return sides
     if bias is not None:

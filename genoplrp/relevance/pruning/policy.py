@@ -351,11 +351,11 @@ def _numbers(p: float | Sequence[float] | Mapping[str, float]) -> list[float]:
     return list(p) if isinstance(p, Sequence) else [p]
 
 
-def _share(name: str, value: Any) -> None:
+def _share(name: str, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
         raise InputError(f"{name} = {value!r}: the share of relevance to prune must be a number in [0, 1)")
 
 
-def _choice(name: str, value: Any, choices: Sequence[str]) -> None:
+def _choice(name: str, value: object, choices: Sequence[str]) -> None:
     if value not in choices:
         raise InputError(f"Pruning({name}={value!r}): choose one of {', '.join(map(repr, choices))}")

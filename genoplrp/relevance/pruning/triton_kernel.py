@@ -619,7 +619,8 @@ def _refine(
 
 @triton.jit
 def _write(a_ptr, g_ptr, out_ptr, bound_ptr, scale_ptr, entries, MODE: tl.constexpr, BLOCK: tl.constexpr):
-    row = tl.program_id(1).to(tl.int64)
+    # The last samples first: `_sums` has left those in the cache.
+    row = (tl.num_programs(1) - 1 - tl.program_id(1)).to(tl.int64)
     above = tl.load(bound_ptr + row * 2)
     below = -tl.load(bound_ptr + row * 2 + 1)
     up = tl.load(scale_ptr + row * 2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import torch
 
@@ -32,7 +32,7 @@ QUERIES = frozenset(
 READINGS = frozenset("argmax argmin argsort bincount tolist numpy nonzero __array__".split())
 
 
-def function_name(func: Any) -> tuple[str, bool]:
+def function_name(func: Callable[..., object]) -> tuple[str, bool]:
     """Return a torch function's bare name and whether it works in place.
 
     ``torch.Tensor.add_`` and ``+=`` are ``("add", True)``; ``x + y`` and ``torch.add`` are ``("add", False)``.
@@ -54,7 +54,7 @@ def function_name(func: Any) -> tuple[str, bool]:
     return name, False
 
 
-def qualified_name(func: Any) -> str:
+def qualified_name(func: Callable[..., object]) -> str:
     """Return a readable name for messages."""
     resolved = torch.overrides.resolve_name(func)
     return str(resolved or getattr(func, "__qualname__", None) or func)

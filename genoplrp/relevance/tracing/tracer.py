@@ -155,7 +155,7 @@ class Tracer(TorchFunctionMode):
         self.mark(x, Marks(is_input=is_input, shadow=shadow))
         return x
 
-    def is_traced(self, value: Any) -> bool:
+    def is_traced(self, value: object) -> bool:
         """True for a tensor that depends on an input whose relevance is asked for."""
         return (
             isinstance(value, Tensor)
@@ -167,7 +167,7 @@ class Tracer(TorchFunctionMode):
         """Remember something about a tensor of this trace, for as long as it lives."""
         setattr(tensor, _MARKS, marks)
 
-    def marks_of(self, tensor: Any) -> Marks:
+    def marks_of(self, tensor: object) -> Marks:
         """Return what is known of a tensor."""
         marks: Marks | None = getattr(tensor, _MARKS, None)
         return Marks() if marks is None else marks
@@ -186,7 +186,7 @@ class Tracer(TorchFunctionMode):
             frame = frame.f_back  # type: ignore[assignment]
         return ""
 
-    def name_layer(self, weight: Any, fallback: str) -> str:
+    def name_layer(self, weight: object, fallback: str) -> str:
         """Return the name of the layer that is being called: its module's path, numbered when it comes again."""
         path = self.where()
         if not path:
@@ -358,7 +358,7 @@ class Tracer(TorchFunctionMode):
             return {k: self._detached(v) for k, v in value.items()}
         return value
 
-    def _learn(self, result: Any, traced: list[Tensor]) -> None:
+    def _learn(self, result: object, traced: list[Tensor]) -> None:
         """Note which graph nodes this call made, so that a node nobody saw being made is found."""
         stop = {id(t.grad_fn) for t in traced if t.grad_fn is not None}
         stack: list[Any] = [t.grad_fn for t in tensors_in((result,), {}) if t.grad_fn is not None]
@@ -403,7 +403,7 @@ class Tracer(TorchFunctionMode):
                     "write the in-place operation out of place (x = x + y instead of x += y)",
                 )
 
-    def _is_latest(self, tensor: Any) -> bool:
+    def _is_latest(self, tensor: object) -> bool:
         return any(new is tensor for _, new in self._moved.values())
 
     def _follow(self, value: Any) -> Any:

@@ -99,36 +99,11 @@ def test_triton_equals_the_reference_on_any_sample(entries: int, kind: str, poli
 
 
 COMPILES = """
-import torch, triton
-from triton.backends.compiler import GPUTarget
-from triton.compiler import ASTSource
-from genoplrp.relevance.propagation import triton_arithmetic as arithmetic
-from genoplrp.relevance.pruning import triton_kernel as kernel
+from benchmarks.kernel_code import compiled, kernels
 
-kinds = {"entries": "i32", "chunk": "i32", "parts": "i32", "n": "i32", "epsilon": "fp32", "coefficient": "fp32",
-         "cap": "fp32", "up_scale": "fp32", "down_scale": "fp32", "runs": "i32", "channels": "i32"}
-pointers = {"p_pos_ptr": "*fp64", "p_neg_ptr": "*fp64", "masses_ptr": "*fp64", "counts_ptr": "*i64", "sums_ptr": "*i64",
-            "bracket_ptr": "*i32", "candidates_ptr": "*i32", "scale_ptr": "*fp64", "others_ptr": "*i32",
-            "parts_ptr": "*fp64"}
-fixed = [
-    (kernel._prune_row, {"BY_MEAN": False, "MODE": 1, "BLOCK": 1024}, 4),
-    (kernel._bracket, {"SAMPLE": kernel._SAMPLE}, 8),
-    (kernel._sums, {"GROUPS": True, "BRACKET": True, "LANES": kernel._LANES}, 4),
-    (kernel._at_mean, {}, 1),
-    (kernel._refine, {"BY_MEAN": False, "TILE": kernel._TILE}, 8),
-    (kernel._write, {"MODE": 1, "BLOCK": kernel._BLOCK}, 4),
-    (arithmetic._signal, {"HAS_DENOMINATOR": True, "HAS_EPSILON": True, "WHICH": 1, "BLOCK": 1024}, 4),
-    (arithmetic._products, {"BLOCK": 1024}, 4),
-    (arithmetic._rescale, {"BLOCK": 1024}, 4),
-    (arithmetic._rescale_sides, {"HAS_BIAS": True, "BLOCK": 1024}, 4),
-    (arithmetic._add_kept, {"HAS_SECOND": True, "BLOCK": 1024}, 4),
-]
-for function, constants, warps in fixed:
-    for capability in (80, 90) if function is kernel._sums else (90,):
-        signature = {name: "constexpr" if name in constants else kinds.get(name) or pointers.get(name, "*fp32")
-                     for name in function.arg_names}
-        source = ASTSource(function, signature, {(function.arg_names.index(k),): v for k, v in constants.items()})
-        made = triton.compile(source, target=GPUTarget("cuda", capability, 32), options={"num_warps": warps})
+for function, constants, warps in kernels():
+    for capability in (80, 90) if function.__name__ == "_sums" else (90,):
+        made = compiled(function, constants, warps, capability)
         assert len(made.asm["ptx"]) > 500
         print(function.__name__, capability, made.metadata.shared)
 """
@@ -146,4 +121,4 @@ def test_kernels_compile_for_cards_that_are_not_here() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert len(done.stdout.splitlines()) == 12
+    assert len(done.stdout.splitlines()) == 13

@@ -11,14 +11,13 @@ Achtibat et al. 2024, ICML, "AttnLRP": softmax by its Taylor expansion, ``R_z = 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from genoplrp.relevance.tracing.calls import Args, Kwargs, without_in_place
+from genoplrp.relevance.tracing.calls import Args, Call, Kwargs, without_in_place
 from genoplrp.relevance.tracing.operations.products import statistic
 from genoplrp.relevance.tracing.registry import handles
 from genoplrp.relevance.tracing.tracer import Marks, Tracer
@@ -79,7 +78,7 @@ SLOPES = {
 
 
 @handles(*SLOPES, elementwise=True)
-def through_zero(tracer: Tracer, func: Callable[..., Any], args: Args, kwargs: dict[str, Any]) -> Tensor:
+def through_zero(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Tensor:
     """Activations with f(0) = 0: nothing is absorbed."""
     name = func.__name__.rstrip("_")
     tracer.count("ruled", name)
@@ -105,7 +104,7 @@ def through_zero(tracer: Tracer, func: Callable[..., Any], args: Args, kwargs: d
     "log10",
     elementwise=True,
 )
-def off_zero(tracer: Tracer, func: Callable[..., Any], args: Args, kwargs: dict[str, Any]) -> Tensor:
+def off_zero(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Tensor:
     """Activations with f(0) != 0: a pre-activation near 0 absorbs, by the stabilizer."""
     name = func.__name__.rstrip("_")
     tracer.count("ruled", name)
@@ -118,9 +117,7 @@ def off_zero(tracer: Tracer, func: Callable[..., Any], args: Args, kwargs: dict[
 
 
 @handles("softmax", "_softmax", "log_softmax", "logsumexp", "softmin")
-def normalised_exponential(
-    tracer: Tracer, func: Callable[..., Any], args: Args, kwargs: dict[str, Any]
-) -> Tensor:
+def normalised_exponential(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Tensor:
     """Softmax and its kin by their Taylor expansion (the ordinary gradient); the constant term is absorbed."""
     name = func.__name__
     tracer.count("ruled", name)
@@ -132,7 +129,7 @@ def normalised_exponential(
 
 
 @handles("pow", "rpow", elementwise=True)
-def power(tracer: Tracer, func: Callable[..., Any], args: Args, kwargs: Kwargs) -> Tensor:
+def power(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Tensor:
     """``x ** n`` for a number n > 0: relevance passes through."""
     base, exponent = args[0], args[1] if len(args) > 1 else kwargs["exponent"]
     if not isinstance(exponent, int | float) or exponent == 0 or func.__name__.strip("_") == "rpow":
@@ -149,7 +146,7 @@ def power(tracer: Tracer, func: Callable[..., Any], args: Args, kwargs: Kwargs) 
 
 
 @handles("lp_pool1d", "lp_pool2d")
-def power_pool(tracer: Tracer, func: Callable[..., Any], args: Args, kwargs: dict[str, Any]) -> Tensor:
+def power_pool(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Tensor:
     """``F.lp_pool*d``: relevance is shared by the powers, ``x ** p / sum x ** p``."""
     tracer.count("ruled", func.__name__)
     names = ("input", "norm_type", "kernel_size", "stride", "ceil_mode")
@@ -167,7 +164,7 @@ def power_pool(tracer: Tracer, func: Callable[..., Any], args: Args, kwargs: dic
 
 
 @handles("var", "std", "norm", "vector_norm", "linalg_vector_norm", "linalg_norm")
-def spread(tracer: Tracer, func: Callable[..., Any], args: Args, kwargs: Kwargs) -> Tensor:
+def spread(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Tensor:
     """Norms and deviations by Euler's theorem: the gradient, divided by the degree."""
     name = func.__name__
     tracer.count("ruled", name)
@@ -175,7 +172,7 @@ def spread(tracer: Tracer, func: Callable[..., Any], args: Args, kwargs: Kwargs)
     return value / 2 + (value / 2).detach() if name == "var" else value
 
 
-def _evaluate(func: Callable[..., Any], args: Args, kwargs: dict[str, Any]) -> tuple[Tensor, Tensor]:
+def _evaluate(func: Call, args: Args, kwargs: Kwargs) -> tuple[Tensor, Tensor]:
     z = args[0] if args else kwargs.pop("input")
     kwargs = {k: v for k, v in kwargs.items() if k != "inplace"}
     rest = args[1:-1] if len(args) > 1 and isinstance(args[-1], bool) else args[1:]

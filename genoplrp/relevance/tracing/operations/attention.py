@@ -10,13 +10,12 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from genoplrp.relevance.tracing.calls import Args, Call
+from genoplrp.relevance.tracing.calls import Args, Call, Kwargs
 from genoplrp.relevance.tracing.operations.activations import normalised_exponential
 from genoplrp.relevance.tracing.operations.linear import dense
 from genoplrp.relevance.tracing.operations.products import bilinear
@@ -27,7 +26,7 @@ _SIGNATURE = inspect.signature(F.multi_head_attention_forward)
 
 
 @handles("scaled_dot_product_attention")
-def scaled_dot_product_attention(tracer: Tracer, func: Call, args: Args, kwargs: dict[str, Any]) -> Tensor:
+def scaled_dot_product_attention(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Tensor:
     """``F.scaled_dot_product_attention(query, key, value, attn_mask, dropout_p, is_causal, scale)``."""
     names = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
     call = dict(zip(names, args, strict=False)) | kwargs
@@ -43,7 +42,7 @@ def scaled_dot_product_attention(tracer: Tracer, func: Call, args: Args, kwargs:
 
 @handles("multi_head_attention_forward")
 def multi_head_attention(
-    tracer: Tracer, func: Call, args: Args, kwargs: dict[str, Any]
+    tracer: Tracer, func: Call, args: Args, kwargs: Kwargs
 ) -> tuple[Tensor, Tensor | None]:
     """``F.multi_head_attention_forward``, as `torch.nn.MultiheadAttention` calls it."""
     bound = _SIGNATURE.bind(*args, **kwargs)

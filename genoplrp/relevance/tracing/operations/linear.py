@@ -5,7 +5,6 @@ Here is decided what place a layer has (input, convolution, dense) and whether i
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -23,7 +22,7 @@ from genoplrp.relevance.propagation.linear_maps import (
     per_dimension,
 )
 from genoplrp.relevance.rules import Place, Rule
-from genoplrp.relevance.tracing.calls import Args, Kwargs
+from genoplrp.relevance.tracing.calls import Args, Call, Kwargs
 from genoplrp.relevance.tracing.registry import handles
 from genoplrp.relevance.tracing.tracer import Marks, Tracer
 
@@ -33,7 +32,7 @@ TOLERANCE = 1e-4
 
 
 @handles("conv1d", "conv2d", "conv3d", linear=True)
-def convolution(tracer: Tracer, func: Callable[..., Any], args: Args, kwargs: dict[str, Any]) -> Tensor:
+def convolution(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Tensor:
     """``F.conv*d(input, weight, bias, stride, padding, dilation, groups)``."""
     call = _bind(args, kwargs, ("input", "weight", "bias", "stride", "padding", "dilation", "groups"))
     weight = call["weight"]
@@ -50,9 +49,7 @@ def convolution(tracer: Tracer, func: Callable[..., Any], args: Args, kwargs: di
 
 
 @handles("conv_transpose1d", "conv_transpose2d", "conv_transpose3d", linear=True)
-def transposed_convolution(
-    tracer: Tracer, func: Callable[..., Any], args: Args, kwargs: dict[str, Any]
-) -> Tensor:
+def transposed_convolution(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Tensor:
     """``F.conv_transpose*d(input, weight, bias, stride, padding, output_padding, groups, dilation)``."""
     names = ("input", "weight", "bias", "stride", "padding", "output_padding", "groups", "dilation")
     call = _bind(args, kwargs, names)
@@ -71,7 +68,7 @@ def transposed_convolution(
 
 
 @handles("linear", linear=True)
-def linear(tracer: Tracer, func: Callable[..., Any], args: Args, kwargs: Kwargs) -> Tensor:
+def linear(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Tensor:
     """``F.linear(input, weight, bias)``."""
     call = _bind(args, kwargs, ("input", "weight", "bias"))
     _refuse_traced_weight(tracer, func, call["weight"])
@@ -117,7 +114,9 @@ class Identity(NamedTuple):
     rule: Rule
 
 
-def identify(tracer: Tracer, described: LinearMap, weight: Any, *, is_input: bool, fallback: str) -> Identity:
+def identify(
+    tracer: Tracer, described: LinearMap, weight: object, *, is_input: bool, fallback: str
+) -> Identity:
     """Name a layer that is being called, and count it; traced or read, it is decided here."""
     name = tracer.name_layer(weight, fallback)
     place: Place = "input" if is_input else described.kind
@@ -213,7 +212,7 @@ def _is_dna(x: Tensor, axis: int) -> bool:
     return False
 
 
-def _refuse_traced_weight(tracer: Tracer, func: Callable[..., Any], weight: Any) -> None:
+def _refuse_traced_weight(tracer: Tracer, func: Call, weight: object) -> None:
     if isinstance(weight, Tensor) and tracer.is_traced(weight):
         raise tracer.refuse(
             func.__name__, "its weight depends on the input (a hyper-network or dynamic filter)"

@@ -144,7 +144,7 @@ def matrix_product(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Te
 
 @handles("addmm", linear=True)
 @handles("addmv", "addbmm", "baddbmm")
-def matrix_product_and_sum(tracer: Tracer, func: Call, args: Args, kwargs: dict[str, Any]) -> Tensor:
+def matrix_product_and_sum(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Tensor:
     """``bias + x W`` as a linear layer."""
     bias, a, b = args[:3]
     scaled = kwargs.get("beta", 1) != 1 or kwargs.get("alpha", 1) != 1

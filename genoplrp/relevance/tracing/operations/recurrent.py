@@ -29,7 +29,7 @@ Cell = Callable[[Tracer, Tensor, Weights, Tensor, "Tensor | None", bool], tuple[
 
 
 @handles("lstm")
-def lstm(tracer: Tracer, func: Call, args: Args, kwargs: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
+def lstm(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> tuple[Tensor, Tensor, Tensor]:
     """``torch.lstm(input, (h, c), weights, biases, layers, dropout, train, bidirectional, batch_first)``."""
     x, state, h_n, c_n = _run(tracer, "lstm", args, _lstm_direction)
     return x, h_n, c_n if c_n is not None else state
@@ -43,14 +43,14 @@ def gru(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> tuple[Tensor,
 
 
 @handles("rnn_tanh")
-def rnn_tanh(tracer: Tracer, func: Call, args: Args, kwargs: dict[str, Any]) -> tuple[Tensor, Tensor]:
+def rnn_tanh(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> tuple[Tensor, Tensor]:
     """``torch.rnn_tanh``."""
     x, _, h_n, _ = _run(tracer, "rnn", args, _rnn_direction(torch.tanh))
     return x, h_n
 
 
 @handles("rnn_relu")
-def rnn_relu(tracer: Tracer, func: Call, args: Args, kwargs: dict[str, Any]) -> tuple[Tensor, Tensor]:
+def rnn_relu(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> tuple[Tensor, Tensor]:
     """``torch.rnn_relu``."""
     x, _, h_n, _ = _run(tracer, "rnn", args, _rnn_direction(torch.relu))
     return x, h_n
