@@ -32,7 +32,7 @@ _OPTIONS = [
                  help="Table of sites: sequence (its name, or its number as for --index), start, end, and motif and "
                  "strand if known; or BED."),
     click.option("--target", default="0", show_default=True, help="What to explain, as in genoplrp explain."),
-    click.option("--index", "-i", type=click.IntRange(min=0), 
+    click.option("--index", "-i", type=click.IntRange(min=0),
                  help="One sequence only, counted from 0 among those of --split and --positives."),
     click.option("--split", type=click.Choice(["train", "valid", "test", "all"]), default="test", show_default=True),
     click.option("--positives", is_flag=True, help="Only sequences whose label for the task is positive."),
