@@ -69,7 +69,7 @@ def test_the_views_of_a_scan_are_those_the_model_bears(tmp_path, genome, both):
     np.testing.assert_allclose(
         store.per_nucleotide(slice(None)), wanted.per_nucleotide.numpy(), rtol=1e-3, atol=1e-5
     )
-    assert ("both strands" if both else "one strand") in said[-2]
+    assert ("on both strands" if both else "on the given strand only") in said[-2]
     assert "differences from uniform columns" in said[-1]
     again = explain_alike(model, store, 0)
     codes = store.one_hot(slice(3, 6)).argmax(axis=1).astype(np.uint8)
