@@ -6,7 +6,7 @@ A found motif stands for the planted motif that most of its instances lie on. Th
 
 found, twice, others
     planted motifs that have a found one; found ones beyond the first of one sign for one planted motif; found ones most
-    of whose instances lie on no instance of the task's motifs.
+    of whose instances lie on nothing planted (those of another task's motifs are not counted).
 width
     of each first one, less that of the planted matrix from the first to the last column of 0.1 bit.
 recall, precision
@@ -127,7 +127,8 @@ def judged(found: Motifs, data: Dataset, task: int) -> dict[str, Any]:
         pairs = on_planted(one.instances, planted)
         counts = pairs.drop_duplicates(["found", "name"])["name"].value_counts()
         if counts.empty or counts.iloc[0] < 0.5 * len(one.instances):
-            others.append(one.motif().consensus())
+            if on_planted(one.instances, data.instances)["found"].nunique() < 0.5 * len(one.instances):
+                others.append(one.motif().consensus())
             continue
         name = str(counts.index[0])
         own = pairs[pairs["name"] == name]

@@ -63,7 +63,8 @@ def consensus(
     not depend on a shift by a few bases or on the strand, and mechanisms agree on sites, but not on noise. What pruning
     removes from one map, disagreement removes from several, without taking from weak sites. It costs ``passes`` forward
     and backward passes, and another forward pass for each view by DeepLIFT. For at most 32 of the sequences the model
-    is asked what it makes of views, and of windows drawn anew: some twenty forward passes each, and eight by DeepLIFT.
+    is asked what it makes of views, and of windows drawn anew: 25 forward passes each, and where a view is allowed
+    eight by DeepLIFT.
 
     Parameters
     ----------

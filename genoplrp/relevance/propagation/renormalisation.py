@@ -85,7 +85,7 @@ def _by_sides(
 
 def _difference_is_sum(layer: Layer, part: Part) -> bool:
     """Return whether the negative side's sum is what the pre-activation lacks to the positive side's."""
-    is_batch = layer.z.dim() == (2 if layer.map.kind == "dense" else layer.weight.dim())
+    is_batch = layer.z.dim() == layer.weight.dim()
     return is_batch and layer.has_nonnegative_input and not layer.is_gauge_fixed and part.positive.raw == 1
 
 

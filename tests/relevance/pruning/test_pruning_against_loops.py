@@ -11,7 +11,7 @@ from torch import nn
 
 from genoplrp.errors import InputError
 from genoplrp.relevance import AlphaBeta, Epsilon, Explainer, Gamma, Preset, Pruning, ZPlus
-from tests.oracles.oracle_relevance import affine_of, kept, propagation, pruned_lambda, pruned_m
+from tests.oracles.oracle_relevance import affine_of, gauge_fixed, kept, propagation, pruned_lambda, pruned_m
 
 PRESETS = {
     "epsilon": (Epsilon(0.01), ("epsilon", {"epsilon": 0.01}), Epsilon(0.01), ("epsilon", {"epsilon": 0.01})),
@@ -197,27 +197,53 @@ def test_m_equals_explicit_matrices_and_loops(p, method, bias, preset):
         )
 
 
+def _compare_m(layer, x, rule, name, parameters, method, gauge_axis=None):
+    """One layer whose outputs have the relevance ``v_j z_j``, pruned at its input."""
+    v = torch.randn(layer(x)[0].shape, generator=torch.Generator().manual_seed(6), dtype=torch.float64)
+    explain = Explainer(layer, rule, Pruning(0.2, 0.1, method, input=True))
+    relevance = explain(x, lambda z: (z * v).flatten(1).sum(dim=1)).relevance
+    for found, one in zip(relevance, x, strict=True):
+        affine = affine_of(layer, one)
+        affine = affine if gauge_axis is None else gauge_fixed(affine, gauge_axis)
+        R = v.flatten().numpy() * affine.z
+        expected = pruned_m(affine, name, R, 0.2, 0.1, literal=method == "M-literal", **parameters)
+        tolerance = 1e-10 if method == "M" else 1e-3  # a denominator can nearly cancel
+        np.testing.assert_allclose(
+            found.flatten().numpy(), expected, rtol=0, atol=tolerance * np.abs(expected).max()
+        )
+
+
 @pytest.mark.parametrize("preset", ["epsilon", "gamma", "zplus"])
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("method", ["M", "M-literal"])
-@pytest.mark.parametrize("kind", ["dense", "convolution"])
-def test_m_of_one_layer_whose_inputs_have_either_sign(kind, method, bias, preset):
-    layer = nn.Linear(12, 5, bias=bias) if kind == "dense" else nn.Conv1d(3, 2, 3, padding=1, bias=bias)
+@pytest.mark.parametrize("sign", ["either", "nonnegative"])
+@pytest.mark.parametrize("kind", ["dense", "dense at each position", "convolution"])
+def test_m_of_one_layer_whose_outputs_have_either_sign(kind, sign, method, bias, preset):
+    if kind == "convolution":
+        layer, shape = nn.Conv1d(3, 2, 3, padding=1, bias=bias), (2, 3, 4)
+    else:
+        layer, shape = nn.Linear(6, 5, bias=bias), (2, 6) if kind == "dense" else (2, 3, 6)
     _randomise(layer, 2)
-    generator = torch.Generator().manual_seed(6)
-    x = torch.randn((2, 12) if kind == "dense" else (2, 3, 4), generator=generator, dtype=torch.float64)
-    v = torch.randn(layer(x)[0].shape, generator=generator, dtype=torch.float64)
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    x = x if sign == "either" else x.abs()
     rule, (name, parameters) = PRESETS[preset][:2]
-    explain = Explainer(layer, rule, Pruning(0.2, 0.1, method, input=True))
-    relevance = explain(x, lambda z: (z * v).flatten(1).sum(dim=1)).relevance
-    for n in range(2):
-        affine = affine_of(layer, x[n])
-        R = v.flatten().numpy() * affine.z
-        expected = pruned_m(affine, name, R, 0.2, 0.1, literal=method == "M-literal", **parameters)
-        tolerance = 1e-10 if method == "M" else 1e-4
-        np.testing.assert_allclose(
-            relevance[n].flatten().numpy(), expected, rtol=0, atol=tolerance * np.abs(expected).max()
-        )
+    _compare_m(layer, x, rule, name, parameters, method)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_m_of_a_layer_whose_weights_are_all_of_one_sign(sign):
+    layer = nn.Linear(6, 5)
+    _randomise(layer, 2)
+    layer.weight.data = sign * layer.weight.data.abs()
+    x = torch.rand(3, 6, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    _compare_m(layer, x, Epsilon(0.01), "epsilon", {"epsilon": 0.01}, "M")
+
+
+@pytest.mark.parametrize("method", ["M", "M-literal"])
+def test_m_of_an_input_layer_with_its_gauge_fixed(method):
+    layer = nn.Conv1d(4, 3, 3, padding=1)
+    _randomise(layer, 3)
+    _compare_m(layer, _one_hot(), Gamma(0.25, gauge=True), "gamma", {}, method, gauge_axis=0)
 
 
 def test_m_literal_without_biases_is_the_papers_formula():
