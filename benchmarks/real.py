@@ -364,7 +364,7 @@ def cells(networks: Path, sites: int = 8) -> dict[str, Callable[[], RealCell]]:
         made[f"spliceai1-{kind}"] = lambda kind=kind: spliceai(kind, 1, n=sites)
         made[f"spliceai2-{kind}"] = lambda kind=kind: spliceai(kind, 2, first=8, n=sites)
         made[f"mmsplice-{kind}"] = lambda kind=kind: mmsplice(kind)
-        for architecture, seed in (("koo", 0), ("koo", 1), ("residualbind", 1)):
+        for architecture, seed in (("koo", 0), ("koo", 1), ("residualbind", 1), ("residualbind", 2)):
             made[f"junctions-{architecture}-{seed}-{kind}"] = lambda kind=kind, a=architecture, s=seed: (
                 junctions(kind, a, s, networks)
             )

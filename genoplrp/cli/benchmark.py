@@ -94,29 +94,27 @@ def command(
     from genoplrp.errors import InputError
     from genoplrp.evaluation.runner import benchmark
 
+    folders = {Path(name).name: Path(name) for name in dataset if Path(name).is_dir()}
     given: dict[str, Any] = {
-        "architectures": architecture or None,
-        "seeds": None if seeds is None else tuple(range(seeds)),
+        "datasets": tuple(Path(name).name if Path(name).is_dir() else name for name in dataset),
+        "architectures": architecture,
+        "methods": method,
+        "seeds": tuple(range(seeds or 0)),
         "n_sequences": n_sequences,
         "n_explain": n_explain,
         "epochs": epochs,
         "least_auroc": least_auroc,
         "data_seed": seed,
         "task": int(task) if task is not None and task.isdigit() else task,
-        "methods": method or None,
         "random_labels": random_labels or None,
     }
-    settings = {name: value for name, value in given.items() if value is not None}
-    folders = {Path(name).name: Path(name) for name in dataset if Path(name).is_dir()}
-    names = tuple(Path(name).name if Path(name).is_dir() else name for name in dataset)
+    settings = {name: value for name, value in given.items() if value is not None and value != ()}
     if out is None:
         if resume or not list_only:
             raise click.UsageError("Missing option '--out' / '-o'.")
         out = Path()  # nothing is read or written there
     if resume and (quick or force):
         raise InputError("--resume takes the plan from the folder: leave --quick and --force out")
-    if names:
-        settings["datasets"] = names
     plan = _plan(out if resume else None, quick, sweep, settings)
     if list_only:
         click.echo("\n".join(plan.methods))

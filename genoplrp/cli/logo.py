@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from genoplrp.formats.attribution import AttributionFile
+    from genoplrp.scan import ScanStore
 
 T = TypeVar("T")
 
@@ -129,12 +130,7 @@ def _store_pages(
     span = None
     if place is not None:
         span = _region(place.rpartition(":")[2].replace(",", ""))
-    if name is not None:
-        chosen = [int(i) for i in first.rows(name)]  # type: ignore[union-attr]
-    elif index is not None or place is None:
-        chosen = _indices(index or "0", len(first))
-    else:
-        chosen = [int(first.rows(place)[0])]  # type: ignore[index]
+    chosen = _chosen_windows(first, index, name, place)
     if len(chosen) > 1 and out.suffix.lower() != ".pdf":
         raise InputError(f"{len(chosen)} windows need pages; name a .pdf instead of {out.name}")
     pages = []
@@ -149,6 +145,15 @@ def _store_pages(
             f"window {row}: {here['name']} {here['chrom']}:{here['start']}-{here['end']} ({here['strand']})"
         )
     return pages
+
+
+def _chosen_windows(store: ScanStore, index: str | None, name: str | None, place: str | None) -> list[int]:
+    """Return the windows of a name, of an index, or the one that holds a place; by default the first."""
+    if name is not None:
+        return [int(i) for i in store.rows(name)]  # type: ignore[union-attr]
+    if index is not None or place is None:
+        return _indices(index or "0", len(store))
+    return [int(store.rows(place)[0])]  # type: ignore[index]
 
 
 def _named(files: dict[Path, AttributionFile]) -> dict[str, AttributionFile]:

@@ -97,14 +97,14 @@ def command(
     if out is not None and not describe_it:
         check_target(out, overwrite=force)
     source = load_spec(spec).with_motif_tasks() if motif_tasks else load_spec(spec)
-    with notes_shown():
-        if describe_it:
-            _describe(source, n or 2000, seed, figure, force)
-            return
-        if out is None:
-            raise click.UsageError("Say where to write the data set: -o FOLDER.")
-        from genoplrp.synthetic.stream import simulate_to
+    if describe_it:
+        _describe(source, n or 2000, seed, figure, force)
+        return
+    if out is None:
+        raise click.UsageError("Say where to write the data set: -o FOLDER.")
+    from genoplrp.synthetic.stream import simulate_to
 
+    with notes_shown():
         tally = simulate_to(
             out,
             source,
@@ -128,12 +128,14 @@ def command(
 
 
 def _describe(spec: Spec, n: int, seed: int, figure: Path | None, force: bool) -> None:
+    from genoplrp.cli.notes import notes_shown
     from genoplrp.plotting.saving import check_figure_path, save_figure
     from genoplrp.synthetic.describe import describe
 
     if figure is not None:
         check_figure_path(figure, overwrite=force)
-    found = describe(spec, n, seed, progress=True)
+    with notes_shown():
+        found = describe(spec, n, seed, progress=True)
     click.echo(str(found))
     if figure is not None:
         from genoplrp.plotting.benchmark_examples import plot_description

@@ -75,11 +75,7 @@ def plot_profile(
     [-30, 29]
     """
     lines = dict(relevance) if isinstance(relevance, Mapping) else {label or "": relevance}
-    profiles = {name: as_profile(values, name or "relevance") for name, values in lines.items()}
-    widths = {profile.shape[1] for profile in profiles.values()}
-    if len(widths) != 1:
-        raise InputError(f"aligned sequences have one length; got {sorted(widths)}")
-    length = widths.pop()
+    profiles, length = _aligned(lines)
     real = {
         name: _real(lengths.get(name) if isinstance(lengths, Mapping) else lengths, profile.shape)
         for name, profile in profiles.items()
@@ -111,6 +107,15 @@ def plot_profile(
     if title:
         ax.set_title(title, fontsize=10, loc="left", pad=room + 5)
     return ax
+
+
+def _aligned(lines: Mapping[str, Numbers]) -> tuple[dict[str, np.ndarray], int]:
+    """Return relevance per position of each line, (N, L), and L."""
+    profiles = {name: as_profile(values, name or "relevance") for name, values in lines.items()}
+    widths = {profile.shape[1] for profile in profiles.values()}
+    if len(widths) != 1:
+        raise InputError(f"aligned sequences have one length; got {sorted(widths)}")
+    return profiles, widths.pop()
 
 
 def _label_axes(ax: Axes, *, signed: bool) -> None:

@@ -36,8 +36,8 @@ class Task:
         What is kept, see `genoplrp.scan.scan`.
     units : str
         Of the explained number: of a ``"logit"`` what the model returns is kept beside it.
-    consensus : (int, bool) or None
-        Explain by `genoplrp.consensus`, with these ``max_shift`` and ``both_strands``.
+    consensus : dict or None
+        Explain by `genoplrp.consensus`, with these keywords.
     """
 
     model: torch.nn.Module
@@ -50,7 +50,7 @@ class Task:
     hypothetical: bool
     dtype: str
     units: str = "output"
-    consensus: tuple[int, bool] | None = None
+    consensus: dict[str, Any] | None = None
 
     def explainer(self) -> Explainer:
         """Return what explains; to be made once a process."""
@@ -69,10 +69,8 @@ class Task:
         X = _one_hot(codes, explainer)
         if self.consensus is None:
             return explainer(X, self.target)
-        max_shift, both_strands = self.consensus
-        views: dict[str, Any] = {"max_shift": max_shift, "both_strands": both_strands, "ask": False}
         if self.rules is not None:
-            return consensus(explainer, X, self.target, **views)
+            return consensus(explainer, X, self.target, **self.consensus)
         return consensus(
             self.model,
             X,
@@ -80,7 +78,7 @@ class Task:
             pruning=self.pruning,
             batch_size=self.batch_size,
             device=explainer.device,
-            **views,
+            **self.consensus,
         )
 
 

@@ -175,7 +175,7 @@ def scan_genome(
             values=values,
             hypothetical=hypothetical,
             dtype=dtype,
-            consensus=None if views is None else (views["max_shift"], views["both_strands"]),
+            consensus=views,
         )
         for line in summarise(store, task):
             say(line)

@@ -164,11 +164,11 @@ def describe_output(model: nn.Module, length: int, target: OneOutput | None = No
         raise
     except Exception as error:  # whatever the user's own code raises
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        how = "in whichever order of axes"
+        how = ", in whichever order of axes"
         if isinstance(model, Adapted):
-            how = f"as {LAYOUTS[model.layout]} (layout {model.layout})"
+            how = f" as {LAYOUTS[model.layout]} (layout {model.layout})"
         raise InputError(
-            f"the model does not take one-hot sequences of {length} bp, {how}: {first}. Is that "
+            f"the model does not take one-hot sequences of {length} bp{how}: {first}. Is that "
             "the length, and the order of axes, it was trained on?"
         ) from error
     return _in_words(y)

@@ -20,7 +20,6 @@ from jaxtyping import UInt8
 from genoplrp.errors import GenoplrpError, InputError, OutputExistsError
 from genoplrp.relevance import Explainer, Pruning, Rules
 from genoplrp.relevance.inputs import automatic_batch
-from genoplrp.relevance.methods.invariance import measure_invariance
 from genoplrp.relevance.naming import CONSENSUS_RULES, describe
 from genoplrp.relevance.targets import output_target
 from genoplrp.scan.blocks import Task, explained_units
@@ -41,7 +40,6 @@ from genoplrp.scan.store import (
     read_manifest,
     zarr_module,
 )
-from genoplrp.sequence import codes_to_one_hot
 from genoplrp.version import __version__
 
 ROWS_A_BLOCK = 1024
@@ -141,8 +139,8 @@ def scan(
     rules, pruning
         As in `genoplrp.Explainer`; ``rules=None`` for ``"gamma"``, or a consensus's own.
     consensus : bool
-        Explain by `genoplrp.consensus`. The model is asked once, on windows spread over
-        all, what may be moved; the manifest says the answer.
+        Explain by `genoplrp.consensus`. The model is asked once, on windows spread over all, what may be moved and
+        which map describes it; the manifest says the answer, all windows are explained alike.
     max_shift, both_strands
         The most that a consensus tries, see there.
     values : {"per_nucleotide", "full"}
@@ -223,9 +221,9 @@ def scan(
     # What cannot be explained is refused before anything is written; a cluster's devices need not be here.
     explainer = (replace(task, device="cpu") if engine == "ray" else task).explainer()
     if consensus:
-        views = _views(source, explainer, wanted, max_shift, both_strands)
-        manifest["consensus"] = {"max_shift": views[0], "both_strands": views[1]}
-        task = replace(task, consensus=views)
+        tried = {"max_shift": max_shift, "both_strands": both_strands}
+        manifest["consensus"] = _form(source, replace(task, consensus=tried), explainer)
+        task = replace(task, consensus=manifest["consensus"] | {"ask": False})
     units, returned = explained_units(task, explainer, source.codes(0, 2), source.table["name"].tolist()[:2])
     manifest |= {"units": units, "returned": returned}
     task = replace(task, units=units)
@@ -247,16 +245,13 @@ def scan(
     return out
 
 
-def _views(
-    source: Source, explainer: Explainer, target: Any, max_shift: int, both_strands: bool
-) -> tuple[int, bool]:
-    """Ask the model, on windows spread over all, by how much they may be moved and whether they may be turned."""
+def _form(source: Source, task: Task, explainer: Explainer) -> dict[str, Any]:
+    """Ask the model, on windows spread over all, which form of a consensus describes it; as JSON has it."""
     n = len(source.table)
     rows = np.unique(np.linspace(0, n - 1, min(n, ASKED)).round().astype(int))
     codes = np.concatenate([source.codes(i, i + 1) for i in rows.tolist()])
-    X = torch.from_numpy(codes_to_one_hot(codes))
-    found = measure_invariance(explainer, X, target, max_shift=max_shift, both_strands=both_strands)
-    return found.allowed(max_shift)
+    form = task.explain(explainer, codes).settings["form"]
+    return {**form, "mechanisms": list(form["mechanisms"])}
 
 
 def shard_path(out: Path, i: int, n: int) -> Path:

@@ -136,11 +136,14 @@ def summarise(store: ScanStore, task: Task) -> list[str]:
     maps = (store.per_nucleotide(slice(first, first + step)) for first in range(0, len(store), step))
     found = relevance_figures(maps, store.prediction)
     if task.consensus is not None:
-        shift, strands = task.consensus
+        shift, strands = (task.consensus[name] for name in ("max_shift", "both_strands"))
+        shown = f"shifted by up to {shift} bp" if shift else "unshifted"
+        where = "on both strands" if strands else "on the given strand only"
+        copies = task.consensus.get("references") == "shuffled"
         return [
             *summary_lines(found, store.units),
-            f"views: {f'shifted by up to {shift} bp' if shift else 'not shifted'}, "
-            f"{'both strands' if strands else 'one strand'} (what the model's outputs bear)",
+            f"views: {shown}, {where}; views that change the model's output are left out",
+            f"differences from {'shuffled copies' if copies else 'uniform columns'}",
         ]
     explainer = task.explainer()
     explainer.diagnostics = True

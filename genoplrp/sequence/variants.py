@@ -196,23 +196,26 @@ def place_variants(
         if all(reasons):
             at = {"region": k, "chrom": chrom or name, "start": position, "end": position + len(ref)}
             dropped.append({**at, "name": label, "reason": reasons[0]})
-    columns_kept = [name for name in _COLUMNS if name != "peak" or windows is not None]
-    kept = pd.DataFrame(rows, columns=columns_kept)
+    kept = pd.DataFrame(rows, columns=_COLUMNS)
     left_out = pd.DataFrame(dropped, columns=["region", "chrom", "start", "end", "name", "reason"])
     if not rows:
+        reasons_left = left_out["reason"].value_counts().head(4).items()
         raise InputError(
             f"none of the {len(variants)} variants gives windows of {length} bp on {genome.path.name}: "
-            + "; ".join(
-                f"{count}: {reason}" for reason, count in left_out["reason"].value_counts().head(4).items()
-            )
+            + "; ".join(f"{count}: {reason}" for reason, count in reasons_left)
         )
-    notes = [note] if note else []
-    other = left_out["reason"].str.startswith("reference allele").sum()
-    if other > len(variants) / 10:
-        notes.append(
-            f"{other} of {len(variants)} reference alleles are not the genome's bases: is it the same assembly?"
-        )
-    return VariantWindows(kept, left_out, genome, length, notes)
+    notes = ([note] if note else []) + _another_assembly(left_out, len(variants))
+    return VariantWindows(
+        kept if windows is not None else kept.drop(columns="peak"), left_out, genome, length, notes
+    )
+
+
+def _another_assembly(dropped: pd.DataFrame, n: int) -> list[str]:
+    """Say where many of n reference alleles are not the genome's."""
+    other = dropped["reason"].str.startswith("reference allele").sum()
+    if other <= n / 10:
+        return []
+    return [f"{other} of {n} reference alleles are not the genome's bases: is it the same assembly?"]
 
 
 class _Spot(NamedTuple):

@@ -101,9 +101,11 @@ def find_sites(
     Examples
     --------
     >>> codes = np.random.default_rng(0).integers(4, size=(40, 60), dtype=np.uint8)
-    >>> codes[:, 20:26] = 0
-    >>> counts = lambda c: np.array([np.convolve(row == 0, np.ones(6), "same") > 5.5 for row in c], float)
-    >>> sites = find_sites(counts, codes, fdr=0.1)
+    >>> site = np.array([0, 2, 1, 3, 3, 0])
+    >>> codes[:, 20:26] = site
+    >>> found = lambda c: (np.lib.stride_tricks.sliding_window_view(c, 6, axis=1) == site).all(axis=2)
+    >>> explain = lambda c: np.array([np.convolve(row, np.ones(6)) for row in found(c)])
+    >>> sites = find_sites(explain, codes, fdr=0.1)
     >>> sites["sequence"].nunique()
     40
     """

@@ -130,22 +130,33 @@ def interactions(
     both = [(numbers[a], a, b, k) for k in range(fills) for a, b in pairs]
     without_both = work.outputs(both, "two sites out").reshape(fills, -1)
     table["effect"] = before[numbers] - without.mean(axis=0)
-    found = described_pairs(table, pairs)
     first, second = (np.array([pair[i] for pair in pairs], dtype=np.int64) for i in (0, 1))
-    base = before[numbers[first]]
+    found = described_pairs(table, pairs)
     found["effect_a"], found["effect_b"] = (table["effect"].to_numpy()[i] for i in (first, second))
-    found["effect_both"] = base - without_both.mean(axis=0)
-    each = base - without[:, first] - without[:, second] + without_both
-    # What is rounding is no interaction.
-    each[np.abs(each) < _ROUNDING * max(np.abs(before).max(), np.abs(without).max())] = 0.0
-    found["interaction"] = each.mean(axis=0)
-    found["sd"] = each.std(axis=0, ddof=1) if fills > 1 else np.nan
-    found["q_value"] = _q_values(each)
+    _add_interactions(found, before, without, without_both, (numbers[first], first, second))
     if relevance and pairs:
         maps = _Changes(table, work.relevance_of(singles, "relevance"), fills)
         found["change_a"], found["change_b"] = maps.of(first, second), maps.of(second, first)
         found["relevance_change"] = 0.5 * (found["change_a"] + found["change_b"])
     return Interactions(table, found.reindex(columns=PAIR_COLUMNS), scale, notes)
+
+
+def _add_interactions(
+    found: pd.DataFrame,
+    before: Float[np.ndarray, " n"],
+    without: Float[np.ndarray, "fills sites"],
+    without_both: Float[np.ndarray, "fills pairs"],
+    pairs: tuple[np.ndarray, np.ndarray, np.ndarray],
+) -> None:
+    """Add to each pair (row of X, first site, second site) its interaction: of both sites less that of either."""
+    row, first, second = pairs
+    found["effect_both"] = before[row] - without_both.mean(axis=0)
+    each = before[row] - without[:, first] - without[:, second] + without_both
+    # What is rounding is no interaction.
+    each[np.abs(each) < _ROUNDING * max(np.abs(before).max(), np.abs(without).max())] = 0.0
+    found["interaction"] = each.mean(axis=0)
+    found["sd"] = each.std(axis=0, ddof=1) if len(each) > 1 else np.nan
+    found["q_value"] = _q_values(each)
 
 
 class _Work:

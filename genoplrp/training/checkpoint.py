@@ -132,6 +132,12 @@ def card(fit: TrainedModel) -> dict[str, Any]:
     }
 
 
+def _within(path: Path) -> str:
+    """Name the checkpoints in a folder that is none."""
+    found = sorted(card.parent.name for card in path.glob(f"*/{CARD}")) if path.is_dir() else []
+    return f"It holds {', '.join(found)}, which are: name one, {path / found[0]}." if found else ""
+
+
 def _read_card(path: Path) -> dict[str, Any]:
     remedy = f"A checkpoint is a directory with {CARD} and {WEIGHTS}, as written by `genoplrp train`."
     if not path.exists():
@@ -142,10 +148,7 @@ def _read_card(path: Path) -> dict[str, Any]:
             "its source, genoplrp.training.load_module(path, allow_pickle=True) gives the network."
         )
     if not (path / CARD).is_file() or not (path / WEIGHTS).is_file():
-        within = sorted(card.parent.name for card in path.glob(f"*/{CARD}")) if path.is_dir() else []
-        if within:
-            remedy = f"It holds {', '.join(within)}, which are: name one, {path / within[0]}."
-        raise CheckpointError(f"{path} is not a checkpoint of genoplrp. {remedy}")
+        raise CheckpointError(f"{path} is not a checkpoint of genoplrp. {_within(path) or remedy}")
     try:
         found = json.loads((path / CARD).read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:

@@ -59,14 +59,18 @@ def test_the_views_of_a_scan_are_those_the_model_bears(tmp_path, genome, both):
     store = ScanStore(made)
     assert store.manifest["consensus"]["both_strands"] is both
     assert store.manifest["method"] == "consensus, LRP gamma, gamma-all"
-    shift = store.manifest["consensus"]["max_shift"]
-    wanted = gp.consensus(
-        model, torch.from_numpy(store.one_hot(slice(None))), max_shift=shift, both_strands=both, ask=False
-    )
+    X = torch.from_numpy(store.one_hot(slice(None)))
+    asked = gp.consensus(model, X[np.linspace(0, len(X) - 1, min(len(X), 32)).round()])
+    assert store.manifest["consensus"] == {
+        **asked.settings["form"],
+        "mechanisms": list(asked.settings["form"]["mechanisms"]),
+    }
+    wanted = gp.consensus(model, X, ask=False, **store.manifest["consensus"])
     np.testing.assert_allclose(
         store.per_nucleotide(slice(None)), wanted.per_nucleotide.numpy(), rtol=1e-3, atol=1e-5
     )
-    assert ("both strands" if both else "one strand") in said[-1]
+    assert ("on both strands" if both else "on the given strand only") in said[-2]
+    assert "differences from uniform columns" in said[-1]
     again = explain_alike(model, store, 0)
     codes = store.one_hot(slice(3, 6)).argmax(axis=1).astype(np.uint8)
     np.testing.assert_allclose(again(codes), store.per_nucleotide(slice(3, 6)), rtol=1e-3, atol=1e-5)
@@ -97,4 +101,6 @@ def test_what_the_command_line_leaves_out_is_not_tried(tmp_path, genome):
     with pytest.raises(SystemExit) as stopped:
         main([*command, "--consensus", "--one-strand", "--max-shift", "0"])
     assert stopped.value.code == 0
-    assert ScanStore(tmp_path / "s").manifest["consensus"] == {"max_shift": 0, "both_strands": False}
+    made = ScanStore(tmp_path / "s").manifest["consensus"]
+    assert made.pop("mechanisms")[-1] == "difference"
+    assert made == {"max_shift": 0, "both_strands": False, "references": "shuffled"}
