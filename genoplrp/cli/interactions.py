@@ -14,8 +14,8 @@ from genoplrp.wording import counted
 
 _READING = (
     "Sites are taken out, each alone and both: an interaction above 0 says that two sites do more together than each "
-    "for itself, below 0 that one is enough or undoes the other. In the matrix a dot marks pairs with q <= .05, and the "
-    "bars are what the output loses without each site."
+    "for itself, below 0 that one is enough or undoes the other. In the matrix a dot marks pairs with q <= .05, and "
+    "the bars are what the output loses without each site."
 )
 
 
