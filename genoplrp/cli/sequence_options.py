@@ -99,7 +99,7 @@ def chosen_sequences(model: Path, options: dict[str, Any]) -> tuple[Subject, Cho
         task = subject.target(options["target"])[2]
         if options["positives"] and not 0 <= task < len(data.tasks):
             raise InputError(
-                f"--positives: the target is no task of the data set; it has {', '.join(data.tasks)}"
+                f"--positives: the target is not a task of the data set; it has {', '.join(data.tasks)}"
             )
         if index is not None:
             if index >= len(data):
