@@ -356,7 +356,7 @@ def test_sites_of_an_explainer_are_those_of_the_function_it_stands_for(explained
         find_sites(explain, explained.X[:, :3])
     with pytest.raises(InputError, match="no sequences"):
         find_sites(explain, explained.X[:0])
-    with pytest.raises(InputError, match="name one output"):
+    with pytest.raises(InputError, match="name at least one output"):
         find_motifs(explain, explained.X, target=[])
 
 
