@@ -58,7 +58,7 @@ def command(
         if own_sites:
             sites = None
         elif sites is not None and alone:
-            sites = sites.drop(columns="motif", errors="ignore")
+            sites = sites.drop(columns="label", errors="ignore").rename(columns={"motif": "label"})
         found = flow(
             explainer_of(subject, options),
             chosen.X,
@@ -69,17 +69,21 @@ def command(
             most=most,
             progress=True,
         )
-        what = f"sequence {chosen.names[0]}" if alone else f"mean of {len(chosen.names)} sequences"
+        what = (
+            f"sequence {chosen.first} ({chosen.names[0]})"
+            if alone
+            else f"mean of {len(chosen.names)} sequences"
+        )
         title = f"{subject.name}: {name}, {what}"
         purity = found.purity()
         for file, table in (("nodes", found.nodes), ("edges", found.edges), ("windows", found.windows)):
-            table.to_csv(folder / f"{file}.tsv", sep="\t", index=False)
+            chosen.named(table).to_csv(folder / f"{file}.tsv", sep="\t", index=False)
         parts: list[Any] = [("Flow", svg_of(found.plot(share, figure=Figure())))]
         (folder / "flow.svg").write_text(parts[0][1])
         if not purity.empty and not alone:
             purity.to_csv(folder / "purity.tsv", sep="\t", index=False)
             parts.append(("Which channel serves which motif", purity))
-        parts += [("Nodes", found.nodes), ("Edges", found.strongest(share))]
+        parts += [("Nodes", chosen.named(found.nodes)), ("Edges", found.strongest(share))]
         (folder / "flow.html").write_text(html_page(title, found.notes, parts))
     for note in found.notes:
         click.echo(f"Note: {note}", err=True)

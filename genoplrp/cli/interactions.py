@@ -67,7 +67,7 @@ def command(
             seed=seed,
             progress=True,
         )
-        tables = {"sites": found.sites, "pairs": found.pairs}
+        tables = {"sites": chosen.named(found.sites), "pairs": chosen.named(found.pairs)}
         pictures = {}
         if not found.pairs.empty:
             tables |= {
@@ -77,7 +77,10 @@ def command(
             }
             fullest = int(found.sites["sequence"].mode().iloc[0])
             pictures = {
-                "matrix": (f"Sequence {chosen.names[fullest]}", svg_of(found.plot(fullest, figure=Figure()))),
+                "matrix": (
+                    f"Sequence {chosen.first + fullest} ({chosen.names[fullest]})",
+                    svg_of(found.plot(fullest, figure=Figure())),
+                ),
                 "distance": ("By distance", svg_of(found.plot_distance(width=width, figure=Figure()))),
             }
         for file, table in tables.items():

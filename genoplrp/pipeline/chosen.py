@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from genoplrp.synthetic import Dataset
 
 _BED = ("sequence", "start", "end", "motif", "score", "strand")
+_LONGEST = 60
+"""Characters of a file's header that a message shows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,11 +35,25 @@ class Chosen:
         Of the sequences.
     planted : DataFrame, optional
         The data set's own sites, by row of `X`.
+    first : int
+        Number of the first one among the sequences that were selected; the others follow it.
     """
 
     X: torch.Tensor
     names: list[str]
     planted: pd.DataFrame | None = None
+    first: int = 0
+
+    def named(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return a table with the number and the name of each sequence in place of its row of `X`."""
+        if "sequence" not in table:
+            return table
+        rows = table["sequence"]
+        names = rows.map(dict(enumerate(self.names)))
+        out = table.drop(columns="sequence_name", errors="ignore")
+        out = out.assign(sequence=(rows + self.first).astype("Int64"))
+        out.insert(list(out).index("sequence") + 1, "sequence_name", names)
+        return out
 
 
 def from_dataset(data: Dataset, rows: Sequence[int] | np.ndarray) -> Chosen:
@@ -71,16 +87,18 @@ def from_fasta(path: Path, limit: int | None = None) -> Chosen:
     return Chosen(torch.from_numpy(np.asarray(one_hot_encode(sequences), dtype=np.float32)), names)
 
 
-def read_sites(path: Path, names: Sequence[str]) -> pd.DataFrame:
+def read_sites(path: Path, names: Sequence[str], first: int = 0) -> pd.DataFrame:
     """Read a table of sites.
 
     Parameters
     ----------
     path
         Tab-separated: with a header that has ``sequence, start, end`` (and ``motif``, ``strand``), or BED, whose first
-        column is the sequence. A sequence is named, or numbered from 0 as in `names`.
+        column is the sequence. A sequence is named, or numbered.
     names
         Of the sequences that are read; sites of others are left out.
+    first
+        Number of the first of them.
 
     Raises
     ------
@@ -90,20 +108,24 @@ def read_sites(path: Path, names: Sequence[str]) -> pd.DataFrame:
     try:
         table = pd.read_csv(path, sep="\t", comment="#", dtype={"sequence": str})
         if not {"sequence", "start", "end"} <= set(table):
+            header = ", ".join(map(str, table))
             table = pd.read_csv(path, sep="\t", comment="#", header=None, dtype={0: str})
+            if table.shape[1] < 3 or any(table[k].dtype.kind not in "iu" for k in (1, 2)):
+                raise InputError(
+                    f"{path} needs columns sequence, start and end with tabs between them (or those of BED); it has "
+                    f"{header if len(header) <= _LONGEST else header[:_LONGEST] + '...'}"
+                )
             table = table.iloc[:, : len(_BED)].set_axis(list(_BED[: table.shape[1]]), axis=1)
-            if table.shape[1] < 3:
-                raise ValueError(f"{table.shape[1]} columns")
     except (FileNotFoundError, IsADirectoryError):
         raise InputError(f"there is no file {path}") from None
+    except InputError:
+        raise
     except (ValueError, UnicodeDecodeError) as error:
         raise InputError(
             f"{path} is no tab-separated table of sites ({type(error).__name__}): give columns sequence, start and "
             "end, or BED, with tabs between them"
         ) from None
-    number = {name: k for k, name in enumerate(names)} | {
-        str(k): k for k in range(len(names)) if str(k) not in names
-    }
+    number = {str(first + k): k for k in range(len(names))} | {name: k for k, name in enumerate(names)}
     rows = table["sequence"].map(number)
     if len(table) and rows.isna().all():
         raise InputError(

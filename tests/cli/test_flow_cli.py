@@ -40,15 +40,30 @@ def test_the_flow_of_many_sequences_says_which_channel_serves_which_motif(folder
     assert "<svg" in (out / "flow.html").read_text()
 
 
-def test_the_flow_of_one_sequence_has_its_sites_as_nodes(folder: Path) -> None:
+def test_one_sequence_is_counted_among_those_selected_and_its_sites_keep_their_names(folder: Path) -> None:
     data = Dataset.load(folder / "data")
-    sites = data.instances[data.instances["sequence"] == 7]
-    out = folder / "one"
-    assert run("flow", folder / "model", "-d", folder / "data", "-o", out, "-i", 7, "--layers", "conv2") == 0
-    nodes = pd.read_csv(out / "nodes.tsv", sep="\t")
+    row = ((data.split == "train") & (data.labels[:, 0] > 0)).nonzero()[0][3]
+    sites = data.instances[data.instances["sequence"] == row]
+    named = {f"{m} {s}-{e}" for m, s, e in zip(sites["motif"], sites["start"], sites["end"], strict=True)}
+    one = folder / "model", "-d", folder / "data", "--split", "train", "--positives", "-i", 3
+    assert run("flow", *one, "-o", folder / "one", "--layers", "conv2") == 0
+    nodes = pd.read_csv(folder / "one" / "nodes.tsv", sep="\t")
     assert set(nodes["layer"]) == {"sites", "conv2", "output"}
-    named = {f"{s}-{e}" for s, e in zip(sites["start"], sites["end"], strict=True)}
     assert set(nodes.loc[nodes["layer"] == "sites", "node"]) == named | {"elsewhere"}
+    single = nodes[nodes["node"].isin(named)]
+    assert set(single["sequence"]) == {3}
+    assert set(single["sequence_name"]) == {data.names[row]}
+    assert f"sequence 3 ({data.names[row]})" in (folder / "one" / "flow.html").read_text()
+    # The number of --index is that of a table of sites, and of the tables that are written.
+    table = sites[["start", "end", "motif", "strand"]].assign(sequence=3)
+    table.to_csv(folder / "three.tsv", sep="\t", index=False)
+    assert (
+        run("flow", *one, "-o", folder / "given", "--layers", "conv2", "--sites", folder / "three.tsv") == 0
+    )
+    assert (folder / "given" / "nodes.tsv").read_text() == (folder / "one" / "nodes.tsv").read_text()
+    assert run("interactions", *one, "-o", folder / "oneself", "--fills", 1, "--no-relevance") == 0
+    found = pd.read_csv(folder / "oneself" / "sites.tsv", sep="\t")
+    assert set(zip(found["sequence"], found["sequence_name"], strict=True)) == {(3, data.names[row])}
 
 
 def test_interactions_of_planted_sites_and_of_a_table_agree(
@@ -121,6 +136,7 @@ def test_bad_input_is_one_message(folder: Path, capsys: pytest.CaptureFixture) -
     model, data = folder / "model", folder / "data"
     (folder / "far.tsv").write_text("sequence\tstart\tend\nchr9\t10\t20\n")
     (folder / "c.csv").write_text("sequence,start,end\n0,3,9\n")
+    (folder / "ab.tsv").write_text("a\tb\n1\t2\n")
     (folder / "plain.fa").write_text(">a\n" + "ACGT" * 50 + "\n")
     cases = [
         (
@@ -128,7 +144,18 @@ def test_bad_input_is_one_message(folder: Path, capsys: pytest.CaptureFixture) -
             "no layer 'conv9'; it has conv1",
         ),
         (("flow", model, "-o", folder / "x"), "--dataset or --fasta"),
-        (("flow", model, "-d", data, "-o", folder / "x", "-i", 5000), "has 80 sequences"),
+        (("flow", model, "-d", data, "-o", folder / "x", "-i", 5000, "--split", "all"), "has 80 sequences"),
+        (("flow", model, "-d", data, "-o", folder / "x", "-i", 50), f"split test of {data} has"),
+        (("flow", model, "-d", data, "-o", folder / "x", "-i", 1, "--limit", 2), "--index takes one"),
+        (("flow", model, "--fasta", folder / "plain.fa", "-o", folder / "x", "--positives"), "no labels"),
+        (
+            ("interactions", model, "--fasta", folder / "plain.fa", "-o", folder / "x", "--split", "all"),
+            "no splits",
+        ),
+        (
+            ("interactions", model, "-d", data, "-o", folder / "x", "--sites", folder / "ab.tsv"),
+            "needs columns sequence, start and end with tabs between them (or those of BED); it has a, b",
+        ),
         (("flow", model, "-d", data, "-o", data), "exists already"),
         (("interactions", model, "--fasta", folder / "plain.fa", "-o", folder / "x"), "there are no sites"),
         (

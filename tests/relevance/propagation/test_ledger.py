@@ -30,6 +30,7 @@ def entered(n: int, seed: int = 0) -> tuple[Ledger, dict[str, list[dict[str, Ten
         incoming, handed, after = draw(3, n, seed=seed + k)
         relevance = draw(n, 15, seed=seed + 10 + k)
         relevance[0] = relevance[0].abs()  # nothing negative
+        relevance[1] = 0
         kept = relevance * (relevance.abs() > (0.7 if name == "twice" else 0))
         sides = [(r.clamp(min=0), -r.clamp(max=0)) for r in (relevance, kept)]
         masses = dict(zip(MASSES, [side.sum(dim=1) for pair in sides for side in pair], strict=True))
@@ -43,6 +44,7 @@ def entered(n: int, seed: int = 0) -> tuple[Ledger, dict[str, list[dict[str, Ten
         given[name].append(row | masses | {"after": numbers[2] + numbers[3]})
     key = ledger.open_operation("softmax")
     ledger.enter_operation(key, draw(n, seed=seed + 20))
+    ledger.enter_operation(ledger.open_operation("attention"), draw(n, seed=seed + 22))
     ledger.enter_operation(key, -draw(n, seed=seed + 21))
     ledger.close()
     return ledger, given
@@ -51,7 +53,7 @@ def entered(n: int, seed: int = 0) -> tuple[Ledger, dict[str, list[dict[str, Ten
 def test_a_row_holds_the_sums_of_all_that_was_entered() -> None:
     ledger, given = entered(4)
     frame = ledger_frame([(7, ledger)])
-    assert frame["sequence"].tolist() == [7, 7, 8, 8, 9, 9, 10, 10]
+    assert frame["sequence"].tolist() == [7, 7, 8, 8, 9, 9, 10, 10] and frame.index.tolist() == list(range(8))
     assert frame["layer"].tolist() == ["first", "twice"] * 4
     assert set(frame["rule"]) == {"Epsilon"} and set(frame["place"]) == {"convolution"}
     for row in frame.to_dict("records"):
@@ -68,16 +70,19 @@ def test_a_row_holds_the_sums_of_all_that_was_entered() -> None:
             assert row[f"{sign}_pruned"] == pytest.approx(mass - kept)
             assert row[f"lambda_{sign}"] == pytest.approx(mass / kept if kept else 1)
         assert (row["entries"], row["entries_kept"]) == (total["before"], total["after"])
-        assert row["kept_fraction"] == pytest.approx(total["after"] / total["before"])
+        assert row["kept_fraction"] == pytest.approx(total["after"] / max(total["before"], 1))
         assert row["size"] == 15 * len(parts)
 
 
 def test_what_was_absorbed_is_what_came_in_and_did_not_go_on() -> None:
     ledger, given = entered(4)
     operation = draw(4, seed=20) - draw(4, seed=21)
-    assert set(ledger.absorbed) == {"first", "twice", "softmax [0]"}
+    assert set(ledger.absorbed) == {"first", "twice", "softmax [0]", "attention [1]"}
     torch.testing.assert_close(ledger.absorbed["softmax [0]"], operation)
-    lost = sum((part["in"] - part["out"] for parts in given.values() for part in parts), operation)
+    torch.testing.assert_close(ledger.absorbed["attention [1]"], draw(4, seed=22))
+    lost = sum(
+        (part["in"] - part["out"] for parts in given.values() for part in parts), operation + draw(4, seed=22)
+    )
     torch.testing.assert_close(ledger.total_absorbed(4), lost)
     assert Ledger().total_absorbed(3).tolist() == [0, 0, 0]
 
