@@ -59,7 +59,7 @@ def test_what_the_output_does_not_have_is_said_in_the_command_lines_words(text, 
 
 
 def test_what_cannot_be_read_says_what_can():
-    with pytest.raises(InputError, match=r"--target a;b: the model has no output 'a;b'; give an index"):
+    with pytest.raises(InputError, match=r"target a;b: the model has no output 'a;b'; give an index"):
         output_target("a;b", None)
     with pytest.raises(InputError, match="no output 'MAX'; it has TAL1, GATA1"):
         output_target("MAX", ("TAL1", "GATA1"))
