@@ -44,8 +44,8 @@ def test_names_of_tasks_and_of_outputs():
 @pytest.mark.parametrize(
     ("text", "y", "message"),
     [
-        ("2", Y, r"--target 2: the output has shape \(N, 3, 4\): give one index for each axis.*--target 0,0"),
-        ("2,4", Y, r"--target 2,4: 4 is out of range: the output has shape \(N, 3, 4\)"),
+        ("2", Y, r"target 2: the output has shape \(N, 3, 4\): give one index for each axis.*--target 0,0"),
+        ("2,4", Y, r"target 2,4: 4 is out of range: the output has shape \(N, 3, 4\)"),
         ("3", Y[:, :, 0], r"3 is out of range"),
         ("0", SEVERAL, r"returns 2 outputs \(0, 1\): say which, e.g. --target 0:0"),
         ("donor:0", {"acceptor": Y}, "no output 'donor'; the model returns acceptor"),

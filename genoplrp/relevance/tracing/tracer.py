@@ -298,7 +298,7 @@ class Tracer(TorchFunctionMode):
 
     def _check_result(self, name: str, result: object, plain: object) -> None:
         """Refuse what a handler from outside returns where it isn't what the function returns."""
-        given, own = tensors_in((result,), {}), tensors_in((plain,), {})
+        given, own = list(tensors_in((result,), {})), list(tensors_in((plain,), {}))
         if [t.shape for t in given] != [t.shape for t in own]:
             found = f"shapes {[tuple(t.shape) for t in given]}" if given else repr(result)
             raise InputError(
