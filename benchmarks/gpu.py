@@ -254,6 +254,20 @@ def launched(device: torch.device, quick: bool) -> list[dict[str, Any]]:
     return found
 
 
+def equality(device: torch.device, quick: bool) -> dict[str, Any]:
+    """The pruning kernel against the definition on random cases (`benchmarks.kernel_cases`), to the bit."""
+    from benchmarks.kernel_cases import check
+
+    cases, different = 20 if quick else 2000, []
+    for seed in range(cases):
+        try:
+            check(seed, str(device))
+        except AssertionError:
+            different.append(seed)
+    _show("Kernel and definition", [{"cases": cases, "different": len(different)}])
+    return {"cases": cases, "different": different}
+
+
 def graphs(device: torch.device, quick: bool) -> list[dict[str, Any]]:
     """Batches played back as a CUDA graph (``cuda_graph=True``) beside those that are enqueued: time, and equality."""
     rows: list[dict[str, Any]] = []
@@ -294,6 +308,7 @@ def graphs(device: torch.device, quick: bool) -> list[dict[str, Any]]:
 
 PARTS: dict[str, Callable[[torch.device, bool], Any]] = {
     "kernel": kernel,
+    "equality": equality,
     "launches": launched,
     "graphs": graphs,
     "engine": engine,

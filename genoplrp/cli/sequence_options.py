@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from genoplrp.cli.given import check_device
+from genoplrp.cli.given import check_device, refuse_given
 from genoplrp.cli.model_options import MODEL_OPTIONS, load_subject
+from genoplrp.wording import counted
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
     from genoplrp.pipeline.chosen import Chosen
@@ -28,13 +29,15 @@ _OPTIONS = [
     click.option("--fasta", type=_PATH, help="Sequences of one length, instead of a data set."),
     click.option("--out", "-o", required=True, type=_PATH, help="Folder to make."),
     click.option("--sites", type=_PATH,
-                 help="Table of sites: sequence, start, end, and motif and strand if known; or BED."),
+                 help="Table of sites: sequence (its name, or its number as for --index), start, end, and motif and "
+                 "strand if known; or BED."),
     click.option("--target", default="0", show_default=True, help="What to explain, as in genoplrp explain."),
-    click.option("--index", "-i", type=click.IntRange(min=0), help="One sequence only, by its row."),
+    click.option("--index", "-i", type=click.IntRange(min=0),
+                 help="One sequence only, counted from 0 among those of --split and --positives."),
     click.option("--split", type=click.Choice(["train", "valid", "test", "all"]), default="test", show_default=True),
     click.option("--positives", is_flag=True, help="Only sequences whose label for the task is positive."),
     click.option("--limit", type=click.IntRange(min=1), default=200, show_default=True,
-                 help="At most this many sequences."),
+                 help="At most this many sequences, the first ones."),
     click.option("--rules", default="gamma", show_default=True, help="Preset of propagation rules."),
     click.option("--p", type=click.FloatRange(0, 1, max_open=True), default=0.15, show_default=True,
                  help="Share of relevance to prune at each layer; 0 for plain LRP."),
@@ -93,35 +96,48 @@ def chosen_sequences(model: Path, options: dict[str, Any]) -> tuple[Subject, Cho
     dataset, fasta, index = options["dataset"], options["fasta"], options["index"]
     if (dataset is None) == (fasta is None):
         raise InputError("say which sequences: --dataset or --fasta")
+    if fasta is not None:
+        refuse_given(
+            {"split", "positives"}, "is an option of --dataset, a FASTA file has no splits and no labels"
+        )
+    if index is not None:
+        refuse_given({"limit"}, "is for several sequences, --index takes one")
+    limit = options["limit"] if index is None else None
     if dataset is not None:
         data = Dataset.load(dataset)
         subject = load_subject(model, options, data.length)
         task = subject.target(options["target"])[2]
         if options["positives"] and not 0 <= task < len(data.tasks):
             raise InputError(
-                f"--positives: the target is no task of the data set; it has {', '.join(data.tasks)}"
+                f"--positives: the target is not a task of the data set; it has {', '.join(data.tasks)}"
             )
+        split = None if options["split"] == "all" else options["split"]
+        rows = rows_to_explain(data, split=split, task=task if options["positives"] else None, limit=limit)
         if index is not None:
-            if index >= len(data):
-                raise InputError(
-                    f"--index {index}: the data set has {len(data)} sequences, 0 to {len(data) - 1}"
-                )
-            rows: Sequence[int] | np.ndarray = [index]
-        else:
-            split = None if options["split"] == "all" else options["split"]
-            rows = rows_to_explain(
-                data, split=split, task=task if options["positives"] else None, limit=options["limit"]
-            )
+            where = f"{'the data set' if split is None else 'split ' + split} of {dataset}"
+            _check_index(index, len(rows), where + (", positives," if options["positives"] else ""))
+            rows = rows[index : index + 1]
         chosen = from_dataset(data, rows)
     else:
-        chosen = from_fasta(fasta, None if index is not None else options["limit"])
+        chosen = from_fasta(fasta, limit)
         if index is not None:
-            if index >= len(chosen.names):
-                raise InputError(f"--index {index}: {fasta} has {len(chosen.names)} records")
-            chosen = type(chosen)(chosen.X[index : index + 1], chosen.names[index : index + 1])
+            _check_index(index, len(chosen.names), str(fasta))
+            chosen = replace(chosen, X=chosen.X[index : index + 1], names=chosen.names[index : index + 1])
         subject = load_subject(model, options, chosen.X.shape[2])
-    sites = chosen.planted if options["sites"] is None else read_sites(options["sites"], chosen.names)
+    chosen = replace(chosen, first=index or 0)
+    sites = (
+        chosen.planted
+        if options["sites"] is None
+        else read_sites(options["sites"], chosen.names, chosen.first)
+    )
     return subject, chosen, sites
+
+
+def _check_index(index: int, count: int, where: str) -> None:
+    from genoplrp.errors import InputError
+
+    if index >= count:
+        raise InputError(f"--index {index}: {where} has {counted(count, 'sequence')}, 0 to {count - 1}")
 
 
 def explainer_of(subject: Subject, options: dict[str, Any]) -> Explainer:

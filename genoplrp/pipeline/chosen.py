@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from genoplrp.synthetic import Dataset
 
 _BED = ("sequence", "start", "end", "motif", "score", "strand")
+_SILENT = ("decoy", "broken")
+"""Roles of planted sites that do not count for the label."""
+_LONGEST = 60
+"""Characters of a file's header that a message shows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,11 +37,25 @@ class Chosen:
         Of the sequences.
     planted : DataFrame, optional
         The data set's own sites, by row of `X`.
+    first : int
+        Number of the first one among the sequences that were selected; the others follow it.
     """
 
     X: torch.Tensor
     names: list[str]
     planted: pd.DataFrame | None = None
+    first: int = 0
+
+    def named(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return a table with the number and the name of each sequence in place of its row of `X`."""
+        if "sequence" not in table:
+            return table
+        rows = table["sequence"]
+        names = rows.map(dict(enumerate(self.names)))
+        out = table.drop(columns="sequence_name", errors="ignore")
+        out = out.assign(sequence=(rows + self.first).astype("Int64"))
+        out.insert(list(out).index("sequence") + 1, "sequence_name", names)
+        return out
 
 
 def from_dataset(data: Dataset, rows: Sequence[int] | np.ndarray) -> Chosen:
@@ -71,16 +89,18 @@ def from_fasta(path: Path, limit: int | None = None) -> Chosen:
     return Chosen(torch.from_numpy(np.asarray(one_hot_encode(sequences), dtype=np.float32)), names)
 
 
-def read_sites(path: Path, names: Sequence[str]) -> pd.DataFrame:
+def read_sites(path: Path, names: Sequence[str], first: int = 0) -> pd.DataFrame:
     """Read a table of sites.
 
     Parameters
     ----------
     path
         Tab-separated: with a header that has ``sequence, start, end`` (and ``motif``, ``strand``), or BED, whose first
-        column is the sequence. A sequence is named, or numbered from 0 as in `names`.
+        column is the sequence. A sequence is named, or numbered.
     names
         Of the sequences that are read; sites of others are left out.
+    first
+        Number of the first of them.
 
     Raises
     ------
@@ -90,20 +110,24 @@ def read_sites(path: Path, names: Sequence[str]) -> pd.DataFrame:
     try:
         table = pd.read_csv(path, sep="\t", comment="#", dtype={"sequence": str})
         if not {"sequence", "start", "end"} <= set(table):
+            header = ", ".join(map(str, table))
             table = pd.read_csv(path, sep="\t", comment="#", header=None, dtype={0: str})
+            if table.shape[1] < 3 or any(table[k].dtype.kind not in "iu" for k in (1, 2)):
+                raise InputError(
+                    f"{path} needs columns sequence, start and end with tabs between them (or those of BED); it has "
+                    f"{header if len(header) <= _LONGEST else header[:_LONGEST] + '...'}"
+                )
             table = table.iloc[:, : len(_BED)].set_axis(list(_BED[: table.shape[1]]), axis=1)
-            if table.shape[1] < 3:
-                raise ValueError(f"{table.shape[1]} columns")
     except (FileNotFoundError, IsADirectoryError):
         raise InputError(f"there is no file {path}") from None
+    except InputError:
+        raise
     except (ValueError, UnicodeDecodeError) as error:
         raise InputError(
             f"{path} is no tab-separated table of sites ({type(error).__name__}): give columns sequence, start and "
             "end, or BED, with tabs between them"
         ) from None
-    number = {name: k for k, name in enumerate(names)} | {
-        str(k): k for k in range(len(names)) if str(k) not in names
-    }
+    number = {str(first + k): k for k in range(len(names))} | {name: k for k, name in enumerate(names)}
     rows = table["sequence"].map(number)
     if len(table) and rows.isna().all():
         raise InputError(
@@ -112,6 +136,23 @@ def read_sites(path: Path, names: Sequence[str]) -> pd.DataFrame:
         )
     known = table[rows.notna()].assign(sequence=rows[rows.notna()].astype(int))
     return known.reset_index(drop=True)
+
+
+def silent_sites(sites: pd.DataFrame) -> list[str]:
+    """Return a line on the planted sites that do not count for the label, if there are any."""
+    if "role" not in sites:
+        return []
+    counts = sites["role"][sites["role"].isin(_SILENT)].value_counts()
+    said = ", ".join(f"{count} {role}" for role, count in counts.items())
+    return [f"of {len(sites)} planted sites these do not count for the label: {said}"] if said else []
+
+
+def with_roles(sites: pd.DataFrame) -> pd.DataFrame:
+    """Return sites whose ``label`` names the role of those that do not count for the data set's label."""
+    if "role" not in sites or "label" not in sites:
+        return sites
+    role = " (" + sites["role"].astype(str) + ")"
+    return sites.assign(label=sites["label"].astype(str) + role.where(sites["role"].isin(_SILENT), ""))
 
 
 def html_page(title: str, facts: Sequence[str], parts: Sequence[tuple[str, str | pd.DataFrame]]) -> str:

@@ -43,7 +43,7 @@ def check_files(files: Mapping[str, AttributionFile], data: Dataset) -> None:
 
 
 def explained_task(file: AttributionFile, index: int, data: Dataset) -> int | None:
-    """Return the task that one explanation of a file is about; None where it is no task of the data set."""
+    """Return the task that one explanation of a file is about; None where it is not a task of the data set."""
     name = file.meta.get("task")
     if name in data.tasks:
         return data.tasks.index(name)

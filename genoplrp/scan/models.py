@@ -103,7 +103,7 @@ def load_any_model(
             raise InputError(f"{path} is a Keras file and brings its own weights: leave --state-dict out")
         return _keras(path, keras_objects, trust_pickle, layout)
     if keras_objects is not None:
-        raise InputError(f"--keras-objects is for Keras files (.keras, .h5); {text} is none")
+        raise InputError(f"--keras-objects is for Keras files (.keras, .h5); {text} is not one")
     if path.is_file():
         model = _pickled(path, trust_pickle)
     elif ":" in text:

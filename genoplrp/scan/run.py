@@ -406,7 +406,7 @@ def _places(device: str | None, devices: Sequence[str] | None, engine: str) -> l
         try:
             wanted = torch.device(name)
         except RuntimeError:
-            raise InputError(f"device {name!r} is none that PyTorch knows: cpu, cuda:0, ...") from None
+            raise InputError(f"PyTorch knows no device {name!r}; name cpu, cuda:0, ...") from None
         there = torch.cuda.device_count()
         if wanted.type == "cuda" and (wanted.index or 0) >= there:
             raise InputError(f"device {name}: this machine has {there or 'no'} CUDA devices for PyTorch")

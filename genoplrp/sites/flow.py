@@ -198,7 +198,8 @@ def flow(
         As in a call of the explainer.
     sites : DataFrame or sequence of (start, end), optional
         ``sequence, start, end`` and, for nodes that stand for all sites of a kind, ``motif``. By default the windows of
-        the strongest relevance; of several sequences without ``motif`` all sites are one node.
+        the strongest relevance. Without ``motif`` each site of one sequence is a node (a ``label`` stands before its
+        place), and all sites of several sequences are one node.
     layers : sequence of str, optional
         Layers to show (wildcards allowed); by default four convolutions at most, spread from the first to the last.
     share : float
@@ -241,9 +242,7 @@ def flow(
     X = X[None] if getattr(X, "ndim", 0) == 2 else X
     x, extra = check_input(X, args, explainer.network)
     if x.dim() != 3 or x.shape[1] != 4 or len(x) == 0:
-        raise InputError(
-            f"X has shape {tuple(x.shape)}: needed is DNA, (N, 4, L), with at least one sequence"
-        )
+        raise InputError(f"X has shape {tuple(x.shape)}: expected DNA, (N, 4, L), with at least one sequence")
     found = channel_relevance(explainer, X, target, layers=layers, args=args, progress=progress)
     names = found.layers if layers else _spread(found)
     if not names:
@@ -298,6 +297,8 @@ def _placed_sites(
         label = table["motif"].astype(str)
     elif single:
         label = table["start"].astype(str) + "-" + table["end"].astype(str)
+        if "label" in table:
+            label = table["label"].astype(str) + " " + label
     else:
         label = pd.Series("sites", index=table.index)
     kinds = list(dict.fromkeys(label))

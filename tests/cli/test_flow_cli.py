@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from genoplrp.cli.interactions import _in_words
 from genoplrp.cli.main import main
 from genoplrp.synthetic import Dataset, load_spec, simulate
 from genoplrp.training import train
@@ -40,15 +41,30 @@ def test_the_flow_of_many_sequences_says_which_channel_serves_which_motif(folder
     assert "<svg" in (out / "flow.html").read_text()
 
 
-def test_the_flow_of_one_sequence_has_its_sites_as_nodes(folder: Path) -> None:
+def test_one_sequence_is_counted_among_those_selected_and_its_sites_keep_their_names(folder: Path) -> None:
     data = Dataset.load(folder / "data")
-    sites = data.instances[data.instances["sequence"] == 7]
-    out = folder / "one"
-    assert run("flow", folder / "model", "-d", folder / "data", "-o", out, "-i", 7, "--layers", "conv2") == 0
-    nodes = pd.read_csv(out / "nodes.tsv", sep="\t")
+    row = ((data.split == "train") & (data.labels[:, 0] > 0)).nonzero()[0][3]
+    sites = data.instances[data.instances["sequence"] == row]
+    named = {f"{m} {s}-{e}" for m, s, e in zip(sites["motif"], sites["start"], sites["end"], strict=True)}
+    one = folder / "model", "-d", folder / "data", "--split", "train", "--positives", "-i", 3
+    assert run("flow", *one, "-o", folder / "one", "--layers", "conv2") == 0
+    nodes = pd.read_csv(folder / "one" / "nodes.tsv", sep="\t")
     assert set(nodes["layer"]) == {"sites", "conv2", "output"}
-    named = {f"{s}-{e}" for s, e in zip(sites["start"], sites["end"], strict=True)}
     assert set(nodes.loc[nodes["layer"] == "sites", "node"]) == named | {"elsewhere"}
+    single = nodes[nodes["node"].isin(named)]
+    assert set(single["sequence"]) == {3}
+    assert set(single["sequence_name"]) == {data.names[row]}
+    assert f"sequence 3 ({data.names[row]})" in (folder / "one" / "flow.html").read_text()
+    # The number of --index is that of a table of sites, and of the tables that are written.
+    table = sites[["start", "end", "motif", "strand"]].assign(sequence=3)
+    table.to_csv(folder / "three.tsv", sep="\t", index=False)
+    assert (
+        run("flow", *one, "-o", folder / "given", "--layers", "conv2", "--sites", folder / "three.tsv") == 0
+    )
+    assert (folder / "given" / "nodes.tsv").read_text() == (folder / "one" / "nodes.tsv").read_text()
+    assert run("interactions", *one, "-o", folder / "oneself", "--fills", 1, "--no-relevance") == 0
+    found = pd.read_csv(folder / "oneself" / "sites.tsv", sep="\t")
+    assert set(zip(found["sequence"], found["sequence_name"], strict=True)) == {(3, data.names[row])}
 
 
 def test_interactions_of_planted_sites_and_of_a_table_agree(
@@ -121,6 +137,7 @@ def test_bad_input_is_one_message(folder: Path, capsys: pytest.CaptureFixture) -
     model, data = folder / "model", folder / "data"
     (folder / "far.tsv").write_text("sequence\tstart\tend\nchr9\t10\t20\n")
     (folder / "c.csv").write_text("sequence,start,end\n0,3,9\n")
+    (folder / "ab.tsv").write_text("a\tb\n1\t2\n")
     (folder / "plain.fa").write_text(">a\n" + "ACGT" * 50 + "\n")
     cases = [
         (
@@ -128,7 +145,18 @@ def test_bad_input_is_one_message(folder: Path, capsys: pytest.CaptureFixture) -
             "no layer 'conv9'; it has conv1",
         ),
         (("flow", model, "-o", folder / "x"), "--dataset or --fasta"),
-        (("flow", model, "-d", data, "-o", folder / "x", "-i", 5000), "has 80 sequences"),
+        (("flow", model, "-d", data, "-o", folder / "x", "-i", 5000, "--split", "all"), "has 80 sequences"),
+        (("flow", model, "-d", data, "-o", folder / "x", "-i", 50), f"split test of {data} has"),
+        (("flow", model, "-d", data, "-o", folder / "x", "-i", 1, "--limit", 2), "--index takes one"),
+        (("flow", model, "--fasta", folder / "plain.fa", "-o", folder / "x", "--positives"), "no labels"),
+        (
+            ("interactions", model, "--fasta", folder / "plain.fa", "-o", folder / "x", "--split", "all"),
+            "no splits",
+        ),
+        (
+            ("interactions", model, "-d", data, "-o", folder / "x", "--sites", folder / "ab.tsv"),
+            "needs columns sequence, start and end with tabs between them (or those of BED); it has a, b",
+        ),
         (("flow", model, "-d", data, "-o", data), "exists already"),
         (("interactions", model, "--fasta", folder / "plain.fa", "-o", folder / "x"), "there are no sites"),
         (
@@ -161,3 +189,28 @@ def test_interactions_say_no_interval_and_no_share_where_there_are_none(
     assert "pair" in said
     assert "nan" not in said
     assert "interact (q" not in said
+
+
+def test_figures_of_pairs_have_decimals_that_can_be_read() -> None:
+    row = {
+        "motif_pair": "A + B",
+        "interaction": 0.0374,
+        "low": 2.99e-05,
+        "high": 0.0749,
+        "pairs": 1,
+        "interacting": 0.0,
+    }
+    assert _in_words(row, called=True) == "A + B: +0.037 (0.000 to 0.075), 0% of 1 pair interacts (q <= .05)"
+    large = row | {"interaction": -1234.5, "low": float("nan"), "pairs": 7}
+    assert _in_words(large, called=False) == "A + B: -1234, 7 pairs"
+
+
+def test_planted_sites_without_a_say_are_named(folder: Path, capsys: pytest.CaptureFixture) -> None:
+    data = Dataset.load(folder / "data")
+    k = int((data.labels[data.split == "train", 0] == 0).nonzero()[0][0])
+    one = folder / "model", "-d", folder / "data", "--split", "train", "-i", k, "-o", folder / "negative"
+    assert run("flow", *one, "--layers", "conv2") == 0
+    assert "2 planted sites these do not count for the label: 2 broken" in capsys.readouterr().err
+    page = (folder / "negative" / "flow.html").read_text()
+    assert "(broken)" in page
+    assert "grey is pooled" in page

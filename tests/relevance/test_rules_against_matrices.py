@@ -36,6 +36,9 @@ LAYERS = {
     "transposed-norm": lambda: nn.Sequential(
         nn.ConvTranspose1d(4, 6, 3, stride=2, groups=2), _norm(nn.BatchNorm1d(6))
     ),
+    "linear-norm": lambda: nn.Sequential(
+        nn.Flatten(), nn.Linear(36, 6), _norm(nn.BatchNorm1d(6)), nn.Unflatten(1, (2, 3))
+    ),
     "conv-two-norms": lambda: nn.Sequential(
         nn.Conv1d(4, 3, 3, bias=False), _norm(nn.BatchNorm1d(3)), _norm(nn.BatchNorm1d(3, affine=False))
     ),

@@ -81,7 +81,7 @@ def test_embeddings_that_are_not_there_are_named(tmp_path: Path, embedding: str,
 
 
 def test_other_tables_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no simdata file"):
+    with pytest.raises(InputError, match="not a simdata file"):
         read_simdata(written(tmp_path / "x.tsv", ("name", "seq", "motifs")))
     with pytest.raises(InputError, match="line 3: 4 columns"):
         read_simdata(written(tmp_path / "x.tsv", rows=[ROWS[0], ROWS[1][:4]]))

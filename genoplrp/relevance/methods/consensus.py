@@ -27,7 +27,7 @@ from genoplrp.relevance.methods.copies import COPIES, differences, explain_by_co
 from genoplrp.relevance.methods.deeplift import DeepLift
 from genoplrp.relevance.methods.gradients import GradientTimesInput
 from genoplrp.relevance.methods.invariance import Invariance, measure_invariance, of_rows, sample_rows
-from genoplrp.relevance.methods.responses import ask_about_windows, foresees_more
+from genoplrp.relevance.methods.responses import FEWEST, ask_about_windows, foresees_more
 from genoplrp.relevance.methods.views import MECHANISMS, PASSES, Mechanism, View, consensus_views
 from genoplrp.relevance.presets import rule_book
 from genoplrp.relevance.pruning.policy import Pruning
@@ -64,7 +64,7 @@ def consensus(
     removes from one map, disagreement removes from several, without taking from weak sites. It costs ``passes`` forward
     and backward passes, and another forward pass for each view by DeepLIFT. For at most 32 of the sequences the model
     is asked what it makes of views, and of windows drawn anew: 25 forward passes each, and where a view is allowed
-    eight by DeepLIFT.
+    eight by DeepLIFT. Of fewer than eight sequences the latter is not asked.
 
     Parameters
     ----------
@@ -159,7 +159,7 @@ def consensus(
     )
     moved = max_shift > 0 or both_strands
     comparison = _Comparison()
-    if references is None and moved and ask:
+    if references is None and moved and ask and len(x) >= FEWEST:
         comparison = _compare(explainer, x, target, views, copies, args)
     if references is None:
         references = "uniform" if moved and not comparison.copies_say_more else "shuffled"
@@ -244,8 +244,8 @@ def _compare(
     return _Comparison(
         foresees_more(by_copies, by_views),
         seen,
-        f"answers to windows drawn anew are foreseen by: views {float(by_views.mean()):.2f}, "
-        f"copies {float(by_copies.mean()):.2f}",
+        f"correlation of each map with how far the output falls when windows are replaced: "
+        f"views {float(by_views.mean()):.2f}, copies {float(by_copies.mean()):.2f}",
     )
 
 

@@ -20,7 +20,7 @@ from genoplrp.relevance.methods.agreement import Agreement
 from genoplrp.relevance.methods.deeplift import DeepLift
 from genoplrp.relevance.methods.gradients import GradientTimesInput
 from genoplrp.relevance.methods.invariance import of_rows, sample_rows, shuffled
-from genoplrp.relevance.methods.responses import ask_about_windows, foresees_more
+from genoplrp.relevance.methods.responses import FEWEST, ask_about_windows, foresees_more
 from genoplrp.relevance.methods.views import Mechanism, View
 from genoplrp.relevance.pruning.policy import Pruning
 
@@ -62,7 +62,7 @@ def explain_by_copies(
         Where copies are compared, in turn: shift and strand. Relevance is that of the sequence as it is.
     ask
         Leave relevance out where the differences clearly foresee more of the model's answers to windows drawn anew,
-        on some of the sequences (`responses`).
+        on some of the sequences (`responses`), if there are eight.
 
     Returns
     -------
@@ -90,13 +90,15 @@ def explain_by_copies(
     settings = dict(plain.settings)
     unit = unit_of(maps)
     with_relevance = "relevance" in mechanisms or "box" in mechanisms
-    if with_relevance and ask:
+    if with_relevance and ask and len(x) >= FEWEST:
         other = plain.per_nucleotide.double()
         foreseen = _foreseen(explainer, x, target, {"difference": maps, "relevance": other}, args)
         settings["foreseen"] = {name: float(values.mean()) for name, values in foreseen.items()}
         with_relevance = not foresees_more(foreseen["difference"], foreseen["relevance"])
         said = ", ".join(f"{name} {value:.2f}" for name, value in settings["foreseen"].items())
-        notes.append(f"answers to windows drawn anew are foreseen by: {said}")
+        notes.append(
+            f"correlation of each map with how far the output falls when windows are replaced: {said}"
+        )
     if with_relevance:
         other = plain.per_nucleotide.double()
         maps = (maps + RELEVANCE_COUNTS * unit * other / unit_of(other)) / (1 + RELEVANCE_COUNTS)

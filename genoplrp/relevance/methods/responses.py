@@ -30,6 +30,8 @@ WIDTHS = (4, 8, 16)
 FILLS, FIRST_SEED = 4, 1000
 #: One map foresees more than another if its mean correlation is higher by so much, and by so many standard errors.
 LEAST, CLEARLY = 0.1, 2.0
+#: Of fewer sequences two standard errors say little, and nothing is asked.
+FEWEST = 8
 
 
 class Responses(NamedTuple):
@@ -131,17 +133,16 @@ def ask_about_windows(
 def foresees_more(one: Float[Tensor, " n"], other: Float[Tensor, " n"]) -> bool:
     """Return whether one map clearly foresees more of the answers than another, both as by `Responses.foreseen`.
 
-    The mean difference over the sequences, paired, has to be above .1 and above two standard errors; of one sequence
-    nothing is clear.
+    The mean difference over the sequences, paired, has to be above .1 and above two standard errors; of fewer than
+    eight sequences nothing is clear.
 
     Examples
     --------
-    >>> foresees_more(torch.tensor([0.8, 0.9, 0.7]), torch.tensor([0.4, 0.6, 0.3]))
-    True
-    >>> foresees_more(torch.tensor([0.8]), torch.tensor([0.4]))
-    False
+    >>> one, other = torch.tensor([0.8, 0.9, 0.7, 0.8]), torch.tensor([0.4, 0.6, 0.3, 0.5])
+    >>> foresees_more(one.repeat(2), other.repeat(2)), foresees_more(one, other)
+    (True, False)
     """
     difference = one - other
-    if len(difference) < 2:
+    if len(difference) < FEWEST:
         return False
     return bool(difference.mean() > max(LEAST, CLEARLY * float(difference.std()) / len(difference) ** 0.5))

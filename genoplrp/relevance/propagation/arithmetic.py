@@ -209,7 +209,10 @@ def is_nonnegative(x: Tensor) -> bool:
 
 
 def row_products(a: Tensor, b: Tensor) -> Tensor | None:
-    """Return the float64 sum of ``a b`` over all but the first axis, (N,); None where there is no compiled form."""
+    """Return the float64 sum of ``a b`` over all but the first axis, (N,), on a GPU in parts, (N, parts).
+
+    None where there is no compiled form.
+    """
     if a.dim() >= 2 and _is_on_gpu(a, b, None):
         a = _laid_out_like(a.detach(), b)
         total: Tensor = _triton().row_products(*(_ordered(t).reshape(len(b), -1) for t in (a, b)))

@@ -157,7 +157,7 @@ def _pruned(
 
 
 def _relevance(run: Run, g: Tensor, x: Tensor | None) -> Tensor:
-    """Return the relevance ``g x`` (``g`` where there is no ``x``) of each sequence, in one pass over memory."""
+    """Return the relevance ``g x`` (``g`` where there is no ``x``) of each sequence, or its parts, in one pass."""
     if x is not None and len(g) == run.batch:
         total = row_products(g, x)
         if total is not None:

@@ -75,7 +75,8 @@ class Ledger:
         Parameters
         ----------
         incoming, handed, after
-            Relevance that came to the outputs, that the rule handed to the inputs, and what is left after pruning.
+            Relevance that came to the outputs, that the rule handed to the inputs, and what is left after pruning:
+            (N,), or parts of it, (N, parts).
         stats
             Masses from the pruning kernel; None where it did not run.
         unpruned
@@ -98,6 +99,7 @@ class Ledger:
         self, about: dict[str, Any], incoming: Tensor, handed: Tensor, after: Tensor, *masses: Tensor
     ) -> None:
         stats, name = PruneStats(*masses), about["layer"]
+        incoming, handed, after = (t.sum(dim=1) if t.dim() == 2 else t for t in (incoming, handed, after))
         self._absorb(name, (incoming - handed) + (handed - after))
         row = about | {
             "relevance_in": incoming,

@@ -35,12 +35,12 @@ def signal(
 
 
 def row_products(a: Tensor, b: Tensor) -> Tensor:
-    """Return the float64 sum of ``a b`` over each of the (N, M) rows, both contiguous float32."""
+    """Return float64 sums of ``a b`` over parts of each of the (N, M) rows, (N, parts); both contiguous float32."""
     rows, entries = a.shape
     chunk = 16 * _BLOCK
     parts = torch.empty(rows, triton.cdiv(entries, chunk), dtype=torch.float64, device=a.device)
     _products[(parts.shape[1], rows)](a, b, parts, entries, chunk, parts.shape[1], _BLOCK, num_warps=4)
-    return parts.sum(dim=1)
+    return parts
 
 
 def renormalised(h: Tensor, before: Tensor, after: Tensor, cap: float) -> Tensor:

@@ -75,10 +75,10 @@ def test_a_map_that_does_not_vary_foresees_nothing():
 @pytest.mark.parametrize(
     "one, other, more",
     [
-        ([0.9, 0.8, 0.9, 0.8], [0.5, 0.5, 0.5, 0.5], True),
-        ([0.9, 0.8, 0.9, 0.8], [0.85, 0.75, 0.85, 0.75], False),  # sure, but little
-        ([0.9, 0.1, 0.9, 0.2], [0.1, 0.7, 0.2, 0.5], False),  # not sure
-        ([0.9], [0.1], False),
+        ([0.9, 0.8] * 4, [0.5, 0.5] * 4, True),
+        ([0.9, 0.8] * 4, [0.85, 0.75] * 4, False),  # sure, but little
+        ([0.9, 0.1] * 4, [0.1, 0.7] * 4, False),  # not sure
+        ([0.9, 0.8] * 3, [0.5, 0.5] * 3, False),  # too few
     ],
 )
 def test_more_is_foreseen_if_it_is_much_and_sure(one, other, more):
@@ -113,6 +113,13 @@ def test_the_form_explains_other_sequences_alike_without_asking(kind, ballast):
     again = gp.consensus(model, X[:3], ask=False, **e.settings["form"])
     torch.testing.assert_close(again.relevance, e.relevance[:3], atol=1e-6, rtol=1e-4)
     assert "foreseen" not in again.settings
+
+
+@pytest.mark.parametrize("kind", ["planted", "anchored"])
+def test_a_few_sequences_are_not_asked_about(kind):
+    e = gp.consensus(Ballasted(kind, 5.0).eval(), sequences(7))
+    assert not any("foreseen" in note for note in e.notes)
+    assert e.settings["form"]["mechanisms"] == ("relevance", "box", "difference")
 
 
 def test_references_can_be_said_and_others_are_refused():
