@@ -414,7 +414,8 @@ class Explainer:
             read = self._chains.signature(self._runner, self._called, x, self._tracer(Run(batch=len(x))))
         if read is None:
             return None
-        key = read, tuple(x.shape), x.dtype, target, repr(prunings)
+        kept = self.diagnostics, self.keep_multiplier, repr(self.keep)
+        key = read, tuple(x.shape), x.dtype, target, repr(prunings), kept
         return recordings.play(
             key,
             x,

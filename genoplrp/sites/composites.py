@@ -12,6 +12,7 @@ from genoplrp.sites.merging import (
     ALIKE,
     clear_columns,
     counted_anew,
+    fit,
     is_motif,
     named_in_order,
     overlay,
@@ -41,8 +42,8 @@ def taken_apart(
     Returns
     -------
     list of FoundMotif
-        Named anew. In place of a composite stand its halves, with the composite's instances; `merge_alike` joins these
-        with what they are alike to.
+        Named anew. In place of a composite stand its halves, each with those of the instances that
+        fit it; `merge_alike` joins these with what they are alike to.
 
     Notes
     -----
@@ -81,7 +82,11 @@ def _halves(
         minus = (table["strand"] == "-").to_numpy()
         start = np.where(minus, table["end"] - last, table["start"] + first)
         half = replace(motif, instances=table.assign(start=start, end=start + last - first))
-        halves.append(counted_anew(half, X, scores))
+        half = counted_anew(half, X, scores)
+        # Clustering looks at the whole: one half may lack.
+        own = fit(half, X)
+        table = half.instances[own >= 0.5 * own.mean()].reset_index(drop=True)
+        halves.append(counted_anew(replace(half, instances=table), X, scores))
     if not all(is_motif(half) for half in halves):
         return []
     return [] if overlay(halves[0].pwm, halves[1].pwm).similarity >= ALIKE else halves

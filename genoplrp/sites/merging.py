@@ -24,6 +24,8 @@ LEAST_TOTAL = 5.0
 """Bits of a whole motif: one of less stands in every thirtieth place by chance."""
 SHARED = 0.5
 """Share of a motif's instances that another one must explain, all in one place, for the two to be one."""
+PART = 0.95
+"""Similarity of a motif to some columns of another from which it is a part of it."""
 _LEAST_OVERLAP = 5
 
 
@@ -104,8 +106,9 @@ def merge_alike(
 
     Notes
     -----
-    Motifs are joined where their matrices are alike, or where the larger one explains half of the smaller one's
-    instances in one place: as well as it does all but a twentieth of its own, and half as well as it does on average.
+    Motifs are joined where their matrices are alike, where the smaller one is a part of the larger one (`part_of`), or
+    where the larger one explains half of the smaller one's instances in one place: as well as it does all but a
+    twentieth of its own, and half as well as it does on average.
     """
     left = sorted(motifs, key=lambda one: (sign_of(one) != "positive", -len(one.instances)))
     kept: list[FoundMotif] = []
@@ -115,7 +118,7 @@ def merge_alike(
                 continue
             how = overlay(there.pwm, motif.pwm)
             if how.similarity < alike:
-                how = same_sites(there, motif, X) or how
+                how = same_sites(there, motif, X) or part_of(there, motif) or how
             if how.similarity >= alike:
                 kept[k] = _joined(there, motif, how, X, scores)
                 break
@@ -156,6 +159,29 @@ def same_sites(one: FoundMotif, other: FoundMotif, X: Float[np.ndarray, "n 4 len
                 offset = w - at if strand == "+" else at - other.width
                 best = Overlay(share, offset, strand)
     return best._replace(similarity=1.0) if best.similarity >= SHARED else None
+
+
+def part_of(one: FoundMotif, other: FoundMotif) -> Overlay | None:
+    """Return where a motif lies in a wider one of which it shows a part, more than half; None if it does not.
+
+    Parameters
+    ----------
+    one, other : FoundMotif
+        The wider one, and what may be its part.
+    """
+    first = np.asarray(one.pwm, dtype=np.float64) - 0.25
+    w, v = one.width, other.width
+    best = Overlay(-1.0, 0, "+")
+    for strand in "+-":
+        second = np.asarray(other.pwm, dtype=np.float64) - 0.25
+        second = second if strand == "+" else second[::-1, ::-1]
+        for offset in range(w - v + 1 if 2 * v > w else 0):
+            there = first[:, offset : offset + v]
+            norm = np.sqrt((there**2).sum() * (second**2).sum()) or 1.0
+            value = float((there * second).sum() / norm)
+            if value > best.similarity:
+                best = Overlay(value, offset, strand)
+    return best._replace(similarity=1.0) if best.similarity >= PART else None
 
 
 def bounded(
@@ -269,8 +295,13 @@ def fits(motif: FoundMotif, X: Float[np.ndarray, "n 4 length"]) -> float:
 
     That is what all but a twentieth of its own instances have, and at least half of their mean.
     """
-    own = np.einsum("kcw,cw->k", _cut(np.asarray(X), motif.instances), log_odds(motif))
+    own = fit(motif, X)
     return max(float(np.quantile(own, 0.05)), 0.5 * float(own.mean()))
+
+
+def fit(motif: FoundMotif, X: Float[np.ndarray, "n 4 length"]) -> Float[np.ndarray, " k"]:
+    """Return the log-odds of each instance of a motif."""
+    return np.asarray(np.einsum("kcw,cw->k", _cut(np.asarray(X), motif.instances), log_odds(motif)))
 
 
 def counted_anew(

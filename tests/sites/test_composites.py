@@ -87,3 +87,14 @@ def test_one_of_two_that_also_stands_alone_takes_the_composite_apart():
         taken_apart([*motifs, FoundMotif("positive_1", pwm, pwm, table)], both, both), both, both
     )
     assert sorted(len(one.instances) for one in found) == [N, N + 100]
+
+
+def test_an_instance_that_holds_one_of_the_two_only_is_one_of_that_one():
+    X, motifs, at, minus, spacer = planted([4, 6, 9])
+    lacking = np.arange(0, N, 10)  # a run of one base stands where the second word was
+    for i in lacking:
+        low = at[i] if minus[i] else at[i] + 9 + spacer[i]
+        X[i, :, low : low + 9] = np.eye(4)[[3]].T
+    found = merge_alike(taken_apart(motifs, X, X), X, X)
+    assert [len(one.instances) for one in found] == [N, N - len(lacking)]
+    assert not set(lacking) & set(found[1].instances["sequence"])

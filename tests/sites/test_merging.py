@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from genoplrp.sequence import codes_to_one_hot, encode_codes
 from genoplrp.sites import FoundMotif, bounded, merge_alike, overlay
+from genoplrp.sites.merging import part_of
 from genoplrp.synthetic import Motif
 
 
@@ -163,3 +164,17 @@ def test_the_ends_of_a_motif_that_say_nothing_are_cut_off():
     found = bounded(FoundMotif("positive_0", wide, wide, table), X, X)
     np.testing.assert_array_equal(found.instances["start"], at)
     np.testing.assert_allclose(found.pwm, letters(WORD), atol=1e-5)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_motif_that_shows_the_larger_part_of_another_is_it(turned):
+    def found(word, flip=False):
+        pwm = letters(word)
+        return FoundMotif("positive_0", pwm[::-1, ::-1] if flip else pwm, pwm, pd.DataFrame())
+
+    whole = found("GAMCATCTGKT")
+    inside = part_of(whole, found("CATCTGK", turned))
+    assert inside is not None
+    assert (inside.offset, inside.strand) == (3, "-" if turned else "+")
+    for word in ("CATCTCK", "CATCT", "GAMCATCTGKTA"):  # another base, less than half, and more than the whole
+        assert part_of(whole, found(word, turned)) is None

@@ -137,7 +137,9 @@ def test_lambda_equals_explicit_matrices_and_loops(preset, p, bias):
             )
 
 
-@pytest.mark.parametrize("where", ["input-too", "one-layer", "per-layer", "total", "total-of-each-sign"])
+@pytest.mark.parametrize(
+    "where", ["input-too", "one-layer", "per-layer", "named", "total", "total-of-each-sign"]
+)
 def test_the_layers_and_shares_asked_for_are_pruned_and_no_others(where):
     model, X = Chain(), _one_hot()
     rules = PRESETS["gamma"]
@@ -152,6 +154,7 @@ def test_the_layers_and_shares_asked_for_are_pruned_and_no_others(where):
             Pruning(p=[0.1, 0.2, 0.05]),
             {"conv2": (0.1, 0.05), "dense1": (0.2, 0.1), "dense2": (0.05, 0.025)},
         ),
+        "named": (Pruning(p={"conv2": 0.2}, p_neg=0.3), {"conv2": (0.2, 0.3)}),
         "total": (
             Pruning(p=0.3, total=True),
             dict.fromkeys(("conv2", "dense1", "dense2"), (per_layer, per_layer / 2)),
