@@ -128,7 +128,13 @@ def score(per_nucleotide: Arrays, mask: Arrays, *, lengths: Arrays | None = None
     for rows, length in blocks(maps.shape, sizes):
         relevance, truth = maps[rows, :length].astype(np.float64, copy=False), masks[rows, :length]
         for name, metric in METRICS.items():
-            columns[name][rows] = metric(relevance, truth)
+            found = np.asarray(metric(relevance, truth))
+            if found.shape != (len(relevance),):
+                raise InputError(
+                    f"the metric {name!r} returned shape {found.shape} for {len(relevance)} sequences: "
+                    "it must return one number for each"
+                )
+            columns[name][rows] = found
     table = pd.DataFrame(columns, index=pd.RangeIndex(len(maps), name="sequence"))
     return table.join(score_signed(maps, truth_values, lengths=sizes)) if signed else table
 

@@ -99,6 +99,8 @@ def logo_figure(
             f"index {index} is out of range: the file holds {len(first)} sequences, 0 to {len(first) - 1}"
         )
     low, high = region or (0, data.length)
+    if low >= high:
+        raise InputError(f"region {low}-{high} is empty: give its start and its end, e.g. {low}-{low + 50}")
     if not 0 <= low < high <= data.length:
         raise InputError(f"region {low}-{high} does not lie in the sequence, 0-{data.length}")
     row = int(first.sequence[index])

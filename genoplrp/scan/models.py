@@ -220,7 +220,13 @@ def _made(text: str) -> nn.Module:
     for part in name.split("."):
         target = getattr(target, part, None)
         if target is None:
-            public = [key for key in vars(module) if not key.startswith("_")]
+            public = [
+                key
+                for key, value in vars(module).items()
+                if not key.startswith("_")
+                and getattr(value, "__module__", module.__name__) == module.__name__
+                and not isinstance(value, ModuleType)
+            ]
             raise InputError(
                 f"{text!r}: {place} has no {name!r}; it has {', '.join(public[:10]) or 'nothing'}"
             )

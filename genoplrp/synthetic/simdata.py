@@ -81,6 +81,10 @@ def _read_rows(path: Path) -> tuple[list[str], list[list[str]]]:
             ) from error
     header = lines[0].split("\t") if lines else []
     if header[:3] != [_NAME, _SEQUENCE, _EMBEDDINGS]:
+        if header and header[0].startswith(">"):
+            raise InputError(
+                f"{path} is a FASTA file, which holds no labels: give a table of them (--labels)."
+            )
         columns = ", ".join(header[:3])[:60] or "missing"
         raise InputError(
             f"{path} is not a simdata file: its columns are {columns}; expected seqName, sequence, embeddings. "

@@ -94,5 +94,7 @@ def test_a_data_set_can_be_loaded_from_the_file_itself(tmp_path: Path) -> None:
     assert Dataset.load(path).checksum() == read_simdata(path).checksum()
     for content in (b"", b"\xff\xfe\x00", b">seq\nACGT\n"):
         (tmp_path / "other").write_bytes(content)
-        with pytest.raises(InputError, match=r"not a simdata file|neither a folder|is empty"):
+        with pytest.raises(
+            InputError, match=r"neither a folder|is a FASTA file, which holds no labels|is empty"
+        ):
             Dataset.load(tmp_path / "other")
