@@ -13,11 +13,29 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from genoplrp.errors import OutputExistsError
+
 _PARTIAL, _OLD = "partial", "old"
 #: Of another machine's processes only the age of what they left can be seen.
 _ABANDONED_AFTER = 24 * 3600.0
 _STARTED = time.time()
 _HOST = f"{zlib.crc32(socket.gethostname().encode()):08x}"
+
+
+def exists_already(path: Path, *, overwrite: bool) -> OutputExistsError:
+    """Return the error for a folder that exists and is not to be, or must not be, replaced.
+
+    Examples
+    --------
+    >>> print(exists_already(Path("notes"), overwrite=True))
+    notes exists already: it was not made by this command; nothing was written
+    """
+    why = (
+        "it was not made by this command"
+        if overwrite
+        else "choose another name or pass --force (overwrite=True)"
+    )
+    return OutputExistsError(f"{path} exists already: {why}; nothing was written")
 
 
 @contextmanager

@@ -194,7 +194,9 @@ def _explain_dataset(
     subject = load_subject(model, loading, data.length)
     _, name, index = subject.target(how["target"])
     if positives and not 0 <= index < len(data.tasks):
-        raise InputError(f"--positives: {name!r} is no task of the data set; it has {', '.join(data.tasks)}")
+        raise InputError(
+            f"--positives: {name!r} is not a task of the data set; it has {', '.join(data.tasks)}"
+        )
     rows = rows_to_explain(
         data, split=None if split == "all" else split, task=index if positives else None, limit=limit
     )

@@ -9,6 +9,13 @@ import click
 
 from genoplrp.cli.sequence_options import chosen_sequences, explainer_of, made_folder, sequence_options
 
+_READING = (
+    "From left to right: sites, channels of layers, the output. A bar is as high as its node's share of its column's "
+    "relevance, a band is what passes between two nodes. Red speaks for the output, blue against it, grey is pooled. "
+    "Letters are the mean relevance of the bases where a channel's relevance gathers. All figures are in units of "
+    "the output."
+)
+
 
 @click.command(
     name="flow",
@@ -48,7 +55,7 @@ def command(
     """
     from matplotlib.figure import Figure
 
-    from genoplrp.pipeline.chosen import html_page, svg_of
+    from genoplrp.pipeline.chosen import html_page, silent_sites, svg_of, with_roles
     from genoplrp.sites.flow import flow
 
     with made_folder("flow") as folder:
@@ -57,8 +64,13 @@ def command(
         alone = options["index"] is not None
         if own_sites:
             sites = None
-        elif sites is not None and alone:
-            sites = sites.drop(columns="label", errors="ignore").rename(columns={"motif": "label"})
+        said = [_READING]
+        if sites is not None:
+            said += silent_sites(sites)
+        if sites is not None and alone:
+            sites = with_roles(
+                sites.drop(columns="label", errors="ignore").rename(columns={"motif": "label"})
+            )
         found = flow(
             explainer_of(subject, options),
             chosen.X,
@@ -84,8 +96,8 @@ def command(
             purity.to_csv(folder / "purity.tsv", sep="\t", index=False)
             parts.append(("Which channel serves which motif", purity))
         parts += [("Nodes", chosen.named(found.nodes)), ("Edges", found.strongest(share))]
-        (folder / "flow.html").write_text(html_page(title, found.notes, parts))
-    for note in found.notes:
+        (folder / "flow.html").write_text(html_page(title, said + found.notes, parts))
+    for note in said[1:] + found.notes:
         click.echo(f"Note: {note}", err=True)
     for layer in found.layers:
         own = found.nodes[(found.nodes["layer"] == layer) & (found.nodes["channel"] >= 0)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any, Literal
@@ -10,6 +11,12 @@ import click
 
 from genoplrp.cli.sequence_options import chosen_sequences, explainer_of, made_folder, sequence_options
 from genoplrp.wording import counted
+
+_READING = (
+    "Sites are taken out, each alone and both: an interaction above 0 says that two sites do more together than each "
+    "for itself, below 0 that one is enough or undoes the other. In the matrix a dot marks pairs with q <= .05, and "
+    "the bars are what the output loses without each site."
+)
 
 
 @click.command(
@@ -93,7 +100,7 @@ def command(
             *((key.capitalize(), tables[key]) for key in ("layout", "sites", "pairs") if key in tables),
         ]
         title = f"{subject.name}: {name}, {counted(len(chosen.names), 'sequence')}, pairs of sites"
-        (folder / "interactions.html").write_text(html_page(title, found.notes, parts))
+        (folder / "interactions.html").write_text(html_page(title, [_READING, *found.notes], parts))
     for note in found.notes:
         click.echo(f"Note: {note}", err=True)
     for row in tables["summary"].to_dict("records") if "summary" in tables else []:
@@ -103,7 +110,12 @@ def command(
 
 def _in_words(row: dict[Hashable, Any], *, called: bool) -> str:
     """Say how the pairs of two motifs interact; which of them do is called where there are q-values."""
-    interval = f" ({row['low']:.3g} to {row['high']:.3g})" if row["low"] == row["low"] else ""
+    has_interval = row["low"] == row["low"]
+    largest = max(abs(row[name]) for name in (("low", "high") if has_interval else ("interaction",)))
+    # As many decimals as show two digits of the largest figure, six at most.
+    decimals = 1 if largest == 0 else min(max(1 - math.floor(math.log10(largest)), 0), 6)
+    interval = f" ({row['low']:.{decimals}f} to {row['high']:.{decimals}f})" if has_interval else ""
     pairs = counted(row["pairs"], "pair")
-    which = f"{row['interacting']:.0%} of {pairs} interact (q <= .05)" if called else pairs
-    return f"{row['motif_pair']}: {row['interaction']:+.3g}{interval}, {which}"
+    verb = "interacts" if row["pairs"] == 1 else "interact"
+    which = f"{row['interacting']:.0%} of {pairs} {verb} (q <= .05)" if called else pairs
+    return f"{row['motif_pair']}: {row['interaction']:+.{decimals}f}{interval}, {which}"

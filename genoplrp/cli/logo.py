@@ -50,7 +50,9 @@ T = TypeVar("T")
 @click.option("--scale", type=click.Choice(["kind", "own"]), default="kind", show_default=True,
               help="kind: one y axis for all relevance; own: one per row.")  # fmt: skip
 @click.option("--upright", is_flag=True, help="Do not turn negative letters upside down.")
-@click.option("--width", type=click.FloatRange(min=1), help="Width in inches.  [default: by length]")
+@click.option(
+    "--width", type=click.FloatRange(min=1, max=200), help="Width in inches, up to 200.  [default: by length]"
+)
 @click.option(
     "--dpi", type=click.FloatRange(min=1), default=150, show_default=True, help="Pixels per inch of a PNG."
 )

@@ -109,7 +109,7 @@ def chosen_sequences(model: Path, options: dict[str, Any]) -> tuple[Subject, Cho
         task = subject.target(options["target"])[2]
         if options["positives"] and not 0 <= task < len(data.tasks):
             raise InputError(
-                f"--positives: the target is no task of the data set; it has {', '.join(data.tasks)}"
+                f"--positives: the target is not a task of the data set; it has {', '.join(data.tasks)}"
             )
         split = None if options["split"] == "all" else options["split"]
         rows = rows_to_explain(data, split=split, task=task if options["positives"] else None, limit=limit)

@@ -1,7 +1,7 @@
 """Metrics over many sequences, a block of one length at a time, without their padding; nothing is scored here.
 
 A metric is written for an array (n, l) of sequences of one length. What is padded to the longest sequence is handed to
-it in blocks of equal length, cut to that length: so padding is no position, and a sequence scores as it does alone.
+it in blocks of equal length, cut to that length: so padding is not a position, and a sequence scores as it does alone.
 Blocks are small, so that memory does not grow with the number of sequences.
 """
 

@@ -27,7 +27,7 @@ def threshold_at_gini(per_nucleotide: Arrays, target_gini: Arrays, *, lengths: A
     target_gini : array, shape (N,)
         Gini index of the positive part to reach, usually ``gini(np.maximum(pruned, 0))``.
     lengths : array, shape (N,), optional
-        Real positions of each sequence, from the left; what follows is padding and is no position. By default all L.
+        Real positions of each sequence, from the left; what follows is padding and is not a position. By default all L.
 
     Returns
     -------
@@ -60,7 +60,7 @@ def sharpen_at_gini(per_nucleotide: Arrays, target_gini: Arrays, *, lengths: Arr
     target_gini : array, shape (N,)
         Gini index of the positive part to reach.
     lengths : array, shape (N,), optional
-        Real positions of each sequence, from the left; what follows is padding and is no position. By default all L.
+        Real positions of each sequence, from the left; what follows is padding and is not a position. By default all L.
 
     Returns
     -------
@@ -93,7 +93,7 @@ def weight_by_contiguity(per_nucleotide: Arrays, *, width: int = 5, lengths: Arr
     width : int
         Width of the running mean in bases, odd; at the ends the window is cut short.
     lengths : array, shape (N,), optional
-        Real positions of each sequence, from the left; what follows is padding and is no position. By default all L.
+        Real positions of each sequence, from the left; what follows is padding and is not a position. By default all L.
 
     Returns
     -------

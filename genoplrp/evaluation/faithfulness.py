@@ -105,7 +105,7 @@ def deletion_insertion(
     progress : bool
         Show a progress bar on stderr.
     lengths : array, shape (N,), optional
-        Real positions of each sequence, from the left; what follows is padding and is no position. By default all L.
+        Real positions of each sequence, from the left; what follows is padding and is not a position. By default all L.
 
     Returns
     -------
@@ -176,7 +176,7 @@ def support(
     mass : float
         Share of the positive relevance, in (0, 1].
     lengths : array, shape (N,), optional
-        Real positions of each sequence, from the left; what follows is padding and is no position. By default all L.
+        Real positions of each sequence, from the left; what follows is padding and is not a position. By default all L.
 
     Returns
     -------

@@ -26,7 +26,7 @@ def score_roles(
     instances : pandas.DataFrame
         All sites of the sequences, whatever their role, with the columns of `score_instances` and ``role``.
     lengths : array, shape (N,), optional
-        Real positions of each sequence, from the left; what follows is padding and is no position. By default all L.
+        Real positions of each sequence, from the left; what follows is padding and is not a position. By default all L.
 
     Returns
     -------
@@ -70,7 +70,7 @@ def score_grammar(
         be blamed, "decoy" and "broken" sites (a wrong spacing or order) have no say and should not be credited, nor
         should "other" sites (they matter for other tasks only).
     lengths : array, shape (N,), optional
-        Real positions of each sequence, from the left; what follows is padding and is no position. By default all L.
+        Real positions of each sequence, from the left; what follows is padding and is not a position. By default all L.
 
     Returns
     -------

@@ -33,7 +33,7 @@ def score_instances(
         One row per site, with the columns ``sequence`` (row of `per_nucleotide`), ``start`` and ``end``
         (0-based, half-open); other columns are carried along. Pass only the sites that matter for the target.
     lengths : array, shape (N,), optional
-        Real positions of each sequence, from the left; what follows is padding and is no position. By default all L.
+        Real positions of each sequence, from the left; what follows is padding and is not a position. By default all L.
 
     Returns
     -------
@@ -79,7 +79,7 @@ def score_recovery(
     instances : pandas.DataFrame
         The sites that matter for the target, as in `score_instances`.
     lengths : array, shape (N,), optional
-        Real positions of each sequence, from the left; what follows is padding and is no position. By default all L.
+        Real positions of each sequence, from the left; what follows is padding and is not a position. By default all L.
 
     Returns
     -------

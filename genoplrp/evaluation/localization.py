@@ -36,7 +36,7 @@ def relevance_mass_accuracy(
         Which mass is counted: positive relevance only (negative relevance argues against the target and
         claims no site), or the absolute value of all of it.
     lengths : array, shape (N,), optional
-        Real positions of each sequence, from the left; what follows is padding and is no position. By default all L.
+        Real positions of each sequence, from the left; what follows is padding and is not a position. By default all L.
 
     Returns
     -------
@@ -78,7 +78,7 @@ def relevance_rank_accuracy(per_nucleotide: Arrays, mask: Arrays, *, lengths: Ar
     mask : array or tensor, shape (N, L)
         True at the positions of the sites.
     lengths : array, shape (N,), optional
-        Real positions of each sequence, from the left; what follows is padding and is no position. By default all L.
+        Real positions of each sequence, from the left; what follows is padding and is not a position. By default all L.
 
     Returns
     -------
@@ -114,7 +114,7 @@ def average_precision(per_nucleotide: Arrays, mask: Arrays, *, lengths: Arrays |
     mask : array or tensor, shape (N, L)
         True at the positions of the sites.
     lengths : array, shape (N,), optional
-        Real positions of each sequence, from the left; what follows is padding and is no position. By default all L.
+        Real positions of each sequence, from the left; what follows is padding and is not a position. By default all L.
 
     Returns
     -------
@@ -158,7 +158,7 @@ def auroc(per_nucleotide: Arrays, mask: Arrays, *, lengths: Arrays | None = None
     mask : array or tensor, shape (N, L)
         True at the positions of the sites.
     lengths : array, shape (N,), optional
-        Real positions of each sequence, from the left; what follows is padding and is no position. By default all L.
+        Real positions of each sequence, from the left; what follows is padding and is not a position. By default all L.
 
     Returns
     -------

@@ -88,6 +88,8 @@ def register_metric(
         raise InputError(
             f'better={better!r}: say "higher" or "lower", or leave it out where neither is better'
         )
+    if isinstance(chance, str) and chance not in METRICS and chance not in SCORES:
+        raise InputError(f"chance={chance!r}: give a number, or a column of score")
     METRICS[name] = metric
     shown = [place for place in PLACES if better is not None or place != "comparison"]
     SCORES[name] = Score(title or name.replace("_", " "), "", says, better, chance, shown)

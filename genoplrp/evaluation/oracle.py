@@ -33,7 +33,7 @@ def scan(
     motifs : sequence of Motif
         The matrices, (4, w) probabilities each.
     lengths : array, shape (N,), optional
-        Real positions of each sequence, from the left; what follows is padding and is no position. By default all L.
+        Real positions of each sequence, from the left; what follows is padding and is not a position. By default all L.
 
     Returns
     -------

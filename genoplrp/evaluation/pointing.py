@@ -29,7 +29,7 @@ def top_k_intersection(
     k : int
         How many positions, 1 to L; all of a sequence that has fewer.
     lengths : array, shape (N,), optional
-        Real positions of each sequence, from the left; what follows is padding and is no position. By default all L.
+        Real positions of each sequence, from the left; what follows is padding and is not a position. By default all L.
 
     Returns
     -------
@@ -73,7 +73,7 @@ def pointing_game(per_nucleotide: Arrays, mask: Arrays, *, lengths: Arrays | Non
     mask : array or tensor, shape (N, L)
         True at the positions of the sites.
     lengths : array, shape (N,), optional
-        Real positions of each sequence, from the left; what follows is padding and is no position. By default all L.
+        Real positions of each sequence, from the left; what follows is padding and is not a position. By default all L.
 
     Returns
     -------
@@ -108,7 +108,7 @@ def signal_contrast(per_nucleotide: Arrays, mask: Arrays, *, lengths: Arrays | N
     mask : array or tensor, shape (N, L)
         True at the positions of the sites.
     lengths : array, shape (N,), optional
-        Real positions of each sequence, from the left; what follows is padding and is no position. By default all L.
+        Real positions of each sequence, from the left; what follows is padding and is not a position. By default all L.
 
     Returns
     -------
@@ -146,7 +146,7 @@ def weighted_cosine(per_nucleotide: Arrays, weights: Arrays, *, lengths: Arrays 
     weights : array, shape (N, L)
         How much each position matters, 0 or more (bits of the planted motif's column; 0 outside the sites).
     lengths : array, shape (N,), optional
-        Real positions of each sequence, from the left; what follows is padding and is no position. By default all L.
+        Real positions of each sequence, from the left; what follows is padding and is not a position. By default all L.
 
     Returns
     -------

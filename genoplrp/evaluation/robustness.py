@@ -154,7 +154,7 @@ def sensitivity(
     maps : array, shape (N, L), optional
         The maps of `X`, if they are known already.
     lengths : array, shape (N,), optional
-        Real positions of each sequence, from the left; what follows is padding and is no position. By default all L.
+        Real positions of each sequence, from the left; what follows is padding and is not a position. By default all L.
 
     Returns
     -------
@@ -267,7 +267,7 @@ def agreement(first: Arrays, second: Arrays, *, k: int = 20, lengths: Arrays | N
     k : int
         How many top positions are compared (the whole map where it is shorter).
     lengths : array, shape (N,), optional
-        Real positions of each sequence, from the left; what follows is padding and is no position. By default all L.
+        Real positions of each sequence, from the left; what follows is padding and is not a position. By default all L.
 
     Returns
     -------

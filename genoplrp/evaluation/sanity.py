@@ -102,7 +102,7 @@ def score_sanity(
     maps : array, shape (N, L), optional
         The maps of the trained network, if they are known already.
     lengths : array, shape (N,), optional
-        Real positions of each sequence, from the left; what follows is padding and is no position. By default all L.
+        Real positions of each sequence, from the left; what follows is padding and is not a position. By default all L.
 
     Returns
     -------

@@ -78,8 +78,8 @@ def score(per_nucleotide: Arrays, mask: Arrays, *, lengths: Arrays | None = None
         True (or 1) at the positions of the sites that matter for the target; -1 where one speaks against it
         (`Dataset.signed_mask`).
     lengths : array, shape (N,), optional
-        Real positions of each sequence, from the left (`Dataset.lengths`); what follows is padding and is no position:
-        each sequence scores as it does alone. By default all L.
+        Real positions of each sequence, from the left (`Dataset.lengths`); what follows is padding and is not a
+        position: each sequence scores as it does alone. By default all L.
 
     Returns
     -------
@@ -128,7 +128,13 @@ def score(per_nucleotide: Arrays, mask: Arrays, *, lengths: Arrays | None = None
     for rows, length in blocks(maps.shape, sizes):
         relevance, truth = maps[rows, :length].astype(np.float64, copy=False), masks[rows, :length]
         for name, metric in METRICS.items():
-            columns[name][rows] = metric(relevance, truth)
+            found = np.asarray(metric(relevance, truth))
+            if found.shape != (len(relevance),):
+                raise InputError(
+                    f"the metric {name!r} returned shape {found.shape} for {len(relevance)} sequences: "
+                    "it must return one number for each"
+                )
+            columns[name][rows] = found
     table = pd.DataFrame(columns, index=pd.RangeIndex(len(maps), name="sequence"))
     return table.join(score_signed(maps, truth_values, lengths=sizes)) if signed else table
 
@@ -338,7 +344,7 @@ def _check_same_data(explained: Explained, truth: PlantedTruth, longest: int, ta
             f"the relevance is {length} bp long, the data set's sequences {longest} bp; "
             "pass the data set that was explained"
         )
-    # What is no relevance file or no generated data set has nothing to compare.
+    # What is not a relevance file, or not a generated data set, has nothing to compare.
     known = getattr(explained, "meta", {}).get("data_checksum")
     if known is not None and hasattr(truth, "checksum") and known != truth.checksum():
         raise InputError(
@@ -364,7 +370,7 @@ def _task_rows(target: np.ndarray, tasks: list[str], task: int | str | None) -> 
     if len(wrong):
         what = f"target {wrong[0]}" if wrong[0] >= 0 else "what was explained (a function of several outputs)"
         raise InputError(
-            f"{what} is no task of the data set, which has {len(tasks)}: {', '.join(tasks)}; "
+            f"{what} is not a task of the data set, which has {len(tasks)}: {', '.join(tasks)}; "
             "say which one to score against with --target (task= in Python)"
         )
     return target

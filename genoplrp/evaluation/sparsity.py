@@ -21,7 +21,7 @@ def gini(per_nucleotide: Arrays, *, lengths: Arrays | None = None) -> Scores:
     per_nucleotide : array or tensor, shape (N, L)
         Relevance per position; the sign is ignored. For the sparsity of the positive part alone pass that.
     lengths : array, shape (N,), optional
-        Real positions of each sequence, from the left; what follows is padding and is no position. By default all L.
+        Real positions of each sequence, from the left; what follows is padding and is not a position. By default all L.
 
     Returns
     -------
@@ -55,7 +55,7 @@ def hoyer(per_nucleotide: Arrays, *, lengths: Arrays | None = None) -> Scores:
     per_nucleotide : array or tensor, shape (N, L)
         Relevance per position; the sign is ignored.
     lengths : array, shape (N,), optional
-        Real positions of each sequence, from the left; what follows is padding and is no position. By default all L.
+        Real positions of each sequence, from the left; what follows is padding and is not a position. By default all L.
 
     Returns
     -------
@@ -88,7 +88,7 @@ def entropy(per_nucleotide: Arrays, *, lengths: Arrays | None = None) -> Scores:
     per_nucleotide : array or tensor, shape (N, L)
         Relevance per position; the sign is ignored.
     lengths : array, shape (N,), optional
-        Real positions of each sequence, from the left; what follows is padding and is no position. By default all L.
+        Real positions of each sequence, from the left; what follows is padding and is not a position. By default all L.
 
     Returns
     -------
@@ -121,7 +121,7 @@ def zero_fraction(per_nucleotide: Arrays, *, lengths: Arrays | None = None) -> S
     per_nucleotide : array or tensor, shape (N, L)
         Relevance per position.
     lengths : array, shape (N,), optional
-        Real positions of each sequence, from the left; what follows is padding and is no position. By default all L.
+        Real positions of each sequence, from the left; what follows is padding and is not a position. By default all L.
 
     Returns
     -------
@@ -150,7 +150,7 @@ def effective_bases(per_nucleotide: Arrays, *, lengths: Arrays | None = None) ->
     per_nucleotide : array or tensor, shape (N, L)
         Relevance per position; the sign is ignored.
     lengths : array, shape (N,), optional
-        Real positions of each sequence, from the left; what follows is padding and is no position. By default all L.
+        Real positions of each sequence, from the left; what follows is padding and is not a position. By default all L.
 
     Returns
     -------

@@ -81,6 +81,13 @@ class AttributionFile:
                     f"{name} must have shape {shape} to fit relevance {relevance.shape}; got {values.shape}"
                 )
             object.__setattr__(self, name, values)
+        most = np.abs(relevance).sum(axis=1).max(initial=0.0)
+        if not np.allclose(
+            relevance.sum(axis=1), self.per_nucleotide, rtol=1e-4, atol=1e-4 * most, equal_nan=True
+        ):
+            raise InputError(
+                "per_nucleotide is not the sum of relevance over the four bases: one of them is of another map"
+            )
         if n and self.sequence.min() < 0:
             raise InputError(f"sequence holds row indices of the data set; got {self.sequence.min()}")
         if not isinstance(self.meta, dict):
@@ -121,7 +128,9 @@ class AttributionFile:
         if path.is_dir():
             raise OutputExistsError(f"{path} is a folder; name a file, for example {path / 'relevance.npz'}")
         if path.exists() and not overwrite:
-            raise OutputExistsError(f"{path} exists already; choose another name or ask to overwrite it")
+            raise OutputExistsError(
+                f"{path} exists already; choose another name or pass --force (overwrite=True)"
+            )
         if not path.parent.is_dir():
             raise InputError(f"the folder {path.parent} does not exist; create it first")
         arrays = {name: getattr(self, name) for name in _ARRAYS}

@@ -45,7 +45,9 @@ def write_csv(table: pd.DataFrame, path: str | Path, *, overwrite: bool = False)
     """
     path = Path(path)
     if path.exists() and (path.is_dir() or not overwrite):
-        raise OutputExistsError(f"{path} exists already; choose another name or ask to overwrite it")
+        raise OutputExistsError(
+            f"{path} exists already; choose another name or pass --force (overwrite=True)"
+        )
     if not path.parent.is_dir():
         raise InputError(f"the folder {path.parent} does not exist; create it first")
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:

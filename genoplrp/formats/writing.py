@@ -46,7 +46,9 @@ def written(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
     if path.is_dir():
         raise OutputExistsError(f"{path} is a folder; name a file in it")
     if path.exists() and not overwrite:
-        raise OutputExistsError(f"{path} exists already; choose another name or ask to overwrite it")
+        raise OutputExistsError(
+            f"{path} exists already; choose another name or pass --force (overwrite=True)"
+        )
     if not path.parent.is_dir():
         raise InputError(f"the folder {path.parent} does not exist; create it first")
     with partial.new_file(path) as part:
@@ -84,12 +86,7 @@ def written_folder(
     partial.clear_abandoned(path)
     ours = all((path / name).is_file() for name in holds)
     if path.exists() and not (overwrite and ours):
-        why = (
-            "it was not made by this command"
-            if overwrite
-            else "choose another name or pass --force (overwrite=True)"
-        )
-        raise OutputExistsError(f"{path} exists already: {why}; nothing was written")
+        raise partial.exists_already(path, overwrite=overwrite)
     if not path.parent.is_dir():
         raise InputError(f"the folder {path.parent} does not exist; create it first")
     with partial.new_folder(path) as folder:

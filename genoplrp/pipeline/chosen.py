@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from genoplrp.synthetic import Dataset
 
 _BED = ("sequence", "start", "end", "motif", "score", "strand")
+_SILENT = ("decoy", "broken")
+"""Roles of planted sites that do not count for the label."""
 _LONGEST = 60
 """Characters of a file's header that a message shows."""
 
@@ -134,6 +136,23 @@ def read_sites(path: Path, names: Sequence[str], first: int = 0) -> pd.DataFrame
         )
     known = table[rows.notna()].assign(sequence=rows[rows.notna()].astype(int))
     return known.reset_index(drop=True)
+
+
+def silent_sites(sites: pd.DataFrame) -> list[str]:
+    """Return a line on the planted sites that do not count for the label, if there are any."""
+    if "role" not in sites:
+        return []
+    counts = sites["role"][sites["role"].isin(_SILENT)].value_counts()
+    said = ", ".join(f"{count} {role}" for role, count in counts.items())
+    return [f"of {len(sites)} planted sites these do not count for the label: {said}"] if said else []
+
+
+def with_roles(sites: pd.DataFrame) -> pd.DataFrame:
+    """Return sites whose ``label`` names the role of those that do not count for the data set's label."""
+    if "role" not in sites or "label" not in sites:
+        return sites
+    role = " (" + sites["role"].astype(str) + ")"
+    return sites.assign(label=sites["label"].astype(str) + role.where(sites["role"].isin(_SILENT), ""))
 
 
 def html_page(title: str, facts: Sequence[str], parts: Sequence[tuple[str, str | pd.DataFrame]]) -> str:

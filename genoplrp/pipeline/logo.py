@@ -43,7 +43,7 @@ def check_files(files: Mapping[str, AttributionFile], data: Dataset) -> None:
 
 
 def explained_task(file: AttributionFile, index: int, data: Dataset) -> int | None:
-    """Return the task that one explanation of a file is about; None where it is no task of the data set."""
+    """Return the task that one explanation of a file is about; None where it is not a task of the data set."""
     name = file.meta.get("task")
     if name in data.tasks:
         return data.tasks.index(name)
@@ -99,6 +99,8 @@ def logo_figure(
             f"index {index} is out of range: the file holds {len(first)} sequences, 0 to {len(first) - 1}"
         )
     low, high = region or (0, data.length)
+    if low >= high:
+        raise InputError(f"region {low}-{high} is empty: give its start and its end, e.g. {low}-{low + 50}")
     if not 0 <= low < high <= data.length:
         raise InputError(f"region {low}-{high} does not lie in the sequence, 0-{data.length}")
     row = int(first.sequence[index])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import PathPatch, Rectangle
+from matplotlib.patches import Patch, PathPatch, Rectangle
 from matplotlib.path import Path
 
 from genoplrp.errors import InputError
@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 POSITIVE, NEGATIVE, POOLED, INK = "#b2182b", "#2166ac", "#b8b8b8", "#333333"
 _BAR, _LOGO, _PITCH = 0.05, 0.6, 2.0
 """Widths of a node's bar and of the logo beside it, and the distance of two columns, in inches-like units."""
+_LEGEND = 0.3
+"""Height of the legend, in inches."""
+_KINDS = (
+    (POSITIVE, "speaks for the output"),
+    (NEGATIVE, "speaks against it"),
+    (POOLED, "pooled: other channels, bases outside the sites"),
+)
 _GAP = 0.25
 _SWEEPS = 4
 
@@ -44,9 +51,9 @@ def plot_flow(
     Returns
     -------
     Figure
-        A bar is as high as its node's share of its
-        column, red for positive and blue for negative relevance; what is pooled is grey. The letters beside a channel
-        are the mean relevance of the bases where it gathers, those beside a site its own.
+        A bar is as high as its node's share of its column, red for positive and blue for negative relevance; what is
+        pooled is grey, as the legend says. The letters beside a channel are the mean relevance of the bases where it
+        gathers, those beside a site its own.
 
     Raises
     ------
@@ -60,9 +67,17 @@ def plot_flow(
     nodes = flow.nodes[flow.nodes["relevance"] != 0].set_index("node")
     members = {column: list(nodes.index[nodes["layer"] == column]) for column in columns}
     tallest = max(len(names) for names in members.values())
-    size = _PITCH * len(columns) + 1.0, max(3.0, 0.62 * tallest + 0.9)
+    size = _PITCH * len(columns) + 1.0, max(3.0, 0.62 * tallest + 0.9) + _LEGEND
     figure = sized_figure(figure, size)
-    ax = figure.add_axes((0.02, 0.02, 0.96, 0.96 if title is None else 0.9))
+    low = 0.02 + _LEGEND / size[1]
+    ax = figure.add_axes((0.02, low, 0.96, (0.98 if title is None else 0.92) - low))
+    figure.legend(
+        handles=[Patch(color=color, label=label) for color, label in _KINDS],
+        loc="lower left",
+        ncols=len(_KINDS),
+        fontsize=8,
+        frameon=False,
+    )
     places = _places(nodes, edges, members, columns, float(tallest))
     ax.set_xlim(-0.15, _PITCH * (len(columns) - 1) + 1.0)
     ax.set_ylim(-0.15, tallest + 0.75)

@@ -39,7 +39,7 @@ def scheme_colors(scheme: str | Mapping[str, str]) -> dict[str, tuple[float, flo
     Raises
     ------
     InputError
-        If the scheme is unknown, lacks a base, or holds something that is no colour.
+        If the scheme is unknown, lacks a base, or holds something that is not a colour.
 
     Examples
     --------
@@ -61,7 +61,7 @@ def scheme_colors(scheme: str | Mapping[str, str]) -> dict[str, tuple[float, flo
     try:
         return {base: to_rgb(scheme[base]) for base in BASES}
     except ValueError as error:
-        raise InputError(f"the colour scheme holds something that is no colour: {error}") from error
+        raise InputError(f"the colour scheme holds something that is not a colour: {error}") from error
 
 
 @lru_cache(maxsize=8)

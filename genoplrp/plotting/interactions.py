@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from genoplrp.errors import InputError
@@ -15,6 +17,8 @@ from genoplrp.wording import counted
 if TYPE_CHECKING:
     from genoplrp.sites.pairs import Interactions
 
+_BARS = 2.0
+"""Width of the bars beside the matrix, in its cells."""
 _MOST_NUMBERS = 14
 """Sites up to which the numbers stand in the cells."""
 
@@ -34,8 +38,9 @@ def plot_interactions(found: Interactions, sequence: int = 0, *, figure: Figure 
     Returns
     -------
     Figure
-        On the diagonal is the effect of each site alone. The two triangles have a scale of colour each; a dot marks
-        pairs with a q-value of at most .05.
+        Above the diagonal are the interactions, where a dot marks pairs with a q-value of at most .05, below it the
+        changes of relevance (mean of ``change_a`` and ``change_b``); either has colours of its own. The bars at the
+        right are the effects of each site alone.
 
     Raises
     ------
@@ -47,21 +52,21 @@ def plot_interactions(found: Interactions, sequence: int = 0, *, figure: Figure 
     if n == 0:
         raise InputError(f"sequence {sequence} has no sites: there is nothing to draw")
     changes, q = (found.matrix(sequence, value).to_numpy() for value in ("relevance_change", "q_value"))
-    upper = np.where(np.tril(np.ones((n, n), dtype=bool), -1), np.nan, effects.to_numpy())
+    upper = np.where(np.tril(np.ones((n, n), dtype=bool)), np.nan, effects.to_numpy())
     lower = np.where(np.triu(np.ones((n, n), dtype=bool)), np.nan, changes)
     side = 1.9 + 0.62 * n
-    figure = sized_figure(figure, (side + 1.9, side))
-    figure.set_layout_engine("constrained")
-    ax = figure.subplots()
-    for values, label in (
-        (upper, f"interaction (diagonal: effect), {found.scale}"),
-        (lower, "change of relevance"),
+    figure = sized_figure(figure, (side + 3.2, side))
+    figure.set_layout_engine("compressed")
+    ax, beside = figure.subplots(1, 2, width_ratios=(n, _BARS))
+    for values, label, colors in (
+        (upper, f"above the diagonal:\ninteraction, {found.scale}", "RdBu_r"),
+        (lower, "below it: change of relevance,\nmean of both sites", "PuOr_r"),
     ):
         finite = np.abs(values[np.isfinite(values)])
         limit = float(finite.max(initial=0.0)) or 1.0
-        image = ax.imshow(np.ma.masked_invalid(values), cmap="RdBu_r", vmin=-limit, vmax=limit)
+        image = ax.imshow(np.ma.masked_invalid(values), cmap=colors, vmin=-limit, vmax=limit)
         if finite.size:
-            bar = figure.colorbar(image, ax=ax, shrink=0.8, pad=0.02)
+            bar = figure.colorbar(image, ax=[ax, beside], shrink=0.9, pad=0.02)
             bar.set_label(label, fontsize=8)
             bar.ax.tick_params(labelsize=7)
         if n <= _MOST_NUMBERS:
@@ -78,7 +83,26 @@ def plot_interactions(found: Interactions, sequence: int = 0, *, figure: Figure 
         ax.axvline(place, color="white", linewidth=1.5)
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
+    beside.set_box_aspect(n / _BARS)
+    _draw_effects(beside, np.diag(effects), found.scale)
     return figure
+
+
+def _draw_effects(ax: Axes, values: Float[np.ndarray, " sites"], scale: str) -> None:
+    """Draw the effect of each site alone as a bar beside its row of the matrix."""
+    ax.barh(range(len(values)), values, height=0.5, color="#888888")
+    ax.axvline(0, color="#444444", linewidth=0.6)
+    reach = float(np.abs(values).max()) or 1.0
+    ax.set_xlim(min(values.min(), 0) - 0.45 * reach, max(values.max(), 0) + 0.45 * reach)
+    ax.set_ylim(len(values) - 0.5, -0.5)
+    for row, value in enumerate(values):
+        side, sign = ("left", 1) if value >= 0 else ("right", -1)
+        at = value + sign * 0.05 * reach
+        ax.text(at, row, f"{value:.2f}", ha=side, va="center", fontsize=7, color="#333333")
+    ax.set_title(f"effect of each\nsite alone, {scale}", fontsize=8)
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.spines[:].set_visible(False)
 
 
 def plot_distance(

@@ -62,7 +62,7 @@ def contrast(
     others = None if against is None else [against] if isinstance(against, int) else list(against)
     for index in (target, *(others or ())):
         if isinstance(index, bool) or not isinstance(index, int) or index < 0:
-            raise InputError(f"contrast: {index!r} is no index of an output; give whole numbers from 0")
+            raise InputError(f"contrast: {index!r} is not an index of an output; give whole numbers from 0")
     if others is not None and (target in others or not others):
         raise InputError(f"contrast({target}, against={against!r}): name one or more other outputs")
     if not weight > 0:

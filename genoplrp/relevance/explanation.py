@@ -172,7 +172,7 @@ class Explanation:
         """
         tensors, meta = read_tensors(path)
         if not {"relevance", "prediction"} <= tensors.keys():
-            raise InputError(f"{path} is no file of Explanation.save: it lacks relevance or prediction")
+            raise InputError(f"{path} is not a file of Explanation.save: it lacks relevance or prediction")
         return cls(
             tensors["relevance"],
             tensors["prediction"],

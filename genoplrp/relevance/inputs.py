@@ -27,7 +27,7 @@ def check_input(X: Any, args: Sequence[Tensor] | None, model: nn.Module) -> tupl
     Raises
     ------
     InputError
-        If the input is no tensor or array of at least two axes, is not finite, has its axes in another order, or if
+        If the input is not a tensor or array of at least two axes, is not finite, has its axes in another order, or if
         further inputs do not have one entry per sequence.
     """
     x = _as_tensor(X, "X")

@@ -63,7 +63,7 @@ def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             arrays = {name: torch.from_numpy(file[name]) for name in file.files if name != _META}
             meta: dict[str, Any] = json.loads(str(file[_META]))
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, RuntimeError) as error:
-        raise InputError(f"{path} is no file of Explanation.save, or it is damaged ({error})") from error
+        raise InputError(f"{path} is not a file of Explanation.save, or it is damaged ({error})") from error
     return arrays, meta
 
 

@@ -65,7 +65,7 @@ class Term:
         if isinstance(y, Tensor):
             if self.output not in (None, "0", *(self.outputs or ())):
                 raise InputError(
-                    f"--target {self.text}: the model returns one output, without the name {self.output!r}"
+                    f"target {self.text}: the model returns one output, without the name {self.output!r}"
                 )
             return y
         named = (
@@ -75,7 +75,7 @@ class Term:
         known = ", ".join(map(str, named))
         if self.output is None:
             raise InputError(
-                f"--target {self.text}: the model returns {len(named)} outputs ({known}): say which, e.g. --target "
+                f"target {self.text}: the model returns {len(named)} outputs ({known}): say which, e.g. --target "
                 f"{next(iter(named))}:{self.text}"
             )
         if self.output in named:
@@ -83,9 +83,7 @@ class Term:
             return found
         if self.output.isdigit() and int(self.output) < len(numbered):
             return numbered[int(self.output)]  # type: ignore[no-any-return]
-        raise InputError(
-            f"--target {self.text}: there is no output {self.output!r}; the model returns {known}"
-        )
+        raise InputError(f"target {self.text}: there is no output {self.output!r}; the model returns {known}")
 
     def _by_axis(self, tensor: Tensor) -> list[int | None]:
         sizes = list(tensor.shape[1:])
@@ -97,13 +95,13 @@ class Term:
             indices = [0 if size == 1 else next(rest) for size in sizes]
         else:
             raise InputError(
-                f"--target {self.text}: the output has shape ({shape}): give one index for "
+                f"target {self.text}: the output has shape ({shape}): give one index for "
                 f"each axis behind N, e.g. --target {','.join(['0'] * len(sizes))}; a colon sums over an axis"
             )
         for index, size in zip(indices, sizes, strict=True):
             if index is not None and not -size <= index < size:
                 raise InputError(
-                    f"--target {self.text}: {index} is out of range: the output has shape ({shape})"
+                    f"target {self.text}: {index} is out of range: the output has shape ({shape})"
                 )
         return indices
 
@@ -168,7 +166,7 @@ def output_target(
         return found, text
     if tasks:
         raise InputError(f"the model has no output {text!r}; it has {', '.join(tasks)}")
-    raise InputError(f"--target {text}: the model has no output {text!r}; give {SYNTAX}")
+    raise InputError(f"target {text}: the model has no output {text!r}; give {SYNTAX}")
 
 
 def _index_of(index: int, tasks: tuple[str, ...]) -> tuple[int, str]:

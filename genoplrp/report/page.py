@@ -183,7 +183,9 @@ def check_report_path(path: str | Path, *, overwrite: bool = False) -> Path:
     """
     path = Path(path)
     if path.is_dir() or (path.exists() and not overwrite):
-        raise OutputExistsError(f"{path} exists already; choose another name or ask to overwrite it")
+        raise OutputExistsError(
+            f"{path} exists already; choose another name or pass --force (overwrite=True)"
+        )
     if not path.parent.is_dir():
         raise InputError(f"the folder {path.parent} does not exist; create it first")
     return path

@@ -55,7 +55,7 @@ def open_store(path: str | Path) -> ScanStore:
     Raises
     ------
     InputError
-        If it is no finished scan.
+        If it is not a finished scan.
 
     Examples
     --------

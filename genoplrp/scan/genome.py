@@ -17,7 +17,7 @@ from genoplrp.relevance.inputs import automatic_batch
 from genoplrp.relevance.targets import output_target
 from genoplrp.scan.blocks import Task
 from genoplrp.scan.models import LoadedModel, describe_output, fingerprint, load_any_model
-from genoplrp.scan.run import EngineName, Precision, scan
+from genoplrp.scan.run import EngineName, Precision, check_place, scan, shard_path
 from genoplrp.scan.store import ScanStore, Values
 from genoplrp.scan.summary import summarise
 from genoplrp.scan.variants import write_effects
@@ -121,6 +121,7 @@ def scan_genome(
     wanted, _ = output_target(target, loaded.tasks, loaded.outputs)
     returned = describe_output(loaded.model, length, wanted)
     say(f"{loaded.source} returns {returned} for sequences of {length} bp")
+    check_place(Path(out) if shard is None else shard_path(Path(out), *shard), overwrite)
     genome = Genome(fasta)
     windows = None
     if vcf is None or bed is not None:

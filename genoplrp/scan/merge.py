@@ -11,7 +11,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from genoplrp.errors import InputError, OutputExistsError
+from genoplrp import partial
+from genoplrp.errors import InputError
 from genoplrp.scan.store import JOURNAL, MANIFEST, REGIONS, blocks_of, manifest_text, read_manifest
 
 
@@ -45,9 +46,7 @@ def merge(shards: Sequence[str | Path], out: str | Path, *, overwrite: bool = Fa
     common, by_number = _common_manifest(paths)
     out = Path(out)
     if out.exists() and not (overwrite and (out / MANIFEST).is_file()):
-        raise OutputExistsError(
-            f"{out} exists already; nothing was written. Choose another name, or pass --force"
-        )
+        raise partial.exists_already(out, overwrite=overwrite)
     folder = out.with_name(out.name + ".merging")
     if folder.exists():
         shutil.rmtree(folder)  # an interrupted merge: its shards are all still there

@@ -103,7 +103,7 @@ def load_any_model(
             raise InputError(f"{path} is a Keras file and brings its own weights: leave --state-dict out")
         return _keras(path, keras_objects, trust_pickle, layout)
     if keras_objects is not None:
-        raise InputError(f"--keras-objects is for Keras files (.keras, .h5); {text} is none")
+        raise InputError(f"--keras-objects is for Keras files (.keras, .h5); {text} is not one")
     if path.is_file():
         model = _pickled(path, trust_pickle)
     elif ":" in text:
@@ -220,7 +220,13 @@ def _made(text: str) -> nn.Module:
     for part in name.split("."):
         target = getattr(target, part, None)
         if target is None:
-            public = [key for key in vars(module) if not key.startswith("_")]
+            public = [
+                key
+                for key, value in vars(module).items()
+                if not key.startswith("_")
+                and getattr(value, "__module__", module.__name__) == module.__name__
+                and not isinstance(value, ModuleType)
+            ]
             raise InputError(
                 f"{text!r}: {place} has no {name!r}; it has {', '.join(public[:10]) or 'nothing'}"
             )

@@ -17,6 +17,7 @@ import pandas as pd
 import torch
 from jaxtyping import UInt8
 
+from genoplrp import partial
 from genoplrp.errors import GenoplrpError, InputError, OutputExistsError
 from genoplrp.relevance import Explainer, Pruning, Rules
 from genoplrp.relevance.inputs import automatic_batch
@@ -205,7 +206,7 @@ def scan(
     if shard is not None:
         manifest["shard"] = list(shard)
         out = shard_path(out, *shard)
-    _check_place(out, overwrite)
+    check_place(out, overwrite)
     folder = out.with_name(out.name + ".partial")
     task = Task(
         loaded.model,
@@ -405,7 +406,7 @@ def _places(device: str | None, devices: Sequence[str] | None, engine: str) -> l
         try:
             wanted = torch.device(name)
         except RuntimeError:
-            raise InputError(f"device {name!r} is none that PyTorch knows: cpu, cuda:0, ...") from None
+            raise InputError(f"PyTorch knows no device {name!r}; name cpu, cuda:0, ...") from None
         there = torch.cuda.device_count()
         if wanted.type == "cuda" and (wanted.index or 0) >= there:
             raise InputError(f"device {name}: this machine has {there or 'no'} CUDA devices for PyTorch")
@@ -421,26 +422,20 @@ def _already_there(out: Path, manifest: dict[str, Any], overwrite: bool) -> bool
         return True
     if overwrite:
         return False
-    raise _exists(out)
+    raise partial.exists_already(out, overwrite=overwrite)
 
 
-def _check_place(out: Path, overwrite: bool) -> None:
+def check_place(out: Path, overwrite: bool) -> None:
     """Refuse, before anything is computed, a place where no store can be made."""
     if not out.exists():
         if not out.absolute().parent.is_dir():
             raise InputError(f"the folder {out.parent} does not exist; create it first")
     elif not (out / MANIFEST).is_file():
-        raise _exists(out)
+        raise partial.exists_already(out, overwrite=overwrite)
     elif not (out / JOURNAL).is_file():
         read_manifest(out)
         if not overwrite:
-            raise _exists(out)
-
-
-def _exists(out: Path) -> OutputExistsError:
-    return OutputExistsError(
-        f"{out} exists already; nothing was written. Choose another name, or pass --force"
-    )
+            raise partial.exists_already(out, overwrite=overwrite)
 
 
 def _check_partial(folder: Path, manifest: dict[str, Any], overwrite: bool) -> None:

@@ -57,7 +57,7 @@ class ScanStore:
     Raises
     ------
     InputError
-        If it is no finished scan.
+        If it is not a finished scan.
     MissingDependencyError
         If zarr is not installed.
     """
@@ -371,7 +371,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         if folder.suffix == ".partial" and folder.is_dir():
             raise InputError(f"{folder} is an unfinished scan: run the same command again to finish it")
-        raise InputError(f"{folder} is no store of scanned regions: {remedy}")
+        raise InputError(f"{folder} is not a store of scanned regions: {remedy}")
     manifest: Any = None
     with contextlib.suppress(json.JSONDecodeError, UnicodeDecodeError):
         manifest = json.loads(path.read_text(encoding="utf-8"))

@@ -131,7 +131,7 @@ def _held(path: Path, trust: bool, code: ModuleType | None) -> Any:
             return dict(torch.export.load(path).state_dict)
         if not _is_torch_file(path):
             raise CheckpointError(
-                f"{path} cannot be read as weights: it is no file of torch.save, or it is cut off"
+                f"{path} cannot be read as weights: it is not a file of torch.save, or it is cut off"
             )
         return torch.load(path, map_location="cpu", weights_only=True)
     except CheckpointError:

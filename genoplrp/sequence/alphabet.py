@@ -13,7 +13,7 @@ ALPHABET: Final = "ACGT"
 #: Base number of a position that holds no single base (N and the other IUPAC ambiguity codes).
 UNKNOWN: Final = 4
 
-#: Marks a byte that is no nucleotide letter in :data:`BYTE_TO_CODE`.
+#: Marks a byte that is not a nucleotide letter in :data:`BYTE_TO_CODE`.
 INVALID: Final = 255
 
 #: IUPAC ambiguity codes and the bases each stands for.

@@ -93,7 +93,7 @@ class Genome:
         if (codes == INVALID).any():
             at = int((codes == INVALID).argmax())
             raise InputError(
-                f"{self.path}: {chrom}:{first + at} is {letters[at]!r}, which is no nucleotide; expected DNA"
+                f"{self.path}: {chrom}:{first + at} is {letters[at]!r}, which is not a nucleotide; expected DNA"
             )
         piece[first - start : last - start] = codes
         return piece

@@ -52,7 +52,7 @@ def read_regions(
     Raises
     ------
     InputError
-        If the file is missing, empty, or a line is no region; the message names file, line and value.
+        If the file is missing, empty, or a line is not a region; the message names file, line and value.
     MissingDependencyError
         If a bigBed file is given and pyBigWig is not installed.
 

@@ -53,7 +53,7 @@ def one_hot_encode(
     Raises
     ------
     InputError
-        If there is no sequence, lengths differ, or a letter is no nucleotide code.
+        If there is no sequence, lengths differ, or a letter is not a nucleotide code.
 
     Examples
     --------
@@ -148,7 +148,7 @@ def encode_codes(sequences: str | Sequence[str]) -> UInt8[np.ndarray, "n length"
     Raises
     ------
     InputError
-        If there is no sequence, lengths differ, or a letter is no nucleotide code.
+        If there is no sequence, lengths differ, or a letter is not a nucleotide code.
 
     Examples
     --------
@@ -178,7 +178,7 @@ def encode_padded(sequences: Sequence[str]) -> UInt8[np.ndarray, "n length"]:
     Raises
     ------
     InputError
-        If there is no sequence, or a letter is no nucleotide code.
+        If there is no sequence, or a letter is not a nucleotide code.
 
     Examples
     --------
@@ -225,7 +225,7 @@ def reverse_complement(sequences: Any) -> Any:
     Raises
     ------
     InputError
-        If a letter is no nucleotide code, or the second to last axis of an array is not 4.
+        If a letter is not a nucleotide code, or the second to last axis of an array is not 4.
 
     Examples
     --------
@@ -322,7 +322,7 @@ def _pieces(many: list[str], length: int) -> Iterator[tuple[slice, UInt8[np.ndar
             at = int(np.argmax(codes == INVALID))
             raise InputError(
                 f"Sequence {rows.start + at // length} holds {joined[at]!r} at position {at % length} (0-based), which "
-                "is no nucleotide code; allowed in either case: A C G T, U, N and the IUPAC codes RYSWKMBDHV."
+                "is not a nucleotide code; allowed in either case: A C G T, U, N and the IUPAC codes RYSWKMBDHV."
             )
         yield rows, codes.reshape(-1, length)
 

@@ -57,7 +57,7 @@ def shuffle_dinucleotides(sequence: str, rng: np.random.Generator, n: int = 1) -
     Raises
     ------
     InputError
-        If ``n`` is less than 1 or a letter is no nucleotide code.
+        If ``n`` is less than 1 or a letter is not a nucleotide code.
 
     References
     ----------

@@ -274,8 +274,8 @@ def _rows(path: Path) -> Iterator[tuple[str, int, str, str, str, int]]:
                 cells = line.rstrip("\r\n").split("\t")
                 if len(cells) < 5 or not cells[1].isdigit() or int(cells[1]) < 1:
                     raise InputError(
-                        f"{path}, line {number}: {line.strip()[:60]!r} is no VCF line: needed are CHROM, POS (from 1), "
-                        "ID, REF, ALT, divided by tabs"
+                        f"{path}, line {number}: {line.strip()[:60]!r} is not a VCF line: expected CHROM, POS "
+                        "(from 1), ID, REF, ALT, separated by tabs"
                     )
                 chrom, position, name, ref = cells[0], int(cells[1]), cells[2], cells[3].upper()
                 alts = cells[4].upper().split(",")

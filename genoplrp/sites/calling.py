@@ -146,7 +146,7 @@ def as_codes(X: Encoded) -> UInt8[np.ndarray, "n length"]:
     if values.ndim == 2 and values.dtype.kind in "iu":
         return values.astype(np.uint8, copy=False)
     raise InputError(
-        f"the sequences have the shape {values.shape} ({values.dtype}): needed are one-hot (N, 4, L), or base numbers "
+        f"the sequences have the shape {values.shape} ({values.dtype}): expected one-hot (N, 4, L), or base numbers "
         "(N, L) of 0 to 3"
     )
 
@@ -357,7 +357,7 @@ def _explained(explain: Explain, codes: np.ndarray) -> Float[np.ndarray, "n leng
     values = np.asarray(explain(codes), dtype=np.float64)
     if values.shape != codes.shape:
         raise InputError(
-            f"explain returned the shape {values.shape} for sequences {codes.shape}: needed is relevance per position"
+            f"explain returned the shape {values.shape} for sequences {codes.shape}: expected relevance per position"
         )
     return values
 

@@ -71,7 +71,7 @@ def candidate_sites(
     values = np.ascontiguousarray(relevance, dtype=np.float64)
     if values.ndim != 2 or not 1 <= width <= values.shape[1]:
         raise InputError(
-            f"relevance has the shape {values.shape}, the window {width} bp: needed are (N, L) and 1 <= width <= L"
+            f"relevance has the shape {values.shape}, the window {width} bp: expected (N, L) and 1 <= width <= L"
         )
     bad = np.argwhere(~np.isfinite(values))
     if len(bad):

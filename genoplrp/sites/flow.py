@@ -242,9 +242,7 @@ def flow(
     X = X[None] if getattr(X, "ndim", 0) == 2 else X
     x, extra = check_input(X, args, explainer.network)
     if x.dim() != 3 or x.shape[1] != 4 or len(x) == 0:
-        raise InputError(
-            f"X has shape {tuple(x.shape)}: needed is DNA, (N, 4, L), with at least one sequence"
-        )
+        raise InputError(f"X has shape {tuple(x.shape)}: expected DNA, (N, 4, L), with at least one sequence")
     found = channel_relevance(explainer, X, target, layers=layers, args=args, progress=progress)
     names = found.layers if layers else _spread(found)
     if not names:

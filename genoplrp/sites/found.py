@@ -164,7 +164,7 @@ def find_motifs(
     """
     targets = list(target) if isinstance(target, Sequence) and not isinstance(target, str) else [target]
     if not targets:
-        raise InputError("target=[]: name one output at least")
+        raise InputError("target=[]: name at least one output")
     if len(targets) > 1 and relevance is not None:
         raise InputError("relevance is of one output: leave it out where several targets are asked for")
     codes = as_codes(X)

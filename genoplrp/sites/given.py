@@ -49,7 +49,7 @@ def check_sites(sites: GivenSites, n: int, length: int) -> pd.DataFrame:
     missing = [name for name in _NEEDED if name not in table]
     if missing:
         raise InputError(
-            f"the table of sites has no column {missing[0]!r}; needed are sequence (row of X), start and end "
+            f"the table of sites has no column {missing[0]!r}; expected are sequence (row of X), start and end "
             "(of one sequence alone also a list of (start, end))"
         )
     for name in _NEEDED:
@@ -57,7 +57,7 @@ def check_sites(sites: GivenSites, n: int, length: int) -> pd.DataFrame:
         wrong = column.isna() | (column != column.round())
         if wrong.any():
             raise InputError(
-                f"the sites' column {name!r} holds {table[name][wrong].tolist()[0]!r}: needed are whole numbers"
+                f"the sites' column {name!r} holds {table[name][wrong].tolist()[0]!r}: expected whole numbers"
             )
         table[name] = column.astype(np.int64)
     wrong = (table["start"] < 0) | (table["end"] > length) | (table["start"] >= table["end"])

@@ -111,7 +111,7 @@ def interactions(
     explain = model if isinstance(model, Explainer) else Explainer(model, pruning=Pruning(p=0.15))
     x, extra = check_input(X[None] if getattr(X, "ndim", 0) == 2 else X, args, explain.network)
     if x.dim() != 3 or x.shape[1] != 4:
-        raise InputError(f"X has shape {tuple(x.shape)}: needed is DNA, (N, 4, L)")
+        raise InputError(f"X has shape {tuple(x.shape)}: expected DNA, (N, 4, L)")
     work = _Work(explain, x, extra, check_target(target, len(x)), scale, batch_size, progress)
     table = check_sites(sites, *x.shape[::2])
     notes: list[str] = []

@@ -111,7 +111,7 @@ def write_croissant(folder: str | os.PathLike[str], *, overwrite: bool = False) 
     Raises
     ------
     InputError
-        If the folder is no data set, or damaged.
+        If the folder is not a data set, or damaged.
     OutputExistsError
         If there is a description already.
 

@@ -141,7 +141,7 @@ class Dataset:
         Raises
         ------
         InputError
-            If lengths or counts do not fit, a letter is no nucleotide, a label is infinite, a task has no label at
+            If lengths or counts do not fit, a letter is not a nucleotide, a label is infinite, a task has no label at
             all, or names repeat.
         """
         many = list(sequences)

@@ -106,7 +106,7 @@ def _check_entries(path: Path, manifest: Any) -> None:
 def _damages(manifest: Any) -> Iterator[str]:
     """Yield what is wrong with a manifest; what comes later takes what came before for right."""
     if not isinstance(manifest, dict):
-        yield "it is no table"
+        yield "it is not a table"
     for key, kind in (("format", int), ("tasks", list), ("kinds", list), ("files", dict)):
         if not isinstance(manifest.get(key), kind):
             yield f"its {key!r} is {manifest.get(key, 'missing')!r}"

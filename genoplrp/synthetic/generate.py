@@ -47,7 +47,7 @@ def simulate(spec: Spec | str, n: int, seed: int = 0, *, progress: bool = False)
     Raises
     ------
     InputError
-        If ``n`` or ``seed`` is no whole number that fits, or the specification cannot be had.
+        If ``n`` or ``seed`` is not a whole number that fits, or the specification cannot be had.
     SpecError
         If it does not make sense, or its motifs do not fit into the sequences.
 

@@ -366,7 +366,7 @@ def _parse_rows(text: str, path: Path) -> Motif:
             rows.append(_numbers(cleaned, path, number))
     if len(rows) != 4 or len({len(row) for row in rows}) != 1:
         raise InputError(
-            f"{path} is no motif file: expected MEME, JASPAR, TRANSFAC, or four rows of counts (A C G T)."
+            f"{path} is not a motif file: expected MEME, JASPAR, TRANSFAC, or four rows of counts (A C G T)."
         )
     return _from_counts(np.array(rows), path.stem, "")
 

@@ -40,7 +40,7 @@ def read_labels(path: Path, names: list[str], tasks: list[str], kinds: list[Kind
     Raises
     ------
     InputError
-        If it is no table, names other sequences, lacks a task, or holds what is no part, label or number.
+        If it is not a table, names other sequences, lacks a task, or holds what is no part, label or number.
     """
     table = _read_table(path, dtype={"name": str, "split": str, "class": str})
     missing = [name for name in ("name", "split", "class", *tasks) if name not in table]
@@ -74,7 +74,7 @@ def read_sources(path: Path, names: list[str], sequences: list[str]) -> pd.DataF
     Raises
     ------
     InputError
-        If it is no table, names other sequences, or holds an interval that is not as long as its sequence.
+        If it is not a table, names other sequences, or holds an interval that is not as long as its sequence.
     """
     if not path.exists():
         return None
@@ -84,7 +84,7 @@ def read_sources(path: Path, names: list[str], sequences: list[str]) -> pd.DataF
     try:
         places = table[["start", "end"]].astype(np.int64)
     except (ValueError, OverflowError) as error:
-        raise InputError(f"{path} holds a start or end that is no whole number ({error}).") from error
+        raise InputError(f"{path} holds a start or end that is not a whole number ({error}).") from error
     if (places["end"] - places["start"]).tolist() != [len(sequence) for sequence in sequences]:
         raise InputError(f"{path} holds an interval that is not as long as its sequence.")
     return table[list(SOURCE_COLUMNS)].assign(start=places["start"], end=places["end"])
@@ -96,7 +96,7 @@ def read_instances(path: Path, names: list[str], sequences: list[str]) -> pd.Dat
     Raises
     ------
     InputError
-        If it is no table, or an instance lies outside its sequence or in an unknown one.
+        If it is not a table, or an instance lies outside its sequence or in an unknown one.
     """
     import pandas as pd
 

@@ -50,7 +50,7 @@ def read_simdata(
     Raises
     ------
     InputError
-        If it is no simdata file, or an embedding does not lie where it says it does.
+        If it is not a simdata file, or an embedding does not lie where it says it does.
 
     References
     ----------
@@ -76,12 +76,18 @@ def _read_rows(path: Path) -> tuple[list[str], list[list[str]]]:
         try:
             lines = handle.read().splitlines()
         except UnicodeDecodeError as error:
-            raise InputError(f"{path} is no data set: neither a folder of one nor a simdata file.") from error
+            raise InputError(
+                f"{path} is not a data set: neither a folder of one nor a simdata file."
+            ) from error
     header = lines[0].split("\t") if lines else []
     if header[:3] != [_NAME, _SEQUENCE, _EMBEDDINGS]:
+        if header and header[0].startswith(">"):
+            raise InputError(
+                f"{path} is a FASTA file, which holds no labels: give a table of them (--labels)."
+            )
         columns = ", ".join(header[:3])[:60] or "missing"
         raise InputError(
-            f"{path} is no simdata file: its columns are {columns}; expected seqName, sequence, embeddings. "
+            f"{path} is not a simdata file: its columns are {columns}; expected seqName, sequence, embeddings. "
             "A data set of genoplrp is a folder."
         )
     rows = [line.split("\t") for line in lines[1:] if line]

@@ -94,7 +94,7 @@ def load_dataset(path: str | os.PathLike[str]) -> Dataset:
     Raises
     ------
     InputError
-        If it is no data set, a file is missing or changed, a name repeats, or the tables do not fit each other.
+        If it is not a data set, a file is missing or changed, a name repeats, or the tables do not fit each other.
     """
     folder = Path(path)
     if folder.is_file():

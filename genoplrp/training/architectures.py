@@ -80,6 +80,13 @@ def build_architecture(
     unknown = sorted(set(parameters) - set(known))
     if unknown:
         raise InputError(f"Architecture {name!r} has no parameter {unknown[0]!r}; it has {', '.join(known)}.")
+    for key, value in parameters.items():
+        usual = known[key].default
+        if isinstance(usual, tuple | list) and not isinstance(value, tuple | list):
+            raise InputError(
+                f"Architecture {name!r}: {key}={value!r} is one number, and {key} takes several (by default "
+                f"{','.join(map(str, usual))})."
+            )
     try:
         with torch.device("meta"):  # nothing is drawn here: the weights come from our own generator below
             model = cls(length, n_tasks, **parameters)

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from genoplrp import partial
-from genoplrp.errors import CheckpointError, InputError, OutputExistsError
+from genoplrp.errors import CheckpointError, InputError
 from genoplrp.training.architectures import ARCHITECTURES, build_architecture
 from genoplrp.training.foreign import is_pickled
 from genoplrp.training.kinds import Objective
@@ -57,9 +57,7 @@ def save_model(fit: TrainedModel, path: str | Path, *, overwrite: bool = False) 
     """
     path = Path(path)
     partial.clear_abandoned(path)
-    if path.exists() and not (overwrite and (path / CARD).is_file()):
-        remedy = "it is not a checkpoint" if overwrite else "choose another name, or allow overwriting"
-        raise OutputExistsError(f"{path} exists already: {remedy}. Nothing was written.")
+    check_place(path, overwrite=overwrite)
     path.parent.mkdir(parents=True, exist_ok=True)
     with partial.new_folder(path) as folder:
         state = {
@@ -70,6 +68,12 @@ def save_model(fit: TrainedModel, path: str | Path, *, overwrite: bool = False) 
         (folder / CARD).write_text(json.dumps(_json_safe(card(fit)), indent=2) + "\n", encoding="utf-8")
         fit.history.to_csv(folder / HISTORY, index=False)
     return path
+
+
+def check_place(path: Path, *, overwrite: bool) -> None:
+    """Refuse a folder that exists, and is not to be or must not be replaced."""
+    if path.exists() and not (overwrite and (path / CARD).is_file()):
+        raise partial.exists_already(path, overwrite=overwrite)
 
 
 def load_model(

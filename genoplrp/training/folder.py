@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import csv
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from torch import nn
 
 from genoplrp.errors import CheckpointError, InputError, OutputExistsError
 from genoplrp.sequence import read_fasta
-from genoplrp.training.checkpoint import load_model
+from genoplrp.training.checkpoint import check_place, load_model
 from genoplrp.training.data import DataLike, TrainingData, read_training_data
 from genoplrp.training.model import TrainedModel
 from genoplrp.training.options import FolderOptions
@@ -123,10 +124,9 @@ def train_to_folder(
         fit = load_model(out, model=_own_module(architecture, seed))
         _check_same_training(out, fit, data, architecture, seed, options)
         return fit
-    if out.exists() and not overwrite:
-        raise OutputExistsError(
-            f"{out} exists already; choose another name or pass --force (overwrite=True)."
-        )
+    check_place(out, overwrite=overwrite)
+    if resume and not state.exists():
+        warnings.warn(f"nothing to resume for {out}: the training starts anew", stacklevel=2)
     if state.exists() and not resume:
         if not overwrite:
             raise OutputExistsError(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from genoplrp.cli.interactions import _in_words
 from genoplrp.cli.main import main
 from genoplrp.synthetic import Dataset, load_spec, simulate
 from genoplrp.training import train
@@ -188,3 +189,28 @@ def test_interactions_say_no_interval_and_no_share_where_there_are_none(
     assert "pair" in said
     assert "nan" not in said
     assert "interact (q" not in said
+
+
+def test_figures_of_pairs_have_decimals_that_can_be_read() -> None:
+    row = {
+        "motif_pair": "A + B",
+        "interaction": 0.0374,
+        "low": 2.99e-05,
+        "high": 0.0749,
+        "pairs": 1,
+        "interacting": 0.0,
+    }
+    assert _in_words(row, called=True) == "A + B: +0.037 (0.000 to 0.075), 0% of 1 pair interacts (q <= .05)"
+    large = row | {"interaction": -1234.5, "low": float("nan"), "pairs": 7}
+    assert _in_words(large, called=False) == "A + B: -1234, 7 pairs"
+
+
+def test_planted_sites_without_a_say_are_named(folder: Path, capsys: pytest.CaptureFixture) -> None:
+    data = Dataset.load(folder / "data")
+    k = int((data.labels[data.split == "train", 0] == 0).nonzero()[0][0])
+    one = folder / "model", "-d", folder / "data", "--split", "train", "-i", k, "-o", folder / "negative"
+    assert run("flow", *one, "--layers", "conv2") == 0
+    assert "2 planted sites these do not count for the label: 2 broken" in capsys.readouterr().err
+    page = (folder / "negative" / "flow.html").read_text()
+    assert "(broken)" in page
+    assert "grey is pooled" in page

@@ -80,6 +80,8 @@ def test_a_file_that_exists_is_kept_unless_forced(folder, tmp_path, capsys):
         (["-i", "0-1"], "need pages"),
         (["--region", "50"], "START-END"),
         (["--region", "150-400"], "does not lie in the sequence"),
+        (["--region", "50-50"], "region 50-50 is empty"),
+        (["--width", "5000"], "is not in the range"),
         (["--name", "nobody"], "no sequence 'nobody'"),
         (["-o", "logo.bmp"], "ends in .png"),
         (["-o", "nowhere/logo.png"], "does not exist"),

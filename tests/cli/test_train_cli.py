@@ -142,6 +142,7 @@ def test_architectures_are_listed(capsys):
         (["data", "-o", "m", "--figure", "c.bmp"], "c.bmp"),
         (["data", "-o", "m", "-P", "filters"], "give key=value"),
         (["data", "-o", "m", "-P", "filters=8,8", "-P", "filters=8"], "is given twice"),
+        (["data", "-o", "m", "-P", "filters=8"], "filters=8 is one number, and filters takes several"),
         (["data", "-o", "m", "-P", "depth=3"], "no parameter 'depth'"),
         (["data", "-o", "m", "-a", "mine.py:build"], "there is no file mine.py"),
         (["data", "-o", "m", "--label-smoothing", "2"], "label_smoothing=2"),

@@ -192,7 +192,7 @@ def test_a_folder_with_something_else_is_left_alone(tiny_data, tmp_path):
         ({"methods": ("saliency",)}, "unknown method"),
         ({"colour": 3}, "unknown setting.*colour"),
         ({"architectures": ("unet",)}, "no architecture 'unet'"),
-        ({"datasets": ("my/data",)}, "'my/data' is no name of a data set"),
+        ({"datasets": ("my/data",)}, "'my/data' is not the name of a data set"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(settings, message, tmp_path):

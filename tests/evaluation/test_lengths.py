@@ -1,4 +1,4 @@
-"""Padding is no position: ragged sequences score as each of them does alone."""
+"""Padding is not a position: ragged sequences score as each of them does alone."""
 
 from __future__ import annotations
 

@@ -88,3 +88,20 @@ def test_a_map_that_says_nothing_scores_the_chance_level():
         assert abs(table[name].mean() - chance[name]) < 4 * table[name].sem(), name
     # Of a random order, average precision expects somewhat more than the prevalence.
     assert 0 < table["average_precision"].mean() - chance["average_precision"] < 0.06
+
+
+@pytest.mark.parametrize("metric", [lambda maps, masks: 3.0, lambda maps, masks: maps])
+def test_a_metric_that_gives_no_number_for_each_sequence_is_refused_by_name(metric):
+    register_metric("odd", metric)
+    try:
+        with pytest.raises(InputError, match=r"the metric 'odd' returned shape .* for 2 sequences"):
+            score(np.ones((2, 3)), np.eye(2, 3, dtype=bool))
+    finally:
+        METRICS.pop("odd")
+        SCORES.pop("odd")
+
+
+def test_chance_is_a_number_or_a_column():
+    with pytest.raises(InputError, match="chance='luck'"):
+        register_metric("odd", lambda maps, masks: maps.sum(axis=1), chance="luck")
+    assert "odd" not in METRICS

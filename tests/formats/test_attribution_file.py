@@ -75,6 +75,7 @@ def test_a_failed_write_leaves_nothing_behind(explained, tmp_path, monkeypatch):
         ({"sequence": np.array([0, -1, 2])}, "row indices"),
         ({"relevance": np.full((3, 4, 6), np.nan)}, "NaN"),
         ({"per_nucleotide": np.zeros((3, 5))}, "per_nucleotide must have shape"),
+        ({"per_nucleotide": np.full((3, 6), 2.0)}, "not the sum of relevance over the four bases"),
         ({"meta": {"x": object()}}, "JSON"),
         ({"meta": [1]}, "dictionary"),
     ],

@@ -323,7 +323,7 @@ def test_a_wrong_array_is_named_with_its_remedy(bad, message):
         ({"strand": "."}, "strand must be"),
         ({"scheme": "rainbow"}, "no colour scheme 'rainbow'"),
         ({"scheme": {"A": "red"}}, "lacks C, G, T"),
-        ({"scheme": dict.fromkeys("ACGT", "no such colour")}, "no colour"),
+        ({"scheme": dict.fromkeys("ACGT", "no such colour")}, "not a colour"),
         ({"renderer": "svg"}, "renderer must be"),
         ({"fade_below": 0.5}, "fade_below"),
     ],

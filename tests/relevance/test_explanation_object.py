@@ -88,7 +88,7 @@ def test_what_is_saved_comes_back(explain, X, tmp_path, target):
 
 def test_what_is_no_explanation_is_said(tmp_path):
     (tmp_path / "e.npz").write_bytes(b"PK\x03\x04 something else")
-    with pytest.raises(InputError, match=r"no file of Explanation\.save"):
+    with pytest.raises(InputError, match=r"not a file of Explanation\.save"):
         gp.Explanation.load(tmp_path / "e.npz")
     with pytest.raises(InputError, match="there is no file"):
         gp.Explanation.load(tmp_path / "none.npz")

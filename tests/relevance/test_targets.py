@@ -44,8 +44,8 @@ def test_names_of_tasks_and_of_outputs():
 @pytest.mark.parametrize(
     ("text", "y", "message"),
     [
-        ("2", Y, r"--target 2: the output has shape \(N, 3, 4\): give one index for each axis.*--target 0,0"),
-        ("2,4", Y, r"--target 2,4: 4 is out of range: the output has shape \(N, 3, 4\)"),
+        ("2", Y, r"target 2: the output has shape \(N, 3, 4\): give one index for each axis.*--target 0,0"),
+        ("2,4", Y, r"target 2,4: 4 is out of range: the output has shape \(N, 3, 4\)"),
         ("3", Y[:, :, 0], r"3 is out of range"),
         ("0", SEVERAL, r"returns 2 outputs \(0, 1\): say which, e.g. --target 0:0"),
         ("donor:0", {"acceptor": Y}, "no output 'donor'; the model returns acceptor"),
@@ -59,7 +59,7 @@ def test_what_the_output_does_not_have_is_said_in_the_command_lines_words(text, 
 
 
 def test_what_cannot_be_read_says_what_can():
-    with pytest.raises(InputError, match=r"--target a;b: the model has no output 'a;b'; give an index"):
+    with pytest.raises(InputError, match=r"target a;b: the model has no output 'a;b'; give an index"):
         output_target("a;b", None)
     with pytest.raises(InputError, match="no output 'MAX'; it has TAL1, GATA1"):
         output_target("MAX", ("TAL1", "GATA1"))

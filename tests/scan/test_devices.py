@@ -95,7 +95,7 @@ def test_an_interrupt_waits_for_one_batch_not_for_the_block(tmp_path, monkeypatc
         ({"devices": ["cpu"], "device": "cpu"}, "leave out the single device"),
         ({"devices": ["cpu"], "engine": "ray"}, "leave out the single device"),
         ({"devices": []}, "name one"),
-        ({"devices": ["gpu"]}, "none that PyTorch knows"),
+        ({"devices": ["gpu"]}, "PyTorch knows no device"),
         ({"devices": ["cuda:99"]}, "cuda:99: this machine has"),
     ],
 )

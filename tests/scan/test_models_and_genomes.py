@@ -113,7 +113,7 @@ def test_a_pickle_as_state_dict_does_not_run(tmp_path, code):
     [
         ("nowhere", "there is no model 'nowhere'"),
         ("no_such_module_at_all:f", "cannot be imported"),
-        ("{code}:nothing", "has no 'nothing'; it has torch, nn, build, number"),
+        ("{code}:nothing", "has no 'nothing'; it has build, number"),
         ("{code}:number", "gives a int"),
         ("{code}x.py:f", "there is no file"),
     ],
@@ -319,14 +319,14 @@ def test_from_a_genome_to_tracks_and_arrays_on_the_command_line(tmp_path, code, 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--bed", "{tmp}/r.bed", "--vcf", "{tmp}/r.bed"], "is no VCF line"),
+        (["--bed", "{tmp}/r.bed", "--vcf", "{tmp}/r.bed"], "is not a VCF line"),
         ([], "the record 'chr1' of {tmp}/g.fa has 3,000 bp, the model reads 40"),
         (["--bed", "{tmp}/none.bed"], "There is no file"),
         (["--bed", "{tmp}/r.bed", "--shard", "3/2"], "--shard 3/2"),
         (["--bed", "{tmp}/beyond.bed"], "region ends beyond the chromosome"),
         (["--bed", "{tmp}/empty.bed"], "empty.bed is empty"),
         (["--bed", "{tmp}/header.bed"], "if it is a header, begin it with #"),
-        (["--fasta", "{tmp}/protein.fa", "--tile", "20"], "is no nucleotide"),
+        (["--fasta", "{tmp}/protein.fa", "--tile", "20"], "is not a nucleotide"),
         (["--fasta", "{tmp}/cut.fa.gz", "--bed", "{tmp}/r.bed"], "damaged or cut off"),
         (["--bed", "{tmp}/r.bed", "--target", "7"], "out of range"),
     ],
@@ -344,6 +344,18 @@ def test_bad_input_gives_exit_code_2_and_one_message(tmp_path, code, genome, cap
     assert run(*base, *arguments) == 2
     assert message.replace("{tmp}", str(tmp_path)) in capsys.readouterr().err
     assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize(
+    ("force", "message"),
+    [(False, "choose another name or pass --force"), (True, "was not made by this command")],
+)
+def test_a_folder_that_is_there_is_refused_before_a_genome_is_read(tmp_path, code, capsys, force, message):
+    (tmp_path / "cut.fa").write_text(">p\nMKLVEF\n")  # reading it would be another error
+    (tmp_path / "notes").mkdir()
+    base = ["explain", f"{code}:build", "--fasta", tmp_path / "cut.fa", "--tile", 20, "--length", LENGTH]
+    assert run(*base, "--out", tmp_path / "notes", *["--force"] * force) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_a_model_that_returns_nan_is_exit_code_1_and_what_was_finished_is_kept(tmp_path, code, capsys):

@@ -230,6 +230,6 @@ def test_torchscript_is_said(project):
 def test_text_is_not_taken_for_a_pickle_to_be_trusted(project):
     source = "net.py:Net"
     with pytest.raises(
-        CheckpointError, match=r"net\.py cannot be read as weights: it is no file of torch\.save"
+        CheckpointError, match=r"net\.py cannot be read as weights: it is not a file of torch\.save"
     ):
         load_any_model(source, state_dict="net.py")

@@ -181,7 +181,7 @@ def two_bit(chromosomes):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"", "is empty"), (b"hello", "expected FASTA"), (b">a\nAC!T\n", "no nucleotide")],
+    [(b"", "is empty"), (b"hello", "expected FASTA"), (b">a\nAC!T\n", "not a nucleotide")],
 )
 def test_a_file_that_is_no_genome_is_an_error(tmp_path, content, message):
     (tmp_path / "g.fa").write_bytes(content)

@@ -150,6 +150,9 @@ def test_the_picture_names_every_column_and_node(tmp_path: Path) -> None:
     words = " ".join(text.get_text() for text in figure.axes[0].texts)
     for word in ("sites", "convolution, 3 channels", "output", "10-12"):
         assert word in words
+    legend = " ".join(text.get_text() for text in figure.legends[0].get_texts())
+    for word in ("for the output", "against it", "other channels"):
+        assert word in legend
     assert save_figure(figure, tmp_path / "flow.svg").stat().st_size > 1000
     with pytest.raises(InputError, match="share"):
         plot_flow(found, share=0)

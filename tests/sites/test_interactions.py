@@ -235,5 +235,13 @@ def test_pictures(tmp_path: Path) -> None:
         ("distance", plot_distance(found, figure=Figure())),
     ):
         assert save_figure(figure, tmp_path / f"{name}.png").stat().st_size > 3000
+    matrix = plot_interactions(found, 1, figure=Figure())
+    bars = matrix.axes[1]
+    effects = found.sites.loc[found.sites["sequence"] == 1, "effect"]
+    assert [bar.get_width() for bar in bars.patches] == pytest.approx(effects.tolist())
+    scales = [ax.get_ylabel() for ax in matrix.axes[2:]]
+    assert [label.split()[0] for label in scales] == ["above", "below"]
+    maps = {image.get_cmap().name for image in matrix.axes[0].images}
+    assert len(maps) == 2
     with pytest.raises(InputError, match="has no sites"):
         plot_interactions(found, 9)

@@ -352,11 +352,11 @@ def test_sites_of_an_explainer_are_those_of_the_function_it_stands_for(explained
     by_hand = find_sites(explain_alike(two_motif_network(), explained, 0), codes, e.per_nucleotide.numpy())
     pd.testing.assert_frame_equal(find_sites(explain, explained.X, e), by_hand)
     pd.testing.assert_frame_equal(find_sites(explain, torch.from_numpy(explained.X)), by_hand)
-    with pytest.raises(InputError, match="needed are one-hot"):
+    with pytest.raises(InputError, match="expected one-hot"):
         find_sites(explain, explained.X[:, :3])
     with pytest.raises(InputError, match="no sequences"):
         find_sites(explain, explained.X[:0])
-    with pytest.raises(InputError, match="name one output"):
+    with pytest.raises(InputError, match="name at least one output"):
         find_motifs(explain, explained.X, target=[])
 
 

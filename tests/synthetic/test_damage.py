@@ -216,7 +216,7 @@ def test_damaged_specifications() -> None:
     [
         ("manifest.json", lambda text: text.replace('"sha256"', '"sha"', 1), "no size or no checksum"),
         ("manifest.json", lambda text: text.replace('"files"', '"file"'), "its 'files' is 'missing'"),
-        ("manifest.json", lambda text: "[]", "it is no table"),
+        ("manifest.json", lambda text: "[]", "it is not a table"),
         ("labels.tsv", lambda text: text[: text.rstrip().rindex("\n") + 1], "does not name the sequences"),
         ("labels.tsv", lambda text: text.replace("\t1\n", "\tmany\n", 1), "Labels are not numbers"),
         ("labels.tsv", lambda text: text[:-1] + "\tx\n", "is damaged"),

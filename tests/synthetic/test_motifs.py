@@ -98,8 +98,8 @@ def test_a_pseudocount_weighs_as_so_many_sites() -> None:
     ("content", "words"),
     [
         ("hello world\n", "not a row of numbers"),
-        ("1 2\n3 4\n5 6\n", "no motif file"),
-        ("1 2\n3 4\n5 6\n7\n", "no motif file"),
+        ("1 2\n3 4\n5 6\n", "not a motif file"),
+        ("1 2\n3 4\n5 6\n7\n", "not a motif file"),
         ("1 0\n1 0\n1 0\n1 0\n", "position 1 is all zero"),
         ("1 -2\n3 4\n5 6\n7 8\n", "negative"),
         ("MEME version 4\n\nALPHABET= ACDEFGHIKLMNPQRSTVWY\n", "only ACGT"),

@@ -81,7 +81,7 @@ def test_embeddings_that_are_not_there_are_named(tmp_path: Path, embedding: str,
 
 
 def test_other_tables_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no simdata file"):
+    with pytest.raises(InputError, match="not a simdata file"):
         read_simdata(written(tmp_path / "x.tsv", ("name", "seq", "motifs")))
     with pytest.raises(InputError, match="line 3: 4 columns"):
         read_simdata(written(tmp_path / "x.tsv", rows=[ROWS[0], ROWS[1][:4]]))
@@ -94,5 +94,7 @@ def test_a_data_set_can_be_loaded_from_the_file_itself(tmp_path: Path) -> None:
     assert Dataset.load(path).checksum() == read_simdata(path).checksum()
     for content in (b"", b"\xff\xfe\x00", b">seq\nACGT\n"):
         (tmp_path / "other").write_bytes(content)
-        with pytest.raises(InputError, match=r"no simdata file|neither a folder|is empty"):
+        with pytest.raises(
+            InputError, match=r"neither a folder|is a FASTA file, which holds no labels|is empty"
+        ):
             Dataset.load(tmp_path / "other")

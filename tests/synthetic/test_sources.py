@@ -157,7 +157,7 @@ def test_a_table_of_sources_that_does_not_fit_is_refused(tmp_path: Path, folder:
     for text, words in [
         (header + "seq0\tchr1\t0\t200\t+\n", "does not name the sequences"),
         (header + "".join(f"seq{k}\tchr1\t0\t199\t+\n" for k in range(3)), "not as long as its sequence"),
-        (header + "".join(f"seq{k}\tchr1\tx\t199\t+\n" for k in range(3)), "no whole number"),
+        (header + "".join(f"seq{k}\tchr1\tx\t199\t+\n" for k in range(3)), "not a whole number"),
     ]:
         path.write_text(text)
         with pytest.raises(InputError, match=words):

@@ -124,3 +124,16 @@ def test_folder_that_exists_is_kept_unless_overwriting(task, tmp_path):
     assert load_model(out).seed == 1
     train_to_folder(task, out, seed=2, overwrite=True, **QUICK)
     assert load_model(out).seed == 2
+
+
+def test_a_folder_that_must_not_be_replaced_is_refused_before_the_training(task, tmp_path, monkeypatch):
+    monkeypatch.setattr(Run, "epoch", lambda self, bar: pytest.fail("trained"))
+    (tmp_path / "notes").mkdir()
+    with pytest.raises(OutputExistsError, match="it was not made by this command"):
+        train_to_folder(task, tmp_path / "notes", overwrite=True, **QUICK)
+
+
+def test_with_nothing_to_resume_the_training_starts_anew_and_says_so(task, tmp_path):
+    with pytest.warns(UserWarning, match="nothing to resume"):
+        fit = train_to_folder(task, tmp_path / "model", resume=True, **QUICK | {"epochs": 1})
+    assert len(fit.history) == 1

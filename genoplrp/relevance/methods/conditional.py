@@ -215,7 +215,7 @@ class _Driver(Explainer):
         self, x: Tensor, extra: list[Tensor], target: OneTarget, prunings: list[Pruning | None]
     ) -> list[Explanation]:
         if x.dim() != 3 or x.shape[1] != 4:
-            raise InputError(f"X has shape {tuple(x.shape)}: needed is DNA, (N, 4, L)")
+            raise InputError(f"X has shape {tuple(x.shape)}: expected DNA, (N, 4, L)")
         most = 1 if self.groups is None else max(int(g.max()) + 1 for g in self.groups.values())
         repeats = max(1, min(most, self.batch_size // len(x)))
         while True:

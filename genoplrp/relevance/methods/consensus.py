@@ -244,8 +244,8 @@ def _compare(
     return _Comparison(
         foresees_more(by_copies, by_views),
         seen,
-        f"answers to windows drawn anew are foreseen by: views {float(by_views.mean()):.2f}, "
-        f"copies {float(by_copies.mean()):.2f}",
+        f"correlation of each map with how far the output falls when windows are replaced: "
+        f"views {float(by_views.mean()):.2f}, copies {float(by_copies.mean()):.2f}",
     )
 
 

@@ -96,7 +96,9 @@ def explain_by_copies(
         settings["foreseen"] = {name: float(values.mean()) for name, values in foreseen.items()}
         with_relevance = not foresees_more(foreseen["difference"], foreseen["relevance"])
         said = ", ".join(f"{name} {value:.2f}" for name, value in settings["foreseen"].items())
-        notes.append(f"answers to windows drawn anew are foreseen by: {said}")
+        notes.append(
+            f"correlation of each map with how far the output falls when windows are replaced: {said}"
+        )
     if with_relevance:
         other = plain.per_nucleotide.double()
         maps = (maps + RELEVANCE_COUNTS * unit * other / unit_of(other)) / (1 + RELEVANCE_COUNTS)

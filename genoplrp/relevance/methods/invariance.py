@@ -7,7 +7,6 @@ each the model's own outputs are asked. Not here: what is done with the answer (
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -48,8 +47,13 @@ class Kept(NamedTuple):
         return self.correlation >= LEAST_CORRELATION and not self.excess + self.error < LEAST_EXCESS
 
     def __str__(self) -> str:
-        kept = "" if math.isnan(self.excess) else f", {self.excess:.0%} kept"
-        return f"{'yes' if self.allowed else 'no'} (r {self.correlation:.2f}{kept})"
+        kept = f"{self.excess:.0%} kept" if self._measured else "share kept not measurable"
+        return f"{'yes' if self.allowed else 'no'} (r {self.correlation:.2f}, {kept})"
+
+    @property
+    def _measured(self) -> bool:
+        """Whether the excess can be read as a share, which needs sequences clearly above their copies."""
+        return self.error <= 0.5 and -1 <= self.excess <= 2
 
 
 class Invariance(NamedTuple):

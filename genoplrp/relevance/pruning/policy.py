@@ -61,7 +61,8 @@ class Pruning:
         ``"faithful"`` chooses one p per sequence for all layers, the largest that keeps the share ``faithfulness`` of
         the unpruned map's faithfulness (`genoplrp.relevance.most_pruned`); it costs some fifty forward passes.
     p_neg
-        The same for the negative relevance; None stands for ``p / 2``, as in the paper.
+        The same for the negative relevance; None stands for ``p / 2``, as in the paper. Where ``p`` is a mapping, for
+        the layers that it names.
     method
         ``"lambda"``: the kept entries of a sign are scaled by one factor; ``"M"``: each column of the propagation
         matrix is renormalised over the kept inputs, its positive and its negative part apart (stable);
@@ -150,7 +151,7 @@ class Pruning:
         ------
         InputError
             If a name matches no layer, a sequence of p has another length than there are layers to prune, or p is to be
-        chosen by faithfulness (which is no matter of layers).
+            chosen by faithfulness (which is no matter of layers).
         """
         self._check_names([layer.name for layer in layers])
         if self.p == FAITHFUL:
@@ -170,6 +171,8 @@ class Pruning:
                 plan[layer.name] = LayerPruning(0.0, 0.0, self.method, self.scope, share)
                 continue
             negative = share / 2 if self.p_neg is None else self._at_one_layer(self.p_neg, len(chosen))
+            if share == 0 and isinstance(self.p, Mapping):
+                negative = 0.0  # what a mapping leaves out is not pruned at all
             if share > 0 or negative > 0:
                 plan[layer.name] = LayerPruning(share, negative, self.method, self.scope)
         return plan

@@ -29,6 +29,9 @@ ELEMENTWISE: set[str] = set()
 DIFFERENCES: dict[str, Handler] = {}
 """Name of a function that DeepLIFT handles in a way of its own -> what it does with the difference."""
 
+FROM_OUTSIDE: set[str] = set()
+"""Names that `register_operation` was given: what their handlers return is compared with the function's own result."""
+
 
 def handles(
     *names: str, linear: bool = False, elementwise: bool = False, neutral: bool = False
@@ -37,7 +40,8 @@ def handles(
 
     def register(handler: Handler) -> Handler:
         for name in names:
-            register_operation(name, handler, linear=linear, elementwise=elementwise, neutral=neutral)
+            _add(name, handler, linear=linear, elementwise=elementwise, neutral=neutral)
+            FROM_OUTSIDE.discard(name)
         return handler
 
     return register
@@ -57,11 +61,13 @@ def register_operation(
     Parameters
     ----------
     name
-        Bare name of the function, e.g. ``"cosine_similarity"``.
+        Bare name of the function, as the error that refuses it says it: ``"cosine_similarity"``, for
+        `torch.special.erfc` ``"special_erfc"``.
     handler
         ``handler(tracer, func, args, kwargs)`` returns the function's result built from torch operations whose
         gradient is the rule: relevance is carried as ``R / a``, so whatever is linear and homogeneous can be called as
-        it is, and a factor that carries no relevance is detached.
+        it is, and a factor that carries no relevance is detached. A result that differs from the function's own is
+        refused when a model is explained.
     linear
         The function is linear in what carries relevance (a constant may be added): the handler serves DeepLIFT too.
     elementwise
@@ -80,9 +86,14 @@ def register_operation(
     ...     return func(*args, **kwargs)
     >>> register_operation("my_linear_map", handler, linear=True)
     """
+    _add(name, handler, linear=linear, elementwise=elementwise, neutral=neutral)
+    FROM_OUTSIDE.add(name)
+    if difference is not None:
+        DIFFERENCES[name] = difference
+
+
+def _add(name: str, handler: Handler, *, linear: bool, elementwise: bool, neutral: bool) -> None:
     HANDLERS[name] = handler
     for kind, is_of_it in ((LINEAR, linear), (ELEMENTWISE, elementwise), (NEUTRAL, neutral)):
         if is_of_it:
             kind.add(name)
-    if difference is not None:
-        DIFFERENCES[name] = difference

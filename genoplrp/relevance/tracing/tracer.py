@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from genoplrp.errors import UnsupportedOperationError
+from genoplrp.errors import InputError, UnsupportedOperationError
 from genoplrp.relevance.presets import RuleBook
 from genoplrp.relevance.propagation.backward import Run, ShadowTap, Tap
 from genoplrp.relevance.tracing.calls import Args, Call, Kwargs, tensors_in, told_in_place
@@ -29,7 +29,7 @@ from genoplrp.relevance.tracing.names import (
     function_name,
     qualified_name,
 )
-from genoplrp.relevance.tracing.registry import HANDLERS, NEUTRAL, Handler
+from genoplrp.relevance.tracing.registry import FROM_OUTSIDE, HANDLERS, NEUTRAL, Handler
 
 LOGIT = "the model ends in a sigmoid or softmax: its input (the logit) is explained"
 """The note of an explanation of logits."""
@@ -282,13 +282,37 @@ class Tracer(TorchFunctionMode):
             )
         handler = self.handlers.get(name)
         if handler is None:
-            raise self.refuse(qualified_name(func))
+            raise self.refuse(
+                qualified_name(func),
+                remedy=f"register a handler for it (genoplrp.relevance.register_operation({name!r}, ...)), or "
+                "explain a part of the model without it",
+            )
         args, kwargs = self._detached(args), self._detached(kwargs)
         in_place = in_place or told_in_place(name, args, kwargs)
         with torch.enable_grad():
             result = handler(self, func, args, kwargs)
+        if name in FROM_OUTSIDE and not in_place and handler is HANDLERS.get(name):
+            self._check_result(name, result, self._plain(func, args, kwargs))
         self._learn(result, traced)
         return self._rebind(args, result) if in_place else result
+
+    def _check_result(self, name: str, result: object, plain: object) -> None:
+        """Refuse what a handler from outside returns where it isn't what the function returns."""
+        given, own = list(tensors_in((result,), {})), list(tensors_in((plain,), {}))
+        if [t.shape for t in given] != [t.shape for t in own]:
+            found = f"shapes {[tuple(t.shape) for t in given]}" if given else repr(result)
+            raise InputError(
+                f"the handler registered for {name!r} returned {found}, and the function "
+                f"{[tuple(t.shape) for t in own]}: a handler returns the function's result"
+            )
+        for one, other in zip(given, own, strict=True):
+            if not torch.allclose(one.detach(), other.to(one.dtype), rtol=1e-3, atol=1e-5, equal_nan=True):
+                most = (one.detach() - other).abs().max().item()
+                raise InputError(
+                    f"the handler registered for {name!r} returned other numbers than the function (by up to "
+                    f"{most:.3g}): relevance would be of another model. A handler returns the function's result, built "
+                    "from operations whose gradient is the rule"
+                )
 
     def _mapped(self, func: Call, args: Args, kwargs: Kwargs) -> Any:
         """Run a call under vmap: what carries no relevance as it is, and what is linear or homogeneous too."""

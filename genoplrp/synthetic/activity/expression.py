@@ -1,6 +1,6 @@
 """The language: an expression read by Python's own parser, every node checked against a short list, nothing executed.
 
-A name is a motif, a set, a site or a class of sequences; a name that is no identifier stands in quotes. A motif or set
+A name is a motif, a set, a site or a class of sequences; a name that is not an identifier is quoted. A motif or set
 is worth the sum of its instances' affinities, a site the sum over its instances of the product of its motifs'
 affinities, a class 1 or 0. Around them:
 
@@ -244,7 +244,7 @@ class _Reader:
 
     def _call(self, node: ast.Call) -> _Evaluate:
         if not isinstance(node.func, ast.Name):
-            raise self._wrong(node, f"{_written(node.func)} is no function")
+            raise self._wrong(node, f"{_written(node.func)} is not a function")
         name = node.func.id
         if name in FUNCTIONS:
             return self._function(name, node)

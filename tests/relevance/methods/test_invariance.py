@@ -110,8 +110,9 @@ def test_correlation_and_excess_are_both_asked_for(kept, allowed):
     assert kept.allowed is allowed
 
 
-def test_an_excess_that_was_not_asked_for_is_not_printed():
-    assert str(Kept(0.73, float("nan"), 0.0)) == "no (r 0.73)"
+def test_a_share_that_says_nothing_is_not_printed():
+    for excess, error in ((float("nan"), 0.0), (-2.37, 0.1), (2.6, 0.1), (0.9, 0.7)):
+        assert str(Kept(0.73, excess, error)) == "no (r 0.73, share kept not measurable)"
     assert str(Kept(0.95, 0.8, 0.02)) == "no (r 0.95, 80% kept)"
 
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from genoplrp.errors import InputError
-from genoplrp.relevance import AlphaBeta, Epsilon, Explainer, Gamma, Preset, Pruning, ZPlus
+from genoplrp.relevance import AlphaBeta, Epsilon, Explainer, Gamma, Preset, Pruning, WSquare, ZPlus
 from tests.oracles.oracle_relevance import affine_of, gauge_fixed, kept, propagation, pruned_lambda, pruned_m
 
 PRESETS = {
@@ -137,7 +137,9 @@ def test_lambda_equals_explicit_matrices_and_loops(preset, p, bias):
             )
 
 
-@pytest.mark.parametrize("where", ["input-too", "one-layer", "per-layer", "total", "total-of-each-sign"])
+@pytest.mark.parametrize(
+    "where", ["input-too", "one-layer", "per-layer", "named", "total", "total-of-each-sign"]
+)
 def test_the_layers_and_shares_asked_for_are_pruned_and_no_others(where):
     model, X = Chain(), _one_hot()
     rules = PRESETS["gamma"]
@@ -152,6 +154,7 @@ def test_the_layers_and_shares_asked_for_are_pruned_and_no_others(where):
             Pruning(p=[0.1, 0.2, 0.05]),
             {"conv2": (0.1, 0.05), "dense1": (0.2, 0.1), "dense2": (0.05, 0.025)},
         ),
+        "named": (Pruning(p={"conv2": 0.2}, p_neg=0.3), {"conv2": (0.2, 0.3)}),
         "total": (
             Pruning(p=0.3, total=True),
             dict.fromkeys(("conv2", "dense1", "dense2"), (per_layer, per_layer / 2)),
@@ -244,6 +247,19 @@ def test_m_of_an_input_layer_with_its_gauge_fixed(method):
     layer = nn.Conv1d(4, 3, 3, padding=1)
     _randomise(layer, 3)
     _compare_m(layer, _one_hot(), Gamma(0.25, gauge=True), "gamma", {}, method, gauge_axis=0)
+
+
+@pytest.mark.parametrize("method", ["M", "M-literal"])
+def test_a_rule_without_columns_is_pruned_by_lambda_whatever_the_method(method):
+    layer = nn.Conv1d(4, 3, 3, padding=1)
+    _randomise(layer, 3)
+    target = lambda z: z.flatten(1).sum(dim=1)  # noqa: E731
+    maps = [
+        Explainer(layer, WSquare(), Pruning(0.3, 0.2, chosen, input=True))(_one_hot(), target).relevance
+        for chosen in (method, "lambda")
+    ]
+    assert torch.equal(*maps)
+    assert (maps[0] == 0).float().mean() > 0.05
 
 
 def test_m_literal_without_biases_is_the_papers_formula():

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from genoplrp.errors import UnsupportedOperationError
+from genoplrp.errors import InputError, UnsupportedOperationError
 from genoplrp.relevance import DeepLift, Explainer, register_operation
 from genoplrp.relevance.fastpath import reading
 from genoplrp.relevance.tracing import registry
@@ -32,8 +32,8 @@ def as_it_is(tracer, func, args, kwargs):
 
 @pytest.fixture
 def trapezoid():
-    def register(name="trapezoid", **kinds):
-        register_operation(name, as_it_is, **kinds)
+    def register(name="trapezoid", handler=as_it_is, **kinds):
+        register_operation(name, handler, **kinds)
 
     yield register
     for name in ("trapezoid", "hypot"):
@@ -41,6 +41,7 @@ def trapezoid():
             table.pop(name, None)
         for kind in (registry.LINEAR, registry.ELEMENTWISE, registry.NEUTRAL):
             kind.discard(name)
+        registry.FROM_OUTSIDE.discard(name)
 
 
 def test_an_operation_registered_as_linear_serves_lrp_and_deeplift(model, sequences, trapezoid):
@@ -97,3 +98,29 @@ def test_what_the_pass_without_autograd_takes_as_neutral_is_so_for_the_tracer():
     combinations = {"cat", "concat", "concatenate"}  # neutral where nothing constant is joined
     assert reading.NEUTRAL - combinations <= registry.NEUTRAL | {"max_pool1d", "avg_pool1d"}
     assert combinations <= registry.LINEAR
+
+
+@pytest.mark.parametrize(
+    ("handler", "says"),
+    [
+        (lambda tracer, func, args, kwargs: args[0].mean(dim=0), "by up to"),
+        (lambda tracer, func, args, kwargs: args[0], "returned shapes"),
+        (lambda tracer, func, args, kwargs: None, "returned None"),
+    ],
+)
+def test_a_handler_that_computes_something_else_is_refused(model, sequences, trapezoid, handler, says):
+    # The mean of x and 3 x is what trapezoid returns: a mean of half of it, everything, or nothing are not.
+    wrong = handler if says != "by up to" else lambda *call: handler(*call) / 2
+    trapezoid(handler=wrong, linear=True)
+    with pytest.raises(InputError, match=f"the handler registered for 'trapezoid' (returned .*)?{says}"):
+        Explainer(model)(sequences)
+
+
+def test_the_refusal_says_under_which_name_a_function_is_registered(sequences):
+    class Erfc(nn.Module):
+        def forward(self, x):
+            return torch.special.erfc(x)
+
+    model = nn.Sequential(nn.Conv1d(4, 3, 3), Erfc(), nn.Flatten(), nn.Linear(24, 1)).double()
+    with pytest.raises(UnsupportedOperationError, match=r"register_operation\('special_erfc'"):
+        Explainer(model)(sequences)
