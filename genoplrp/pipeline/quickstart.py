@@ -179,7 +179,7 @@ def _explain(
             continue
         verdict = "conserved" if explanation.check().holds else "NOT conserved"
         kept = explanation.layers.groupby("layer", sort=False)["kept_fraction"].mean()
-        log(f"     {name}: {verdict}; neurons kept: " + ", ".join(f"{k} {v:.0%}" for k, v in kept.items()))
+        log(f"     {name}: {verdict}; entries kept: " + ", ".join(f"{k} {v:.0%}" for k, v in kept.items()))
     return files
 
 

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from genoplrp.errors import InputError
-from genoplrp.relevance import AlphaBeta, Epsilon, Explainer, Gamma, Preset, Pruning, ZPlus
+from genoplrp.relevance import AlphaBeta, Epsilon, Explainer, Gamma, Preset, Pruning, WSquare, ZPlus
 from tests.oracles.oracle_relevance import affine_of, gauge_fixed, kept, propagation, pruned_lambda, pruned_m
 
 PRESETS = {
@@ -247,6 +247,19 @@ def test_m_of_an_input_layer_with_its_gauge_fixed(method):
     layer = nn.Conv1d(4, 3, 3, padding=1)
     _randomise(layer, 3)
     _compare_m(layer, _one_hot(), Gamma(0.25, gauge=True), "gamma", {}, method, gauge_axis=0)
+
+
+@pytest.mark.parametrize("method", ["M", "M-literal"])
+def test_a_rule_without_columns_is_pruned_by_lambda_whatever_the_method(method):
+    layer = nn.Conv1d(4, 3, 3, padding=1)
+    _randomise(layer, 3)
+    target = lambda z: z.flatten(1).sum(dim=1)  # noqa: E731
+    maps = [
+        Explainer(layer, WSquare(), Pruning(0.3, 0.2, chosen, input=True))(_one_hot(), target).relevance
+        for chosen in (method, "lambda")
+    ]
+    assert torch.equal(*maps)
+    assert (maps[0] == 0).float().mean() > 0.05
 
 
 def test_m_literal_without_biases_is_the_papers_formula():
