@@ -84,9 +84,7 @@ def test_an_interrupted_training_goes_on_with_the_epochs_it_has(tmp_path, monkey
         patched.setattr(Run, "epoch", second_epoch_is_interrupted)
         with pytest.raises(KeyboardInterrupt):
             quickstart(tmp_path / "q", **SMALL)
-    monkeypatch.setattr(
-        Run, "epoch", lambda self, bar: (epochs.append(len(self.history)), whole(self, bar))
-    )
+    monkeypatch.setattr(Run, "epoch", lambda self, bar: (epochs.append(len(self.history)), whole(self, bar)))
     quickstart(tmp_path / "q", **SMALL)
     assert epochs[0] == 1
     assert not list((tmp_path / "q").glob("*unfinished*"))
