@@ -47,8 +47,8 @@ def result_folder(out: Path, settings: dict[str, Any], log: Callable[[str], None
         found = partial / _SETTINGS
         if not found.is_file() or found.read_text() != text:
             raise OutputExistsError(
-                f"{partial} holds an interrupted run with other settings{_difference(found, settings)}; remove it, or run "
-                "with the same settings to go on where it was"
+                f"{partial} holds an interrupted run with other settings{_difference(found, settings)}; remove it, "
+                "or run with the same settings to go on where it was"
             )
         log(f"Going on with the interrupted run in {partial}")
     partial.mkdir(parents=True, exist_ok=True)
