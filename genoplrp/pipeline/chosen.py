@@ -47,13 +47,17 @@ class Chosen:
     first: int = 0
 
     def named(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Return a table with the number and the name of each sequence in place of its row of `X`."""
+        """Return a table with the number and the name of each sequence in place of its row of `X`.
+
+        Places that are missing in some rows stay whole numbers.
+        """
         if "sequence" not in table:
             return table
         rows = table["sequence"]
         names = rows.map(dict(enumerate(self.names)))
         out = table.drop(columns="sequence_name", errors="ignore")
-        out = out.assign(sequence=(rows + self.first).astype("Int64"))
+        places = {column: out[column].astype("Int64") for column in ("start", "end") if column in out}
+        out = out.assign(sequence=(rows + self.first).astype("Int64"), **places)
         out.insert(list(out).index("sequence") + 1, "sequence_name", names)
         return out
 
