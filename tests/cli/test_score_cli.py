@@ -96,7 +96,7 @@ def test_a_csv_that_exists_is_kept_unless_forced(files, capsys):
         (["missing.npz", "--dataset", "data"], "no file"),
         (["r.npz", "--dataset", "nowhere"], "nowhere"),
         (["r.npz", "--dataset", "data", "--task", "c"], "unknown task 'c'; the data set has a, b"),
-        (["r.npz", "--dataset", "data", "--task", "7"], "target 7 is no task"),
+        (["r.npz", "--dataset", "data", "--task", "7"], "target 7 is not a task"),
         (["data/labels.tsv", "--dataset", "data"], "cannot be read as a relevance file"),
         (["r.npz", "--dataset", "data", "-o", "no/where.csv"], "does not exist"),
     ],
