@@ -6,6 +6,7 @@ import errno
 import os
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -62,10 +63,22 @@ class LazyGroup(click.Group):
 )
 @click.version_option(__version__, prog_name="genoplrp")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.option(
+    "--load",
+    "own_code",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Run this Python file first, which registers metrics, presets, operations of your own.",
+)
 @click.pass_context
-def cli(ctx: click.Context, debug: bool) -> None:
+def cli(ctx: click.Context, debug: bool, own_code: tuple[Path, ...]) -> None:
     """Explain convolutional networks on DNA: sparsely, fast and checkably."""
     ctx.obj = {"debug": debug}
+    if own_code:
+        from genoplrp.scan.user_code import from_file
+
+        for path in own_code:
+            from_file(path)
 
 
 def main(args: list[str] | None = None) -> NoReturn:
@@ -83,8 +96,8 @@ def main(args: list[str] | None = None) -> NoReturn:
         sys.exit(2)
     except click.exceptions.Abort:
         click.echo(
-            "Interrupted; finished files are complete, and nothing is half-written. A scan of a genome "
-            "and a benchmark go on where they were when the same command is run again.",
+            "Interrupted; finished files are complete, and nothing is half-written. The same command goes on where a "
+            "scan of a genome, a benchmark or a quickstart was; train does so with --resume.",
             err=True,
         )
         sys.exit(130)

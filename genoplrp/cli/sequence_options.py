@@ -40,7 +40,7 @@ _OPTIONS = [
                  help="At most this many sequences, the first ones."),
     click.option("--rules", default="gamma", show_default=True, help="Preset of propagation rules."),
     click.option("--p", type=click.FloatRange(0, 1, max_open=True), default=0.15, show_default=True,
-                 help="Share of relevance to prune at each layer; 0 for plain LRP."),
+                 help="Share of relevance to prune at each layer, less than explain takes; 0 for plain LRP."),
     *MODEL_OPTIONS,
     click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True),
     click.option("--device", callback=check_device, help="Where to compute, e.g. cpu or cuda.  [default: cpu]"),

@@ -47,13 +47,17 @@ class Chosen:
     first: int = 0
 
     def named(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Return a table with the number and the name of each sequence in place of its row of `X`."""
+        """Return a table with the number and the name of each sequence in place of its row of `X`.
+
+        Places that are missing in some rows stay whole numbers.
+        """
         if "sequence" not in table:
             return table
         rows = table["sequence"]
         names = rows.map(dict(enumerate(self.names)))
         out = table.drop(columns="sequence_name", errors="ignore")
-        out = out.assign(sequence=(rows + self.first).astype("Int64"))
+        places = {column: out[column].astype("Int64") for column in ("start", "end") if column in out}
+        out = out.assign(sequence=(rows + self.first).astype("Int64"), **places)
         out.insert(list(out).index("sequence") + 1, "sequence_name", names)
         return out
 
@@ -142,7 +146,8 @@ def silent_sites(sites: pd.DataFrame) -> list[str]:
     """Return a line on the planted sites that do not count for the label, if there are any."""
     if "role" not in sites:
         return []
-    counts = sites["role"][sites["role"].isin(_SILENT)].value_counts()
+    role = sites["role"].astype(str)
+    counts = role[role.isin(_SILENT)].value_counts()
     said = ", ".join(f"{count} {role}" for role, count in counts.items())
     return [f"of {len(sites)} planted sites these do not count for the label: {said}"] if said else []
 
@@ -159,12 +164,14 @@ def html_page(title: str, facts: Sequence[str], parts: Sequence[tuple[str, str |
     """Return a page of one's own: a heading, lines of text, and pictures (SVG) or tables, each under its name."""
     from html import escape
 
-    body = [f"<h1>{escape(title)}</h1>", *(f"<p>{escape(fact)}</p>" for fact in facts)]
+    body = [f"<h1>{escape(title)}</h1>", *(f"<p>{escape(fact[:1].upper() + fact[1:])}</p>" for fact in facts)]
     for name, part in parts:
         body.append(f"<h2>{escape(name)}</h2>")
         if isinstance(part, str):
             body.append(f"<figure>{part[part.find('<svg') :]}</figure>")
         else:
+            places = part.select_dtypes("Int64")
+            part = part.assign(**places.astype(object).where(places.notna(), ""))
             body.append(
                 "<div class='table'>"
                 f"{part.to_html(index=False, float_format='{:.3g}'.format, border=0, na_rep='')}</div>"

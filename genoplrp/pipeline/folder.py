@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -47,8 +47,8 @@ def result_folder(out: Path, settings: dict[str, Any], log: Callable[[str], None
         found = partial / _SETTINGS
         if not found.is_file() or found.read_text() != text:
             raise OutputExistsError(
-                f"{partial} holds an interrupted run with other settings; remove it, or run with the same settings "
-                "to go on where it was"
+                f"{partial} holds an interrupted run with other settings{_difference(found, settings)}; remove it, "
+                "or run with the same settings to go on where it was"
             )
         log(f"Going on with the interrupted run in {partial}")
     partial.mkdir(parents=True, exist_ok=True)
@@ -73,3 +73,17 @@ def made_once(
     made = make()
     save(made, path)
     return made
+
+
+def _difference(found: Path, settings: Mapping[str, Any]) -> str:
+    """Say which settings of an interrupted run were others, if its file can be read."""
+    try:
+        there = json.loads(found.read_text())
+        changed = [
+            f"{key} {there.get(key)}, now {settings.get(key)}"
+            for key in {**there, **settings}
+            if there.get(key) != settings.get(key)
+        ]
+    except (OSError, ValueError, AttributeError, TypeError):
+        return ""
+    return f" ({'; '.join(changed)})" if changed else ""

@@ -102,6 +102,7 @@ def quickstart(
     from genoplrp.relevance import Pruning
     from genoplrp.synthetic import Dataset, load_spec, simulate
     from genoplrp.training import load_model, train
+    from genoplrp.training.folder import state_path
 
     begun, out = time.perf_counter(), Path(out)
     # All that can be wrong with the arguments is found before anything is written.
@@ -127,7 +128,14 @@ def quickstart(
             folder / "model",
             load_model,
             lambda: train(
-                data, architecture, seed, epochs=epochs, device=device, progress=progress, **AUGMENTATION
+                data,
+                architecture,
+                seed,
+                state=state_path(folder / "model"),
+                epochs=epochs,
+                device=device,
+                progress=progress,
+                **AUGMENTATION,
             ),
             lambda made, path: made.save(path),
         )

@@ -191,7 +191,8 @@ def flow(
     Parameters
     ----------
     explainer : Explainer
-        Its rules and its pruning hold.
+        Its rules and its pruning hold: one without pruning gives the flow of the whole network. The command prunes at
+        p = 0.15, as does ``Explainer(model, pruning=Pruning(p=0.15))``.
     X : Tensor, (N, 4, L) or (4, L)
         One sequence, or several for the mean.
     target

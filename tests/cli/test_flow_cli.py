@@ -53,6 +53,8 @@ def test_one_sequence_is_counted_among_those_selected_and_its_sites_keep_their_n
     assert set(nodes.loc[nodes["layer"] == "sites", "node"]) == named | {"elsewhere"}
     single = nodes[nodes["node"].isin(named)]
     assert set(single["sequence"]) == {3}
+    written = [line.split("\t") for line in (folder / "one" / "nodes.tsv").read_text().splitlines()]
+    assert {row[written[0].index("start")] for row in written[1:]} == {str(s) for s in sites["start"]} | {""}
     assert set(single["sequence_name"]) == {data.names[row]}
     assert f"sequence 3 ({data.names[row]})" in (folder / "one" / "flow.html").read_text()
     # The number of --index is that of a table of sites, and of the tables that are written.
@@ -210,7 +212,8 @@ def test_planted_sites_without_a_say_are_named(folder: Path, capsys: pytest.Capt
     k = int((data.labels[data.split == "train", 0] == 0).nonzero()[0][0])
     one = folder / "model", "-d", folder / "data", "--split", "train", "-i", k, "-o", folder / "negative"
     assert run("flow", *one, "--layers", "conv2") == 0
-    assert "2 planted sites these do not count for the label: 2 broken" in capsys.readouterr().err
+    assert "of 2 planted sites these do not count for the label: 2 broken\n" in capsys.readouterr().err
     page = (folder / "negative" / "flow.html").read_text()
     assert "(broken)" in page
     assert "grey is pooled" in page
+    assert "&lt;NA" not in page

@@ -6,8 +6,9 @@ import pytest
 
 from genoplrp.cli.main import main
 from genoplrp.errors import InputError
-from genoplrp.evaluation import score, score_dataset, summarise
+from genoplrp.evaluation import METRICS, score, score_dataset, summarise
 from genoplrp.formats.attribution import AttributionFile
+from genoplrp.scores import SCORES
 from genoplrp.synthetic import Dataset, simulate
 from genoplrp.synthetic.dataset import INSTANCE_COLUMNS
 from genoplrp.synthetic.motifs import Motif
@@ -95,7 +96,7 @@ def test_a_csv_that_exists_is_kept_unless_forced(files, capsys):
         (["missing.npz", "--dataset", "data"], "no file"),
         (["r.npz", "--dataset", "nowhere"], "nowhere"),
         (["r.npz", "--dataset", "data", "--task", "c"], "unknown task 'c'; the data set has a, b"),
-        (["r.npz", "--dataset", "data", "--task", "7"], "target 7 is no task"),
+        (["r.npz", "--dataset", "data", "--task", "7"], "target 7 is not a task"),
         (["data/labels.tsv", "--dataset", "data"], "cannot be read as a relevance file"),
         (["r.npz", "--dataset", "data", "-o", "no/where.csv"], "does not exist"),
     ],
@@ -200,3 +201,22 @@ def test_the_summary_leaves_out_what_is_missing():
     assert summary.loc["rma", "n"] == 2
     assert summary.loc["rma", "mean"] == pytest.approx(0.6)
     assert list(summary.index) == ["rma"]
+
+
+def test_a_metric_of_a_loaded_file_is_a_column(files, capsys):
+    mine = files / "mine.py"
+    mine.write_text(
+        "from genoplrp.evaluation import register_metric\n"
+        "register_metric('whole', lambda maps, masks: maps.sum(axis=1))\n"
+    )
+    try:
+        arguments = ["--load", mine, "score", files / "r.npz", "-d", files / "data", "-o", files / "s.csv"]
+        assert run(*arguments) == 0
+    finally:
+        METRICS.pop("whole", None)
+        SCORES.pop("whole", None)
+    np.testing.assert_allclose(
+        pd.read_csv(files / "s.csv")["whole"], explained().per_nucleotide.sum(axis=1), rtol=1e-5, atol=1e-5
+    )
+    assert run("--load", files / "none.py", "score", files / "r.npz", "-d", files / "data") == 2
+    assert "there is no file" in capsys.readouterr().err

@@ -12,6 +12,7 @@ from genoplrp.formats.attribution import AttributionFile
 from genoplrp.pipeline import explain_dataset, quickstart, rows_to_explain, splice_quickstart
 from genoplrp.pipeline.splice import three_class_accuracy
 from genoplrp.relevance import Pruning
+from genoplrp.training.loop import Run
 
 SMALL = {"n": 600, "epochs": 2, "explain": 12, "progress": False, "log": lambda line: None}
 
@@ -64,11 +65,29 @@ def test_an_interrupted_run_goes_on_where_it_was(tmp_path, monkeypatch):
             quickstart(tmp_path / "q", **SMALL)
     assert not (tmp_path / "q").exists()
     weights = (tmp_path / "q.partial" / "model" / "weights.safetensors").read_bytes()
-    with pytest.raises(OutputExistsError, match="other settings"):
+    with pytest.raises(OutputExistsError, match=r"other settings \(n 600, now 700\)"):
         quickstart(tmp_path / "q", **(SMALL | {"n": 700}))
     quickstart(tmp_path / "q", **SMALL)
     assert (tmp_path / "q" / "model" / "weights.safetensors").read_bytes() == weights
     assert not (tmp_path / "q.partial").exists()
+
+
+def test_an_interrupted_training_goes_on_with_the_epochs_it_has(tmp_path, monkeypatch):
+    whole, epochs = Run.epoch, []
+
+    def second_epoch_is_interrupted(self, bar):
+        if len(self.history) == 1:
+            raise KeyboardInterrupt
+        whole(self, bar)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Run, "epoch", second_epoch_is_interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            quickstart(tmp_path / "q", **SMALL)
+    monkeypatch.setattr(Run, "epoch", lambda self, bar: (epochs.append(len(self.history)), whole(self, bar)))
+    quickstart(tmp_path / "q", **SMALL)
+    assert epochs[0] == 1
+    assert not list((tmp_path / "q").glob("*unfinished*"))
 
 
 def test_splice_quickstart_profiles_donors_and_acceptors(tmp_path):
