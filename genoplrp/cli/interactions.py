@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any, Literal
@@ -10,7 +9,7 @@ from typing import Any, Literal
 import click
 
 from genoplrp.cli.sequence_options import chosen_sequences, explainer_of, made_folder, sequence_options
-from genoplrp.wording import counted
+from genoplrp.wording import counted, two_digits
 
 _READING = (
     "Sites are taken out, each alone and both: an interaction above 0 says that two sites do more together than each "
@@ -54,7 +53,7 @@ def command(
     from matplotlib.figure import Figure
 
     from genoplrp.errors import InputError
-    from genoplrp.pipeline.chosen import html_page, svg_of
+    from genoplrp.pipeline.chosen import html_page, silent_sites, svg_of
     from genoplrp.sites.interactions import interactions
 
     with made_folder("interactions") as folder:
@@ -74,6 +73,7 @@ def command(
             seed=seed,
             progress=True,
         )
+        notes = silent_sites(found.sites) + found.notes
         tables = {"sites": chosen.named(found.sites), "pairs": chosen.named(found.pairs)}
         pictures = {}
         if not found.pairs.empty:
@@ -100,8 +100,8 @@ def command(
             *((key.capitalize(), tables[key]) for key in ("layout", "sites", "pairs") if key in tables),
         ]
         title = f"{subject.name}: {name}, {counted(len(chosen.names), 'sequence')}, pairs of sites"
-        (folder / "interactions.html").write_text(html_page(title, [_READING, *found.notes], parts))
-    for note in found.notes:
+        (folder / "interactions.html").write_text(html_page(title, [_READING, *notes], parts))
+    for note in notes:
         click.echo(f"Note: {note}", err=True)
     for row in tables["summary"].to_dict("records") if "summary" in tables else []:
         click.echo(_in_words(row, called=fills > 1))
@@ -111,11 +111,11 @@ def command(
 def _in_words(row: dict[Hashable, Any], *, called: bool) -> str:
     """Say how the pairs of two motifs interact; which of them do is called where there are q-values."""
     has_interval = row["low"] == row["low"]
-    largest = max(abs(row[name]) for name in (("low", "high") if has_interval else ("interaction",)))
-    # As many decimals as show two digits of the largest figure, six at most.
-    decimals = 1 if largest == 0 else min(max(1 - math.floor(math.log10(largest)), 0), 6)
-    interval = f" ({row['low']:.{decimals}f} to {row['high']:.{decimals}f})" if has_interval else ""
+    shown = two_digits(
+        max(abs(row[name]) for name in (("low", "high") if has_interval else ("interaction",)))
+    )
+    interval = f" ({row['low']:.{shown}f} to {row['high']:.{shown}f})" if has_interval else ""
     pairs = counted(row["pairs"], "pair")
     verb = "interacts" if row["pairs"] == 1 else "interact"
     which = f"{row['interacting']:.0%} of {pairs} {verb} (q <= .05)" if called else pairs
-    return f"{row['motif_pair']}: {row['interaction']:+.{decimals}f}{interval}, {which}"
+    return f"{row['motif_pair']}: {row['interaction']:+.{shown}f}{interval}, {which}"

@@ -146,7 +146,8 @@ def silent_sites(sites: pd.DataFrame) -> list[str]:
     """Return a line on the planted sites that do not count for the label, if there are any."""
     if "role" not in sites:
         return []
-    counts = sites["role"][sites["role"].isin(_SILENT)].value_counts()
+    role = sites["role"].astype(str)
+    counts = role[role.isin(_SILENT)].value_counts()
     said = ", ".join(f"{count} {role}" for role, count in counts.items())
     return [f"of {len(sites)} planted sites these do not count for the label: {said}"] if said else []
 
@@ -163,12 +164,14 @@ def html_page(title: str, facts: Sequence[str], parts: Sequence[tuple[str, str |
     """Return a page of one's own: a heading, lines of text, and pictures (SVG) or tables, each under its name."""
     from html import escape
 
-    body = [f"<h1>{escape(title)}</h1>", *(f"<p>{escape(fact)}</p>" for fact in facts)]
+    body = [f"<h1>{escape(title)}</h1>", *(f"<p>{escape(fact[:1].upper() + fact[1:])}</p>" for fact in facts)]
     for name, part in parts:
         body.append(f"<h2>{escape(name)}</h2>")
         if isinstance(part, str):
             body.append(f"<figure>{part[part.find('<svg') :]}</figure>")
         else:
+            places = part.select_dtypes("Int64")
+            part = part.assign(**places.astype(object).where(places.notna(), ""))
             body.append(
                 "<div class='table'>"
                 f"{part.to_html(index=False, float_format='{:.3g}'.format, border=0, na_rep='')}</div>"

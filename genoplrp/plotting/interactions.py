@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from genoplrp.errors import InputError
 from genoplrp.plotting.curves import SERIES_COLORS
 from genoplrp.plotting.logo import sized_figure
-from genoplrp.wording import counted
+from genoplrp.wording import counted, two_digits
 
 if TYPE_CHECKING:
     from genoplrp.sites.pairs import Interactions
@@ -72,7 +72,7 @@ def plot_interactions(found: Interactions, sequence: int = 0, *, figure: Figure 
         if n <= _MOST_NUMBERS:
             for i, j in np.argwhere(np.isfinite(values)):
                 dark = abs(values[i, j]) > 0.6 * limit
-                text = f"{values[i, j]:.2f}" + ("\n•" if i < j and q[i, j] <= 0.05 else "")
+                text = f"{values[i, j]:.{two_digits(limit)}f}" + ("\n•" if i < j and q[i, j] <= 0.05 else "")
                 ax.text(
                     j, i, text, ha="center", va="center", fontsize=7, color="white" if dark else "#333333"
                 )
@@ -98,7 +98,7 @@ def _draw_effects(ax: Axes, values: Float[np.ndarray, " sites"], scale: str) -> 
     for row, value in enumerate(values):
         side, sign = ("left", 1) if value >= 0 else ("right", -1)
         at = value + sign * 0.05 * reach
-        ax.text(at, row, f"{value:.2f}", ha=side, va="center", fontsize=7, color="#333333")
+        ax.text(at, row, f"{value:.{two_digits(reach)}f}", ha=side, va="center", fontsize=7, color="#333333")
     ax.set_title(f"effect of each\nsite alone, {scale}", fontsize=8)
     ax.set_xticks([])
     ax.set_yticks([])

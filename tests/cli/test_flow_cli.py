@@ -212,7 +212,8 @@ def test_planted_sites_without_a_say_are_named(folder: Path, capsys: pytest.Capt
     k = int((data.labels[data.split == "train", 0] == 0).nonzero()[0][0])
     one = folder / "model", "-d", folder / "data", "--split", "train", "-i", k, "-o", folder / "negative"
     assert run("flow", *one, "--layers", "conv2") == 0
-    assert "2 planted sites these do not count for the label: 2 broken" in capsys.readouterr().err
+    assert "of 2 planted sites these do not count for the label: 2 broken\n" in capsys.readouterr().err
     page = (folder / "negative" / "flow.html").read_text()
     assert "(broken)" in page
     assert "grey is pooled" in page
+    assert "&lt;NA" not in page

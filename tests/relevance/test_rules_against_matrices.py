@@ -269,6 +269,22 @@ def test_epsilon_zero_is_gradient_times_input_where_outputs_are_zero_too(size):
     assert relevance.tolist() == (x * torch.tensor([2.0, 1.0, -1.0], dtype=dtype)).tolist()
 
 
+@pytest.mark.parametrize("bias", ["raw", "ignore", "share"])
+def test_a_fixed_gauge_beside_the_other_conventions_of_a_bias(bias):
+    x = torch.eye(4, dtype=torch.float64)[
+        torch.randint(4, (3, 9), generator=torch.Generator().manual_seed(2))
+    ].mT
+    model = Weighted(_seeded(LAYERS["wide-padding"]), x)
+    settings = {"epsilon": 0.1, "bias": bias}
+    _compare(model, x, Gamma(0.25, gauge=True, **settings), "gamma", settings, gauge_axis=0)
+
+
+def test_a_rule_of_ones_own_without_a_stabilizer_is_gradient_times_input():
+    x = _input((4, 9))
+    own = type("Own", (Rule,), {"parts": lambda self: (Part(),)})
+    _compare(Weighted(_seeded(LAYERS["conv"]), x), x, own(), "epsilon", {"epsilon": 0.0})
+
+
 PARTS = {
     "all": Part(),
     "positive": Part(Blend(plus=0.5), outputs="positive", coefficient=2.0),
