@@ -35,6 +35,7 @@ from genoplrp.training import load_model, train
 
 PRESETS = Path(gp.__file__).parent / "synthetic" / "presets"
 LENGTH, N_SEQUENCES = 120, 10_000
+SHARES = (0.0, 0.15, 0.25)
 ODD = {"motifs": "MAX", "role": "decoy"}
 """A motif without a say: its pairs with the others are additive."""
 
@@ -147,6 +148,35 @@ def measures(model: Any, X: Tensor, sites: pd.DataFrame) -> tuple[pd.DataFrame, 
     return out, seconds
 
 
+def with_truth(found: pd.DataFrame, exact: pd.DataFrame) -> pd.DataFrame:
+    """Return pairs with what each is worth under the rule, 0 where the rule does not name it."""
+    return found.merge(
+        exact,
+        how="left",
+        left_on=["sequence", "start_a", "start_b"],
+        right_on=["sequence", "low", "high"],
+    ).fillna({"exact": 0.0})
+
+
+def changes_by_p(
+    model: Any, X: Tensor, sites: pd.DataFrame, exact: pd.DataFrame
+) -> dict[str, dict[str, float]]:
+    """Return the AUROC and the share of right signs of the change of relevance, for each share that is pruned."""
+    results = {}
+    for p in SHARES:
+        explain = gp.Explainer(model, pruning=gp.Pruning(p=p) if p else None, diagnostics=False)
+        found = with_truth(gp.interactions(explain, X, sites).pairs, exact)
+        truth = found["exact"].to_numpy()
+        interacting = truth != 0
+        if interacting.any():
+            towards = found["relevance_change"].to_numpy() * np.sign(truth[interacting][0])
+            results[f"{p:g}"] = {
+                "auroc": auroc(towards[interacting], towards[~interacting]),
+                "sign": float((towards[interacting] > 0).mean()),
+            }
+    return results
+
+
 def point_mutants(explain: gp.Explainer, X: Tensor, pairs: pd.DataFrame) -> np.ndarray:
     """Return the pair effects of point mutations: of each site the one that changes the output most."""
     whole = explained_outputs(explain, X).double().numpy()
@@ -250,12 +280,7 @@ def main() -> None:
         data, fit = trained(name, folder)
         X, sites, exact = judged(data, sequences)
         found, seconds = measures(fit.model, X, sites)
-        found = found.merge(
-            exact,
-            how="left",
-            left_on=["sequence", "start_a", "start_b"],
-            right_on=["sequence", "low", "high"],
-        ).fillna({"exact": 0.0})
+        found = with_truth(found, exact)
         found["spread"] = float(explained_outputs(gp.Explainer(fit.model), X).std())
         pairs[name] = found
         metrics = {
@@ -269,6 +294,7 @@ def main() -> None:
             "called": float((found["q_value"] <= 0.05)[found["exact"] != 0].mean()),
             "called_additive": float((found["q_value"] <= 0.05)[found["exact"] == 0].mean()),
             "seconds": seconds,
+            "PLRP change by p": changes_by_p(fit.model, X, sites, exact),
             "measures": compared(found, pairs["additive"] if name != "additive" else None),
             "by_distance": found.assign(bin=found["distance"] // 4 * 4)
             .groupby("bin")[

@@ -180,7 +180,7 @@ def html_page(title: str, facts: Sequence[str], parts: Sequence[tuple[str, str |
         "body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:72rem;padding:0 1rem;color:#222}"
         "figure{margin:0;overflow-x:auto}svg{max-width:100%;height:auto}.table{overflow-x:auto;max-height:30rem}"
         "table{border-collapse:collapse;font-size:13px}td,th{padding:.2rem .6rem;text-align:right;"
-        "border-bottom:1px solid #ddd}th{position:sticky;top:0;background:#fff}"
+        "border-bottom:1px solid #ddd;white-space:nowrap}th{position:sticky;top:0;background:#fff}"
     )
     return (
         f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{escape(title)}</title>"

@@ -97,7 +97,7 @@ def test_pools_shrink_only_for_short_inputs():
             {"filters": (-1, 3)},
             r"cannot be built with filters=\(-1, 3\): .*By default filters=\(32, 64\)\.$",
         ),
-        ("koo", {"filters": "x"}, r"cannot be built with filters='x': .*By default filters=\(32, 64\)\.$"),
+        ("koo", {"filters": "x"}, r"filters='x'.*filters takes several \(by default 32,64\)"),
     ],
 )
 def test_bad_names_and_parameters_are_refused(name, options, message):
