@@ -2,10 +2,10 @@
 
 Run: python -m benchmarks.judges --out judges     (ten CPU minutes, most of it training)
 
-``deletion.csv``: the drop of the output when a map's ten foremost bases are drawn anew from the background, twelve
+``deletion.csv``: the drop of the output when a map's ten foremost bases are resampled from the background, twelve
 times; the same of the ten foremost within sites and outside; the share of sites that lose two bases or more; the output
 that the thirty foremost bases keep alone; and how well a site's relevance follows the fall of the output when the whole
-site is drawn anew. ``class.csv``: mass on the other task's sites, and how often they are credited, for one output and
+site is resampled. ``class.csv``: mass on the other task's sites, and how often they are credited, for one output and
 for it against the other (`genoplrp.contrast`). ``deletion.png`` draws the first. These are of held-out sequences of
 networks trained here. With ``--splice N``, and only then, ``splice_class.csv``: whether a map of SpliceAI's donor
 (acceptor) score, alone or against the others, follows what substitutions do to that score and to the difference from
@@ -104,7 +104,7 @@ def deletion(data: gp.Dataset, model: nn.Module, n: int) -> pd.DataFrame:
         return float((before - np.mean(after, axis=0)).mean())
 
     def effects() -> np.ndarray:
-        """The fall of the output when one whole site is drawn anew, in the order of the table."""
+        """The fall of the output when one whole site is resampled, in the order of the table."""
         places = sites[["sequence", "start", "end"]].to_numpy()
         falls = np.empty(len(places))
         for row, (i, start, end) in enumerate(places):
@@ -218,7 +218,7 @@ def draw(table: pd.DataFrame, path: Path) -> None:
             ax.plot(row["sites hit"], row["deletion"], marker, color=colour, label=method, ms=8)
         ax.set(title=f"{name} (r = {r:.2f})", xlabel="share of sites that lose two bases or more")
         ax.spines[["top", "right"]].set_visible(False)
-    np.atleast_1d(axes)[0].set_ylabel("drop of the logit, ten foremost bases drawn anew")
+    np.atleast_1d(axes)[0].set_ylabel("drop of the logit, ten foremost bases resampled")
     handles, labels = np.atleast_1d(axes)[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right", frameon=False)
     figure.savefig(path, dpi=110)

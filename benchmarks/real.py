@@ -242,7 +242,7 @@ def score_map(cell: RealCell, maps: np.ndarray, ism: np.ndarray) -> pd.DataFrame
 
 
 def deletion(cell: RealCell, maps: np.ndarray) -> np.ndarray:
-    """Mean drop of the output (N,) when the window's ten foremost bases are drawn anew, uniformly, eight times."""
+    """Mean drop of the output (N,) when the window's ten foremost bases are resampled, uniformly, eight times."""
     start, stop = cell.window
     inside = maps[:, start:stop]
     rng = np.random.default_rng(0)

@@ -13,7 +13,7 @@ MARKDOWN_HEAD = """# Real cells: all scores
 
 Written by `python -m benchmarks.real`. Means over sequences; in brackets the consensus less the method, with its 95 %
 bootstrap interval over sequences, paired. Pearson and Spearman are with the effects of substitutions, deletion is the
-mean fall of the logit when a map's ten foremost bases are drawn anew. What is measured, and on what:
+mean fall of the logit when a map's ten foremost bases are resampled. What is measured, and on what:
 [Results](../results.md#real-sites).
 """
 

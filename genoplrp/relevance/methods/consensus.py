@@ -27,7 +27,7 @@ from genoplrp.relevance.methods.copies import COPIES, differences, explain_by_co
 from genoplrp.relevance.methods.deeplift import DeepLift
 from genoplrp.relevance.methods.gradients import GradientTimesInput
 from genoplrp.relevance.methods.invariance import Invariance, measure_invariance, of_rows, sample_rows
-from genoplrp.relevance.methods.responses import FEWEST, ask_about_windows, foresees_more
+from genoplrp.relevance.methods.responses import FEWEST, ask_about_windows, more_faithful
 from genoplrp.relevance.methods.views import MECHANISMS, PASSES, Mechanism, View, consensus_views
 from genoplrp.relevance.presets import rule_book
 from genoplrp.relevance.pruning.policy import Pruning
@@ -63,7 +63,7 @@ def consensus(
     not depend on a shift by a few bases or on the strand, and mechanisms agree on sites, but not on noise. What pruning
     removes from one map, disagreement removes from several, without taking from weak sites. It costs ``passes`` forward
     and backward passes, and another forward pass for each view by DeepLIFT. For at most 32 of the sequences the model
-    is asked what it makes of views, and of windows drawn anew: 25 forward passes each, and where a view is allowed
+    is asked how it responds to views, and to resampled windows: 25 forward passes each, and where a view is allowed
     eight by DeepLIFT. Of fewer than eight sequences the latter is not asked.
 
     Parameters
@@ -90,8 +90,8 @@ def consensus(
     references
         What differences are taken from. ``"uniform"`` columns are one view of three (what follows under *Returns*).
         ``"shuffled"``: sequences are explained by differences from eight shuffled copies, and half as much by
-        relevance (`explain_by_copies`). None: shuffled where nothing may be moved, or where they clearly foresee more
-        of the model's answers to windows drawn anew (`genoplrp.relevance.methods.responses`).
+        relevance (`explain_by_copies`). None: shuffled where nothing may be moved, or where they are clearly
+        more faithful to the model's responses to resampled windows (`genoplrp.relevance.methods.responses`).
     ask
         False: take ``max_shift``, ``both_strands``, ``mechanisms`` and ``references`` as said, without asking the
         model (as for the batches of a scan, whose windows are to have the same views).
@@ -212,7 +212,7 @@ def _by_views(
 
 
 class _Comparison(NamedTuple):
-    """Whether differences from copies foresee more of the model's answers than what the views agree on.
+    """Whether differences from copies are more faithful to the model's responses than what the views agree on.
 
     ``seen`` has the views of the sequences that were asked about.
     """
@@ -240,9 +240,9 @@ def _compare(
     agreed = _agreed(seen, seen.maps[0][1])
     lifted = differences(explainer, explainer.pruning, some, theirs, COPIES, copies, args=extra)
     responses = ask_about_windows(explainer, some, theirs, maps=[agreed, lifted], args=extra)
-    by_views, by_copies = responses.foreseen(agreed), responses.foreseen(lifted)
+    by_views, by_copies = responses.faithfulness(agreed), responses.faithfulness(lifted)
     return _Comparison(
-        foresees_more(by_copies, by_views),
+        more_faithful(by_copies, by_views),
         seen,
         f"correlation of each map with how far the output falls when windows are replaced: "
         f"views {float(by_views.mean()):.2f}, copies {float(by_copies.mean()):.2f}",

@@ -20,7 +20,7 @@ from genoplrp.relevance.methods.agreement import Agreement
 from genoplrp.relevance.methods.deeplift import DeepLift
 from genoplrp.relevance.methods.gradients import GradientTimesInput
 from genoplrp.relevance.methods.invariance import of_rows, sample_rows, shuffled
-from genoplrp.relevance.methods.responses import FEWEST, ask_about_windows, foresees_more
+from genoplrp.relevance.methods.responses import FEWEST, ask_about_windows, more_faithful
 from genoplrp.relevance.methods.views import Mechanism, View
 from genoplrp.relevance.pruning.policy import Pruning
 
@@ -61,14 +61,14 @@ def explain_by_copies(
     views
         Where copies are compared, in turn: shift and strand. Relevance is that of the sequence as it is.
     ask
-        Leave relevance out where the differences clearly foresee more of the model's answers to windows drawn anew,
+        Leave relevance out where the differences are clearly more faithful to the model's responses,
         on some of the sequences (`responses`), if there are eight.
 
     Returns
     -------
     Explanation
         In units of the mean difference's positive mass; it does not add up to the output. ``settings["mechanisms"]``
-        has what was used, ``settings["foreseen"]`` what each foresees, if it was asked.
+        has what was used, ``settings["faithfulness"]`` that of each, if it was measured.
     """
     if own and isinstance(explainer, DeepLift | GradientTimesInput):
         return explainer(x, target, args=args)
@@ -92,10 +92,10 @@ def explain_by_copies(
     with_relevance = "relevance" in mechanisms or "box" in mechanisms
     if with_relevance and ask and len(x) >= FEWEST:
         other = plain.per_nucleotide.double()
-        foreseen = _foreseen(explainer, x, target, {"difference": maps, "relevance": other}, args)
-        settings["foreseen"] = {name: float(values.mean()) for name, values in foreseen.items()}
-        with_relevance = not foresees_more(foreseen["difference"], foreseen["relevance"])
-        said = ", ".join(f"{name} {value:.2f}" for name, value in settings["foreseen"].items())
+        faithfulness = _faithfulness(explainer, x, target, {"difference": maps, "relevance": other}, args)
+        settings["faithfulness"] = {name: float(values.mean()) for name, values in faithfulness.items()}
+        with_relevance = not more_faithful(faithfulness["difference"], faithfulness["relevance"])
+        said = ", ".join(f"{name} {value:.2f}" for name, value in settings["faithfulness"].items())
         notes.append(
             f"correlation of each map with how far the output falls when windows are replaced: {said}"
         )
@@ -146,19 +146,19 @@ def differences(
     return agreement.mean
 
 
-def _foreseen(
+def _faithfulness(
     explainer: Explainer,
     x: Tensor,
     target: Target,
     maps: dict[str, Tensor],
     args: Sequence[Tensor] | None,
 ) -> dict[str, Tensor]:
-    """Return how well each map foresees the model's answers, on some of the sequences."""
+    """Return how faithful each map is to the model's responses, on some of the sequences."""
     rows = sample_rows(len(x))
     theirs, extra = of_rows(rows, target, args)
     some = {name: values[rows] for name, values in maps.items()}
     responses = ask_about_windows(explainer, x[rows], theirs, maps=list(some.values()), args=extra)
-    return {name: responses.foreseen(values) for name, values in some.items()}
+    return {name: responses.faithfulness(values) for name, values in some.items()}
 
 
 def _copies(x: Tensor, seeds: Sequence[int]) -> Tensor:

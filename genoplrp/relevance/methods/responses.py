@@ -1,4 +1,4 @@
-"""What a model answers when windows of a sequence are drawn anew, and how far a map foresees it.
+"""How a model responds when windows of a sequence are resampled, and how faithful a map is to that.
 
 Two maps of a sequence may both be plausible; the model itself says which of them describes it better. Windows, placed
 where the maps have their relevance, are replaced by what a shuffled copy of the sequence has there, and a map's sum
@@ -28,29 +28,29 @@ WINDOWS = 16
 WIDTHS = (4, 8, 16)
 #: Windows are filled from so many shuffled copies in turn, others than the references of `copies`.
 FILLS, FIRST_SEED = 4, 1000
-#: One map foresees more than another if its mean correlation is higher by so much, and by so many standard errors.
+#: One map is more faithful than another if its mean correlation is higher by so much, and by so many standard errors.
 LEAST, CLEARLY = 0.1, 2.0
 #: Of fewer sequences two standard errors say little, and nothing is asked.
 FEWEST = 8
 
 
 class Responses(NamedTuple):
-    """A model's answers to windows drawn anew.
+    """A model's responses to resampled windows.
 
     Attributes
     ----------
     start, width : torch.Tensor, shape (n, K), int64
         First base and bases of each window.
     fall : torch.Tensor, shape (n, K), float64
-        The output for the sequence less that with the window drawn anew.
+        The output for the sequence less that with the window resampled.
     """
 
     start: Int[Tensor, "n k"]
     width: Int[Tensor, "n k"]
     fall: Float[Tensor, "n k"]
 
-    def foreseen(self, maps: Float[Tensor, "n length"]) -> Float[Tensor, " n"]:
-        """Return how well each map foresees its sequence's answers.
+    def faithfulness(self, maps: Float[Tensor, "n length"]) -> Float[Tensor, " n"]:
+        """Return how faithful each map is to its sequence's responses (the faithfulness correlation).
 
         Parameters
         ----------
@@ -65,7 +65,7 @@ class Responses(NamedTuple):
         Examples
         --------
         >>> one = Responses(torch.tensor([[0, 1]]), torch.tensor([[1, 2]]), torch.tensor([[3.0, 5.0]]))
-        >>> one.foreseen(torch.tensor([[1.0, 1.0, 1.0]])).tolist()
+        >>> one.faithfulness(torch.tensor([[1.0, 1.0, 1.0]])).tolist()
         [1.0]
         """
         total = torch.nn.functional.pad(maps.double().cumsum(dim=1), (1, 0))
@@ -83,7 +83,7 @@ def ask_about_windows(
     maps: Sequence[Float[Tensor, "n length"]],
     args: Sequence[Tensor] | None = None,
 ) -> Responses:
-    """Ask a model about sequences of which a window was drawn anew.
+    """Ask a model about sequences of which a window is resampled.
 
     Parameters
     ----------
@@ -130,8 +130,8 @@ def ask_about_windows(
     return Responses(start, width, fall)
 
 
-def foresees_more(one: Float[Tensor, " n"], other: Float[Tensor, " n"]) -> bool:
-    """Return whether one map clearly foresees more of the answers than another, both as by `Responses.foreseen`.
+def more_faithful(one: Float[Tensor, " n"], other: Float[Tensor, " n"]) -> bool:
+    """Return whether one map is clearly more faithful than another, both as by `Responses.faithfulness`.
 
     The mean difference over the sequences, paired, has to be above .1 and above two standard errors; of fewer than
     eight sequences nothing is clear.
@@ -139,7 +139,7 @@ def foresees_more(one: Float[Tensor, " n"], other: Float[Tensor, " n"]) -> bool:
     Examples
     --------
     >>> one, other = torch.tensor([0.8, 0.9, 0.7, 0.8]), torch.tensor([0.4, 0.6, 0.3, 0.5])
-    >>> foresees_more(one.repeat(2), other.repeat(2)), foresees_more(one, other)
+    >>> more_faithful(one.repeat(2), other.repeat(2)), more_faithful(one, other)
     (True, False)
     """
     difference = one - other

@@ -1,4 +1,4 @@
-"""Which preset of rules describes a model: the one whose maps foresee most of its answers to windows drawn anew.
+"""Which preset of rules describes a model: the one whose maps are most faithful to its responses to resampled windows.
 
 What is measured stands in `responses`; how good the choice is, in docs/results/ideas.md.
 """
@@ -27,13 +27,13 @@ class RuleChoice(NamedTuple):
     ----------
     rules : str
         Name of a preset.
-    foreseen : dict of str to float
+    faithfulness : dict of str to float
         For each candidate the mean correlation, over the sequences asked about, of what its maps hold in windows with
-        the fall of the output when they are drawn anew.
+        the fall of the output when they are resampled.
     """
 
     rules: str
-    foreseen: dict[str, float]
+    faithfulness: dict[str, float]
 
 
 def choose_rules(
@@ -46,7 +46,7 @@ def choose_rules(
     batch_size: int = 64,
     args: Sequence[Tensor] | None = None,
 ) -> RuleChoice:
-    """Choose the preset whose maps foresee most of the model's answers to windows drawn anew.
+    """Choose the preset whose maps are most faithful to the model's responses to resampled windows.
 
     For one pass over many sequences (`genoplrp.lrp`, `genoplrp.plrp`, `Explainer`): it costs 17 forward passes, and one
     pass for each candidate, of at most 32 sequences.
@@ -82,7 +82,7 @@ def choose_rules(
     >>> model = nn.Sequential(nn.Conv1d(4, 8, 5), nn.ReLU(), nn.Flatten(), nn.Linear(48, 1))
     >>> X = torch.eye(4)[torch.randint(4, (2, 10))].mT
     >>> choice = choose_rules(model, X, candidates=["gamma", "epsilon"])
-    >>> choice.rules == max(choice.foreseen, key=choice.foreseen.get)
+    >>> choice.rules == max(choice.faithfulness, key=choice.faithfulness.get)
     True
     """
     if not len(X) or not candidates:
@@ -94,5 +94,5 @@ def choose_rules(
         explainer = Explainer(model, name, pruning, batch_size=batch_size, diagnostics=False)
         maps[name] = explainer(some, theirs, args=extra).per_nucleotide
     asked = ask_about_windows(explainer, some, theirs, maps=list(maps.values()), args=extra)
-    foreseen = {name: float(asked.foreseen(values).mean()) for name, values in maps.items()}
-    return RuleChoice(max(foreseen, key=lambda name: foreseen[name]), foreseen)
+    faithfulness = {name: float(asked.faithfulness(values).mean()) for name, values in maps.items()}
+    return RuleChoice(max(faithfulness, key=lambda name: faithfulness[name]), faithfulness)

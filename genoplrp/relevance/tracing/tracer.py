@@ -282,11 +282,8 @@ class Tracer(TorchFunctionMode):
             )
         handler = self.handlers.get(name)
         if handler is None:
-            raise self.refuse(
-                qualified_name(func),
-                remedy=f"register a handler for it (genoplrp.relevance.register_operation({name!r}, ...)), or "
-                "explain a part of the model without it",
-            )
+            said = qualified_name(func)
+            raise self.refuse(said if said.endswith(f".{name}") else f"{said}, for the registry {name!r},")
         args, kwargs = self._detached(args), self._detached(kwargs)
         in_place = in_place or told_in_place(name, args, kwargs)
         with torch.enable_grad():

@@ -1,4 +1,4 @@
-"""What a model answers to windows drawn anew, and what a consensus makes of the answers."""
+"""How a model responds to resampled windows, and what a consensus makes of that."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from genoplrp.relevance.methods.responses import (
     WINDOWS,
     Responses,
     ask_about_windows,
-    foresees_more,
+    more_faithful,
 )
 from tests.relevance.methods.test_invariance import AT, SITE, Finder, sequences
 
@@ -36,11 +36,11 @@ class Ballasted(nn.Module):
         return self.finder(x) + self.ballast * self.conv(x).relu().sum(dim=(1, 2)).unsqueeze(1)
 
 
-def test_answers_and_how_they_are_foreseen_are_what_loops_give():
+def test_responses_and_faithfulness_are_what_loops_give():
     model, X = Finder("anchored").eval().double(), sequences(5).double()
     maps = torch.rand(5, X.shape[2], dtype=torch.float64, generator=torch.Generator().manual_seed(3))
     got = ask_about_windows(Explainer(model), X, maps=[maps])
-    foreseen = got.foreseen(maps)
+    faithfulness = got.faithfulness(maps)
     for i, x in enumerate(X):
         falls, sums = [], []
         for k in range(WINDOWS):
@@ -51,7 +51,7 @@ def test_answers_and_how_they_are_foreseen_are_what_loops_give():
                 falls.append(float(model(x[None]) - model(drawn[None])))
             sums.append(float(maps[i, window].sum()))
         np.testing.assert_allclose(got.fall[i].numpy(), falls, atol=1e-12)
-        np.testing.assert_allclose(float(foreseen[i]), np.corrcoef(sums, falls)[0, 1], atol=1e-12)
+        np.testing.assert_allclose(float(faithfulness[i]), np.corrcoef(sums, falls)[0, 1], atol=1e-12)
 
 
 @pytest.mark.parametrize("length", [1, 2, 7, 100])
@@ -67,9 +67,9 @@ def test_windows_lie_within_the_sequence_and_hold_what_the_maps_show(length):
     assert ((got.start[:2] <= at) & (stop[:2] > at)).all()
 
 
-def test_a_map_that_does_not_vary_foresees_nothing():
+def test_a_map_that_does_not_vary_is_not_faithful():
     one = Responses(torch.tensor([[0, 1]]), torch.tensor([[1, 1]]), torch.tensor([[3.0, 5.0]]))
-    assert one.foreseen(torch.ones(1, 2)).tolist() == [0.0]
+    assert one.faithfulness(torch.ones(1, 2)).tolist() == [0.0]
 
 
 @pytest.mark.parametrize(
@@ -81,8 +81,8 @@ def test_a_map_that_does_not_vary_foresees_nothing():
         ([0.9, 0.8] * 3, [0.5, 0.5] * 3, False),  # too few
     ],
 )
-def test_more_is_foreseen_if_it_is_much_and_sure(one, other, more):
-    assert foresees_more(torch.tensor(one), torch.tensor(other)) is more
+def test_a_map_is_more_faithful_if_by_much_and_surely(one, other, more):
+    assert more_faithful(torch.tensor(one), torch.tensor(other)) is more
 
 
 @pytest.mark.parametrize("kind", ["planted", "stranded"])
@@ -101,7 +101,7 @@ def test_relevance_that_misleads_is_left_out_where_nothing_may_be_moved():
     assert e.settings["form"]["mechanisms"] == ("relevance", "box", "difference")
     e = gp.consensus(Ballasted("anchored", 5.0).eval(), X)
     assert e.settings["form"]["mechanisms"] == ("difference",)
-    assert e.settings["foreseen"]["difference"] > e.settings["foreseen"]["relevance"] + 0.1
+    assert e.settings["faithfulness"]["difference"] > e.settings["faithfulness"]["relevance"] + 0.1
     assert any("differences from 8 shuffled copies" in note for note in e.notes)
 
 
@@ -112,13 +112,13 @@ def test_the_form_explains_other_sequences_alike_without_asking(kind, ballast):
     e = gp.consensus(model, X)
     again = gp.consensus(model, X[:3], ask=False, **e.settings["form"])
     torch.testing.assert_close(again.relevance, e.relevance[:3], atol=1e-6, rtol=1e-4)
-    assert "foreseen" not in again.settings
+    assert "faithfulness" not in again.settings
 
 
 @pytest.mark.parametrize("kind", ["planted", "anchored"])
 def test_a_few_sequences_are_not_asked_about(kind):
     e = gp.consensus(Ballasted(kind, 5.0).eval(), sequences(7))
-    assert not any("foreseen" in note for note in e.notes)
+    assert not any("faithfulness" in note for note in e.notes)
     assert e.settings["form"]["mechanisms"] == ("relevance", "box", "difference")
 
 

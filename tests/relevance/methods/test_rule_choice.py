@@ -14,15 +14,15 @@ from genoplrp.relevance.methods.rule_choice import CANDIDATES
 from tests.relevance.methods.test_invariance import Finder, L, sequences
 
 
-def test_each_candidate_foresees_what_its_own_map_does():
+def test_each_candidate_is_as_faithful_as_its_own_map():
     model, X = Finder("planted").eval().double(), sequences(6).double()
     choice = choose_rules(model, X, pruning=Pruning(p=0.1))
     maps = {name: Explainer(model, name, Pruning(p=0.1))(X).per_nucleotide for name in CANDIDATES}
     asked = ask_about_windows(Explainer(model), X, maps=list(maps.values()))
-    assert choice.foreseen == pytest.approx(
-        {name: float(asked.foreseen(values).mean()) for name, values in maps.items()}
+    assert choice.faithfulness == pytest.approx(
+        {name: float(asked.faithfulness(values).mean()) for name, values in maps.items()}
     )
-    assert choice.foreseen[choice.rules] == max(choice.foreseen.values())
+    assert choice.faithfulness[choice.rules] == max(choice.faithfulness.values())
 
 
 def test_sums_with_both_signs_are_described_by_epsilon_and_not_by_positive_contributions_alone():
@@ -30,7 +30,7 @@ def test_sums_with_both_signs_are_described_by_epsilon_and_not_by_positive_contr
     model, X = nn.Sequential(nn.Flatten(), nn.Linear(4 * L, 8), nn.Linear(8, 1)).eval(), sequences(40)
     choice = choose_rules(model, X, candidates=["zplus-all", "epsilon"])
     assert choice.rules == "epsilon"
-    assert choice.foreseen["epsilon"] > choice.foreseen["zplus-all"] + 0.1
+    assert choice.faithfulness["epsilon"] > choice.faithfulness["zplus-all"] + 0.1
     assert choose_rules(model, X, candidates=["zplus-all"]).rules == "zplus-all"
 
 
@@ -39,7 +39,7 @@ def test_of_equal_candidates_the_first_is_taken_and_one_target_a_sequence_goes_w
     X = sequences(50)
     target = torch.arange(50) % 2
     choice = choose_rules(model, X, target, candidates=["epsilon", "epsilon"])
-    assert list(choice.foreseen) == ["epsilon"]
+    assert list(choice.faithfulness) == ["epsilon"]
     assert gp.lrp(model, X, target, rules=choice.rules).shape == X.shape
 
 

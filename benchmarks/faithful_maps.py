@@ -1,12 +1,12 @@
-"""Does what a map foresees of the model's own answers say how good it is? Rules, shares pruned and references compared.
+"""Does faithfulness to a model's own responses say how good a map is? Rules, shares pruned, references compared.
 
-Each candidate is scored against the known sites, and by how well it foresees the answers to windows drawn anew
+Each candidate is scored against the known sites, and by its faithfulness to the responses to resampled windows
 (`genoplrp.relevance.methods.responses`), on planted and on real sequences.
 
-Run: python -m benchmarks.foreseen --out foreseen --networks judges --real real [--cells WORDS]   (five CPU minutes)
+Run: python -m benchmarks.faithful_maps --out faithful --networks judges --real real [--cells WORDS]  (five CPU minutes)
 
 ``--networks`` and ``--real`` are the folders of `benchmarks.judges` and `benchmarks.real`, whose networks are taken, or
-trained there. Writes ``foreseen.csv``: means over sequences for each cell and candidate.
+trained there. Writes ``faithfulness.csv``: means over sequences for each cell and candidate.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def score_cell(cell: real.RealCell, sites: pd.DataFrame | None) -> pd.DataFrame:
             "rma": relevance_mass_accuracy(own, cell.masks["site"]).mean(),
             "average_precision": average_precision(own, cell.masks["site"]).mean(),
             "deletion": real.deletion(cell, own).mean(),
-            "foreseen": float(asked.foreseen(values[rows]).mean()),
+            "faithfulness": float(asked.faithfulness(values[rows]).mean()),
         }
         if sites is not None:
             row["weakest"] = score_recovery(own, sites)["weakest_share"].mean()
@@ -142,7 +142,7 @@ def main() -> None:
         table.insert(0, "part", "chosen on" if name in CHOSEN_ON else "confirmed on")
         tables.append(table)
         print(table.round(3).to_string(), flush=True)
-    pd.concat(tables, ignore_index=True).round(4).to_csv(given.out / "foreseen.csv", index=False)
+    pd.concat(tables, ignore_index=True).round(4).to_csv(given.out / "faithfulness.csv", index=False)
 
 
 if __name__ == "__main__":
