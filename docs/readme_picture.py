@@ -29,7 +29,7 @@ def main() -> None:
         one[0],
         {
             "LRP": gp.lrp(fit.model, one, target=task)[0],
-            "PLRP, p = 0.15": gp.plrp(fit.model, one, target=task, p=0.15)[0],
+            "PLRP, p = 0.05": gp.plrp(fit.model, one, target=task, p=0.05)[0],
             "consensus": gp.consensus(fit.model, one, target=task).relevance[0],
         },
         sites[sites["sequence"] == chosen],
