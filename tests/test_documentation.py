@@ -41,7 +41,7 @@ def registries():
         registry.HANDLERS,
         registry.DIFFERENCES,
     )
-    kinds = (registry.LINEAR, registry.ELEMENTWISE, registry.NEUTRAL)
+    kinds = (registry.LINEAR, registry.ELEMENTWISE, registry.NEUTRAL, registry.FROM_OUTSIDE)
     before, names = [dict(table) for table in tables], [set(kind) for kind in kinds]
     yield
     for table, old in zip((*tables, *kinds), (*before, *names), strict=True):

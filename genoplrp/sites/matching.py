@@ -56,7 +56,7 @@ def match_motifs(
     Returns
     -------
     DataFrame
-        ``motif, match, matrix_id, family`` (of the factor, where the data base says it), ``p_value, q_value``
+        ``motif, match, matrix_id, family`` (of the factor, where the database says it), ``p_value, q_value``
         (Benjamini and Hochberg, over the known motifs), ``e_value`` (p-value times their number), ``bits`` (an
         instance, at the best placement), ``tied``, ``similar`` (-1 to 1: its matrix to that of the first match, see
         `overlay`), ``strand, offset, overlap``; best first.

@@ -35,11 +35,11 @@ class Motif:
     pwm : array, (4, w), float64
         Probability of A, C, G, T at each position; columns sum to 1.
     matrix_id : str
-        Accession in the data base it comes from, or "".
+        Accession in the database it comes from, or "".
     sites : float
         Number of sites behind the matrix: how much a pseudocount weighs.
     family : str
-        Family of the factor in the data base it comes from, or "".
+        Family of the factor in the database it comes from, or "".
 
     Examples
     --------

@@ -60,7 +60,7 @@ def test_metric_that_is_not_defined_survives_the_json_card(task, tmp_path):
 
 
 def test_what_stands_at_the_path_is_never_replaced_unasked(fit, saved, tmp_path):
-    with pytest.raises(OutputExistsError, match="Nothing was written"):
+    with pytest.raises(OutputExistsError, match="nothing was written"):
         fit.save(saved)
     fit.save(saved, overwrite=True)
     other = tmp_path / "thesis"
