@@ -13,6 +13,7 @@ import numpy as np
 
 from genoplrp.errors import MissingDependencyError
 from genoplrp.evaluation.blocks import blocks
+from genoplrp.threads import threads_kept
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -149,7 +150,8 @@ def deeplift_shap(job: Job) -> Tensor:
         )
         return attribution
 
-    return _without_padding(job, explain)
+    with threads_kept():
+        return _without_padding(job, explain)
 
 
 def shuffles(X: Tensor, seed: int) -> Tensor:
@@ -161,10 +163,11 @@ def shuffles(X: Tensor, seed: int) -> Tensor:
     x = X.detach().cpu()
     drawn = x.new_zeros(len(x), SHUFFLES, *x.shape[1:])
     lengths = x.any(dim=1).sum(dim=1).numpy()
-    for rows, length in blocks((len(x), x.shape[2]), lengths):
-        part = x[rows, :, :length]
-        for k in range(SHUFFLES):
-            drawn[rows, k, :, :length] = shuffle(part, n=1, random_state=[seed + k] * len(part))[:, 0]
+    with threads_kept():
+        for rows, length in blocks((len(x), x.shape[2]), lengths):
+            part = x[rows, :, :length]
+            for k in range(SHUFFLES):
+                drawn[rows, k, :, :length] = shuffle(part, n=1, random_state=[seed + k] * len(part))[:, 0]
     return drawn.to(X)
 
 
@@ -177,9 +180,10 @@ def in_silico_mutagenesis(job: Job) -> Tensor:
     """
     tangermeme = _tangermeme("saturation_mutagenesis")
     x = _tensor(job)
-    attribution: Tensor = tangermeme.saturation_mutagenesis(
-        job.model, x, target=job.target, batch_size=512, device=x.device, fast=False
-    )
+    with threads_kept():
+        attribution: Tensor = tangermeme.saturation_mutagenesis(
+            job.model, x, target=job.target, batch_size=512, device=x.device, fast=False
+        )
     return attribution
 
 

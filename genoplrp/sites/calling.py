@@ -23,6 +23,7 @@ from genoplrp.relevance import Explainer, Explanation, Target
 from genoplrp.sequence import codes_to_one_hot, one_hot_to_codes, shuffle_codes
 from genoplrp.sites.candidates import WIDTH, Candidates, candidate_sites
 from genoplrp.sites.compiled import keep_compiled
+from genoplrp.threads import threads_kept
 
 Null = Literal["background", "shuffled"]
 Sign = Literal["both", "positive", "negative"]
@@ -301,6 +302,7 @@ def fill_between(
     return np.where(kept, codes, shuffle_codes(codes, rng)).astype(np.uint8)
 
 
+@threads_kept()
 def recursive_seqlets(
     relevance: Float[np.ndarray, "n length"], *, threshold: float = 0.01, flank: int = 0
 ) -> pd.DataFrame:

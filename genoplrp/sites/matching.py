@@ -20,6 +20,7 @@ from genoplrp.errors import InputError, MissingDependencyError
 from genoplrp.sites.merging import ALIKE, overlay
 from genoplrp.sites.motifs import FoundMotif
 from genoplrp.synthetic.motifs import SCORE_FLOOR
+from genoplrp.threads import threads_kept
 
 if TYPE_CHECKING:
     from genoplrp.synthetic import Motif
@@ -32,6 +33,7 @@ COUNTS = "sites of "
 _LEAST_OVERLAP = 5
 
 
+@threads_kept()
 def match_motifs(
     motifs: Sequence[FoundMotif], database: Sequence[Motif] | None = None, *, nearest: int = 10
 ) -> pd.DataFrame:

@@ -16,6 +16,7 @@ from jaxtyping import Float
 
 from genoplrp.errors import InputError, MissingDependencyError
 from genoplrp.sites.compiled import keep_compiled
+from genoplrp.threads import threads_kept
 
 if TYPE_CHECKING:
     from genoplrp.synthetic import Motif
@@ -67,6 +68,7 @@ class FoundMotif:
         return Motif(self.name, self.pwm / self.pwm.sum(axis=0), sites=float(len(self.instances)))
 
 
+@threads_kept()
 def cluster_sites(
     X: Float[np.ndarray, "n 4 length"],
     scores: Float[np.ndarray, "n 4 length"],

@@ -9,6 +9,7 @@ from torch import nn
 
 from genoplrp.cli.main import main
 from genoplrp.errors import InputError
+from genoplrp.evaluation.rivals import shuffles
 from genoplrp.formats import ExplainedArrays
 from genoplrp.relevance import Explainer, Pruning
 from genoplrp.sequence import codes_to_one_hot, encode_codes
@@ -95,6 +96,14 @@ def test_the_planted_motifs_come_back_with_their_names(folder):
     table = pd.read_csv(folder / "motifs.tsv", sep="\t")
     assert sorted(table["match"]) == ["GABPA", "GATA1"]  # and none of them twice
     assert (table["sites"] >= 0.8 * N).all()
+
+
+def test_numbas_loops_leave_torch_its_threads(folder):
+    # The loops of modisco-lite, memelite and tangermeme set the number of the OpenMP runtime, which torch shares.
+    assert torch.get_num_threads() == 1  # as set for the suite
+    X = torch.eye(4)[torch.randint(4, (4, 60), generator=torch.manual_seed(0))].mT
+    shuffles(X, seed=0)
+    assert torch.get_num_threads() == 1
 
 
 def test_the_instances_lie_where_the_motifs_were_planted(folder, explained):
