@@ -66,7 +66,7 @@ def test_what_stands_at_the_path_is_never_replaced_unasked(fit, saved, tmp_path)
     other = tmp_path / "thesis"
     other.mkdir()
     (other / "chapter1.txt").write_text("years of work")
-    with pytest.raises(OutputExistsError, match="it is not a checkpoint"):
+    with pytest.raises(OutputExistsError, match="it was not made by this command"):
         fit.save(other, overwrite=True)
     assert (other / "chapter1.txt").read_text() == "years of work"
 
