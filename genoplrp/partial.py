@@ -23,7 +23,7 @@ _HOST = f"{zlib.crc32(socket.gethostname().encode()):08x}"
 
 
 def exists_already(path: Path, *, overwrite: bool) -> OutputExistsError:
-    """Return the error for a folder that exists and is not to be, or must not be, replaced.
+    """Return the error for a file or folder that exists and is not to be, or must not be, replaced.
 
     Examples
     --------

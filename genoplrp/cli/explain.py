@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from genoplrp.relevance import Explanation, Pruning
+    from genoplrp.relevance.pruning.policy import Method, Scope
 
 
 @click.command(
@@ -98,8 +99,8 @@ def command(
     rules: str | None,
     p: str | None,
     p_neg: float | None,
-    method: str,
-    scope: str,
+    method: Method,
+    scope: Scope,
     total: bool,
     consensus: bool,
     max_shift: int,
@@ -122,7 +123,8 @@ def command(
     With --fasta, and --bed or --vcf (with neither, every record is a sequence of the model's length): writes a folder
     (Zarr) in batches; run again after an interruption, it goes on where it was.
     """
-    from genoplrp.errors import InputError, OutputExistsError
+    from genoplrp import partial
+    from genoplrp.errors import InputError
 
     if genome["engine"] == "local":
         device_that_is_here(device)
@@ -149,16 +151,16 @@ def command(
         raise InputError("say what to explain: --dataset, or --fasta (with --bed or --vcf for a genome)")
     refuse_given(set(genome) - set(LOADING), "is an option of --fasta")
     if out.exists() and not force:
-        raise OutputExistsError(f"{out} exists already; choose another name or pass --force")
+        raise partial.exists_already(out, overwrite=False)
     _explain_dataset(model, dataset, out, genome, split, positives, limit, batch_size or 64, force, how)
 
 
 def _pruning(
     p: str | None,
     p_neg: float | None,
-    method: str,
+    method: Method,
     prune_input: bool,
-    scope: str,
+    scope: Scope,
     total: bool,
     consensus: bool,
 ) -> Pruning | None:
@@ -170,7 +172,7 @@ def _pruning(
         raise InputError(f"--consensus prunes by a number; got --p {p}")
     if share == 0.0:
         return None
-    return Pruning(share, p_neg, method, prune_input, scope=scope, total=total or consensus)  # type: ignore[arg-type]
+    return Pruning(share, p_neg, method, prune_input, scope=scope, total=total or consensus)
 
 
 def _explain_dataset(

@@ -152,10 +152,10 @@ def _store_pages(
 def _chosen_windows(store: ScanStore, index: str | None, name: str | None, place: str | None) -> list[int]:
     """Return the windows of a name, of an index, or the one that holds a place; by default the first."""
     if name is not None:
-        return [int(i) for i in store.rows(name)]  # type: ignore[union-attr]
+        return [int(i) for i in store.rows(name)]
     if index is not None or place is None:
         return _indices(index or "0", len(store))
-    return [int(store.rows(place)[0])]  # type: ignore[index]
+    return [int(store.rows(place)[0])]
 
 
 def _named(files: dict[Path, AttributionFile]) -> dict[str, AttributionFile]:

@@ -50,7 +50,7 @@ def command(
     only gini. signed_rma and signed_average_precision (where
     the truth has a sign, or --signed): a position of a site that speaks against the label must be negative.
     """
-    from genoplrp.errors import OutputExistsError
+    from genoplrp import partial
     from genoplrp.evaluation import score_dataset, summarise
     from genoplrp.evaluation.scoring import chance_levels, what_is_missing
     from genoplrp.formats.attribution import AttributionFile
@@ -58,7 +58,7 @@ def command(
     from genoplrp.synthetic import Dataset
 
     if out is not None and out.exists() and not force:
-        raise OutputExistsError(f"{out} exists already; choose another name or pass --force")
+        raise partial.exists_already(out, overwrite=False)
     wanted = int(task) if task is not None and task.isdigit() else task
     data = Dataset.load(dataset)
     if relevance.is_dir():

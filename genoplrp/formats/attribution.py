@@ -66,11 +66,12 @@ class AttributionFile:
         relevance = _float32(self.relevance, "relevance")
         if relevance.ndim != 3 or relevance.shape[1] != 4:
             raise InputError(f"relevance must have shape (N, 4, L); got {relevance.shape}")
-        summed = relevance.sum(axis=1) if self.per_nucleotide is None else self.per_nucleotide
         n, _, length = relevance.shape
+        summed = relevance.sum(axis=1)
+        given = summed if self.per_nucleotide is None else self.per_nucleotide
         arrays = {
             "relevance": (relevance, (n, 4, length)),
-            "per_nucleotide": (_float32(summed, "per_nucleotide"), (n, length)),
+            "per_nucleotide": (_float32(given, "per_nucleotide"), (n, length)),
             "prediction": (_float32(self.prediction, "prediction"), (n,)),
             "target": (_integers(self.target, "target"), (n,)),
             "sequence": (_integers(self.sequence, "sequence"), (n,)),
@@ -82,9 +83,7 @@ class AttributionFile:
                 )
             object.__setattr__(self, name, values)
         most = np.abs(relevance).sum(axis=1).max(initial=0.0)
-        if not np.allclose(
-            relevance.sum(axis=1), self.per_nucleotide, rtol=1e-4, atol=1e-4 * most, equal_nan=True
-        ):
+        if given is not summed and not np.allclose(summed, self.per_nucleotide, rtol=1e-4, atol=1e-4 * most):
             raise InputError(
                 "per_nucleotide is not the sum of relevance over the four bases: one of them is of another map"
             )
@@ -128,9 +127,7 @@ class AttributionFile:
         if path.is_dir():
             raise OutputExistsError(f"{path} is a folder; name a file, for example {path / 'relevance.npz'}")
         if path.exists() and not overwrite:
-            raise OutputExistsError(
-                f"{path} exists already; choose another name or pass --force (overwrite=True)"
-            )
+            raise partial.exists_already(path, overwrite=False)
         if not path.parent.is_dir():
             raise InputError(f"the folder {path.parent} does not exist; create it first")
         arrays = {name: getattr(self, name) for name in _ARRAYS}

@@ -6,7 +6,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genoplrp.errors import InputError, OutputExistsError
+from genoplrp import partial
+from genoplrp.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,9 +46,7 @@ def write_csv(table: pd.DataFrame, path: str | Path, *, overwrite: bool = False)
     """
     path = Path(path)
     if path.exists() and (path.is_dir() or not overwrite):
-        raise OutputExistsError(
-            f"{path} exists already; choose another name or pass --force (overwrite=True)"
-        )
+        raise partial.exists_already(path, overwrite=False)
     if not path.parent.is_dir():
         raise InputError(f"the folder {path.parent} does not exist; create it first")
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:

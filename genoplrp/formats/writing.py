@@ -46,9 +46,7 @@ def written(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
     if path.is_dir():
         raise OutputExistsError(f"{path} is a folder; name a file in it")
     if path.exists() and not overwrite:
-        raise OutputExistsError(
-            f"{path} exists already; choose another name or pass --force (overwrite=True)"
-        )
+        raise partial.exists_already(path, overwrite=False)
     if not path.parent.is_dir():
         raise InputError(f"the folder {path.parent} does not exist; create it first")
     with partial.new_file(path) as part:

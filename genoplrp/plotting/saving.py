@@ -9,7 +9,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from genoplrp import partial
-from genoplrp.errors import InputError, OutputExistsError
+from genoplrp.errors import InputError
 
 FORMATS = ("png", "svg", "pdf")
 
@@ -46,9 +46,7 @@ def check_figure_path(path: str | Path, *, overwrite: bool = False) -> Path:
     if not path.parent.is_dir():
         raise InputError(f"the folder {path.parent} does not exist; create it first")
     if path.is_dir() or (path.exists() and not overwrite):
-        raise OutputExistsError(
-            f"{path} exists already; choose another name or pass --force (overwrite=True)"
-        )
+        raise partial.exists_already(path, overwrite=False)
     return path
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from genoplrp import partial
-from genoplrp.errors import InputError, OutputExistsError
+from genoplrp.errors import InputError
 from genoplrp.plotting.glyphs import BASES, SCHEMES, unit_glyph
 from genoplrp.report.maps import MapStore, pack_floats
 from genoplrp.scores import described
@@ -183,9 +183,7 @@ def check_report_path(path: str | Path, *, overwrite: bool = False) -> Path:
     """
     path = Path(path)
     if path.is_dir() or (path.exists() and not overwrite):
-        raise OutputExistsError(
-            f"{path} exists already; choose another name or pass --force (overwrite=True)"
-        )
+        raise partial.exists_already(path, overwrite=False)
     if not path.parent.is_dir():
         raise InputError(f"the folder {path.parent} does not exist; create it first")
     return path

@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args, overload
 
 import numpy as np
 import pandas as pd
@@ -123,6 +123,15 @@ class ScanStore:
     def dropped(self) -> pd.DataFrame:
         """Regions that were not explained, with the reason."""
         return pd.read_csv(self.path / DROPPED, sep="\t", keep_default_na=False, dtype={"chrom": str})
+
+    @overload
+    def rows(self, which: slice = ...) -> slice: ...
+
+    @overload
+    def rows(self, which: int | Sequence[int] | np.ndarray | str) -> Int[np.ndarray, " n"]: ...
+
+    @overload
+    def rows(self, which: Rows) -> slice | Int[np.ndarray, " n"]: ...
 
     def rows(self, which: Rows = slice(None)) -> slice | Int[np.ndarray, " n"]:
         """Find windows.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from genoplrp import partial
-from genoplrp.errors import InputError, OutputExistsError
+from genoplrp.errors import InputError
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _OTHER_COMPRESSION = {b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"PK\x03\x04": "zip", b"\x28\xb5\x2f\xfd": "zstd"}
@@ -160,7 +160,7 @@ def write_fasta(
     """
     path = Path(path)
     if path.exists() and not overwrite:
-        raise OutputExistsError(f"{path} exists already; choose another name or pass overwrite=True.")
+        raise partial.exists_already(path, overwrite=False)
     if not path.parent.is_dir():
         raise InputError(f"The folder {path.parent} does not exist; make it first.")
     names = [f"seq{i}" for i in range(len(sequences))] if names is None else names

@@ -49,7 +49,7 @@ def test_a_card_explains_as_the_cpu_does_and_waits_at_its_end(
     network: tuple[nn.Module, Tensor], rules: str, method: str, autograd: bool
 ) -> None:
     model, X = network
-    pruning = Pruning(p=0.2, method=method)  # type: ignore[arg-type]
+    pruning = Pruning(p=0.2, method=method)
     expected = Explainer(model, rules, pruning)(X)
     there = Explainer(model, rules, pruning, device=DEVICE)
     if autograd:

@@ -27,7 +27,7 @@ from genoplrp.relevance.methods.copies import COPIES, differences, explain_by_co
 from genoplrp.relevance.methods.deeplift import DeepLift
 from genoplrp.relevance.methods.gradients import GradientTimesInput
 from genoplrp.relevance.methods.invariance import Invariance, measure_invariance, of_rows, sample_rows
-from genoplrp.relevance.methods.responses import FEWEST, ask_about_windows, more_faithful
+from genoplrp.relevance.methods.responses import FEWEST, ask_about_windows, in_words, more_faithful
 from genoplrp.relevance.methods.views import MECHANISMS, PASSES, Mechanism, View, consensus_views
 from genoplrp.relevance.presets import rule_book
 from genoplrp.relevance.pruning.policy import Pruning
@@ -85,7 +85,7 @@ def consensus(
         See `consensus_views`. A model with an operation that DeepLIFT has no rule for is explained without those views,
         which the notes say.
     max_shift, both_strands
-        The most that is tried: what the model's own outputs on some of the sequences do not bear is left out, as the
+        The most that is tried: what the model's own outputs on some of the sequences do not allow is left out, as the
         notes and ``settings["invariance"]`` say (`measure_invariance`).
     references
         What differences are taken from. ``"uniform"`` columns are one view of three (what follows under *Returns*).
@@ -244,8 +244,7 @@ def _compare(
     return _Comparison(
         more_faithful(by_copies, by_views),
         seen,
-        f"correlation of each map with how far the output falls when windows are replaced: "
-        f"views {float(by_views.mean()):.2f}, copies {float(by_copies.mean()):.2f}",
+        in_words({"views": float(by_views.mean()), "copies": float(by_copies.mean())}),
     )
 
 

@@ -20,7 +20,7 @@ from genoplrp.relevance.methods.agreement import Agreement
 from genoplrp.relevance.methods.deeplift import DeepLift
 from genoplrp.relevance.methods.gradients import GradientTimesInput
 from genoplrp.relevance.methods.invariance import of_rows, sample_rows, shuffled
-from genoplrp.relevance.methods.responses import FEWEST, ask_about_windows, more_faithful
+from genoplrp.relevance.methods.responses import FEWEST, ask_about_windows, in_words, more_faithful
 from genoplrp.relevance.methods.views import Mechanism, View
 from genoplrp.relevance.pruning.policy import Pruning
 
@@ -90,17 +90,13 @@ def explain_by_copies(
     settings = dict(plain.settings)
     unit = unit_of(maps)
     with_relevance = "relevance" in mechanisms or "box" in mechanisms
+    other = plain.per_nucleotide.double()
     if with_relevance and ask and len(x) >= FEWEST:
-        other = plain.per_nucleotide.double()
         faithfulness = _faithfulness(explainer, x, target, {"difference": maps, "relevance": other}, args)
         settings["faithfulness"] = {name: float(values.mean()) for name, values in faithfulness.items()}
         with_relevance = not more_faithful(faithfulness["difference"], faithfulness["relevance"])
-        said = ", ".join(f"{name} {value:.2f}" for name, value in settings["faithfulness"].items())
-        notes.append(
-            f"correlation of each map with how far the output falls when windows are replaced: {said}"
-        )
+        notes.append(in_words(settings["faithfulness"]))
     if with_relevance:
-        other = plain.per_nucleotide.double()
         maps = (maps + RELEVANCE_COUNTS * unit * other / unit_of(other)) / (1 + RELEVANCE_COUNTS)
     else:
         notes[0] = f"differences from {copies} shuffled copies of each sequence"

@@ -12,7 +12,7 @@ NeurIPS, arXiv 1806.07538 (the correlation as faithfulness).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -128,6 +128,18 @@ def ask_about_windows(
         drawn = torch.where(inside.unsqueeze(1).to(X.device), fills[k % FILLS], X)
         fall[:, k] = plain - explained_outputs(explainer, drawn, target, args=args).double()
     return Responses(start, width, fall)
+
+
+def in_words(faithfulness: Mapping[str, float]) -> str:
+    """Return the note of an explanation on the mean faithfulness of several maps, by name.
+
+    Examples
+    --------
+    >>> in_words({"views": 0.512, "copies": 0.7})
+    'correlation of each map with how far the output falls when windows are replaced: views 0.51, copies 0.70'
+    """
+    said = ", ".join(f"{name} {value:.2f}" for name, value in faithfulness.items())
+    return f"correlation of each map with how far the output falls when windows are replaced: {said}"
 
 
 def more_faithful(one: Float[Tensor, " n"], other: Float[Tensor, " n"]) -> bool:

@@ -61,8 +61,8 @@ class Pruning:
         ``"faithful"`` chooses one p per sequence for all layers, the largest that keeps the share ``faithfulness`` of
         the unpruned map's faithfulness (`genoplrp.relevance.most_pruned`); it costs some fifty forward passes.
     p_neg
-        The same for the negative relevance; None stands for ``p / 2``, as in the paper. Where ``p`` is a mapping, for
-        the layers that it names.
+        The same for the negative relevance; None stands for ``p / 2``, as in the paper. Where ``p`` is a mapping,
+        for the layers to which it gives more than 0.
     method
         ``"lambda"``: the kept entries of a sign are scaled by one factor; ``"M"``: each column of the propagation
         matrix is renormalised over the kept inputs, its positive and its negative part apart (stable);

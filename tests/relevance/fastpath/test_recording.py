@@ -57,7 +57,7 @@ def sequences(n: int, seed: int) -> Tensor:
 def test_what_is_played_back_is_what_would_be_computed(
     tape: Tape, kind: str, rules: str, method: str, diagnostics: bool
 ) -> None:
-    model, pruning = network(kind), Pruning(p=0.2, method=method)  # type: ignore[arg-type]
+    model, pruning = network(kind), Pruning(p=0.2, method=method)
     options = {"diagnostics": diagnostics, "keep_multiplier": True}
     computed = Explainer(model, rules, pruning, **options)
     played = Explainer(model, rules, pruning, cuda_graph=True, **options)

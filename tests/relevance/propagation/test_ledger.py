@@ -39,7 +39,7 @@ def entered(n: int, seed: int = 0) -> tuple[Ledger, dict[str, list[dict[str, Ten
         ones = torch.ones_like(relevance)
         ledger.enter_layer(
             layer, incoming, handed, after, stats, (ones, relevance) if stats is None else None, n
-        )  # type: ignore[arg-type]
+        )
         row = {"in": incoming, "handed": handed, "out": after, "before": numbers[0] + numbers[1]}
         given[name].append(row | masses | {"after": numbers[2] + numbers[3]})
     key = ledger.open_operation("softmax")

@@ -253,7 +253,10 @@ def test_m_of_an_input_layer_with_its_gauge_fixed(method):
 def test_a_rule_without_columns_is_pruned_by_lambda_whatever_the_method(method):
     layer = nn.Conv1d(4, 3, 3, padding=1)
     _randomise(layer, 3)
-    target = lambda z: z.flatten(1).sum(dim=1)  # noqa: E731
+
+    def target(z):
+        return z.flatten(1).sum(dim=1)
+
     maps = [
         Explainer(layer, WSquare(), Pruning(0.3, 0.2, chosen, input=True))(_one_hot(), target).relevance
         for chosen in (method, "lambda")
