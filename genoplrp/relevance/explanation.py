@@ -411,31 +411,6 @@ def _one_each(target: object) -> bool:
     return isinstance(target, Tensor) and target.dim() == 1
 
 
-def join(parts: list[Explanation]) -> Explanation:
-    """Return one explanation of all the sequences of several."""
-    first = parts[0]
-    if len(parts) == 1:
-        return first
-    ledgers, offset = [], 0
-    for part in parts:
-        ledgers += [(offset + start, ledger) for start, ledger in part.ledgers]
-        offset += len(part)
-    multipliers = [p.multiplier for p in parts if p.multiplier is not None]
-    return replace(
-        first,
-        relevance=torch.cat([p.relevance for p in parts]),
-        prediction=torch.cat([p.prediction for p in parts]),
-        target=torch.cat([p.target for p in parts]) if isinstance(first.target, Tensor) else first.target,
-        multiplier=torch.cat(multipliers) if multipliers else None,
-        intermediate={k: torch.cat([p.intermediate[k] for p in parts]) for k in first.intermediate},
-        notes=list(dict.fromkeys(note for p in parts for note in p.notes)),
-        ledgers=ledgers,
-        baseline=None
-        if first.baseline is None
-        else torch.cat([b for p in parts if (b := p.baseline) is not None]),
-    )
-
-
 def _length(ledger: Ledger) -> int:
     tensors = [row["relevance_in"] for row in ledger.rows.values()] or list(ledger.absorbed.values())
     return len(tensors[0]) if tensors else 0
