@@ -92,26 +92,14 @@ def spec_from_table(table: Mapping[str, Any], *, where: str = "spec", folder: Pa
     SpecError
         If a key is unknown, missing or of the wrong kind, or the parts do not fit.
     """
-    rest = {key: value for key, value in table.items() if key != "dataset"}
-    if "dataset" in table and "stream" not in table:
-        # A data set that does not say is older than these choices.
-        rest["stream"] = "seed"
-        if rest.get("background", {}).get("kind") == "genome":
-            rest["background"] = {"split_by": "none"} | rest["background"]
+    rest = _with_older_choices(table)
     try:
         entries = rest.pop("motifs", [])
         if not isinstance(entries, list):
             raise SpecError("motifs is a table; expected [[motifs]], an array of tables.")
         sources = [_build(MotifSource, entry, f"motifs[{i}]") for i, entry in enumerate(entries)]
         named_sets = _convert(rest.pop("sets", {}), Mapping[str, tuple[str, ...]], "sets")
-        rest["background"] = _with_folder(rest.get("background", {}), folder or Path())
-        if isinstance(rest.get("classes"), list):
-            rest["classes"] = [
-                one | {"background": _with_folder(one["background"], folder or Path())}
-                if isinstance(one, dict) and "background" in one
-                else one
-                for one in rest["classes"]
-            ]
+        _place_backgrounds(rest, folder or Path())
         limits = _convert(rest.get("similarity", []), get_type_hints(Spec)["similarity"], "similarity")
         motifs, sets, limits = collect_motifs(sources, named_sets, limits, folder or Path())
         rest.pop("similarity", None)
@@ -208,6 +196,28 @@ def _parse_preset(name: str, version: str = "") -> dict[str, Any]:
 
 def _presets() -> Any:
     return files("genoplrp.synthetic") / "presets"
+
+
+def _with_older_choices(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the specification in a table; a data set's that does not say is older than some choices."""
+    rest = {key: value for key, value in table.items() if key != "dataset"}
+    if "dataset" in table and "stream" not in table:
+        rest["stream"] = "seed"
+        if rest.get("background", {}).get("kind") == "genome":
+            rest["background"] = {"split_by": "none"} | rest["background"]
+    return rest
+
+
+def _place_backgrounds(rest: dict[str, Any], folder: Path) -> None:
+    """Let the files of all backgrounds be looked for from a folder."""
+    rest["background"] = _with_folder(rest.get("background", {}), folder)
+    if isinstance(rest.get("classes"), list):
+        rest["classes"] = [
+            one | {"background": _with_folder(one["background"], folder)}
+            if isinstance(one, dict) and "background" in one
+            else one
+            for one in rest["classes"]
+        ]
 
 
 def _with_folder(background: Any, folder: Path) -> Any:
