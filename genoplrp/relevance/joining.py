@@ -21,11 +21,12 @@ def join(parts: list[Explanation]) -> Explanation:
     for part in parts:
         ledgers += [(offset + start, ledger) for start, ledger in part.ledgers]
         offset += len(part)
+    targets = [p.target for p in parts if isinstance(p.target, Tensor)]
     return replace(
         first,
         relevance=torch.cat([p.relevance for p in parts]),
         prediction=torch.cat([p.prediction for p in parts]),
-        target=torch.cat([p.target for p in parts]) if isinstance(first.target, Tensor) else first.target,
+        target=_joined(targets) if targets else first.target,
         multiplier=_joined(p.multiplier for p in parts),
         intermediate={k: torch.cat([p.intermediate[k] for p in parts]) for k in first.intermediate},
         notes=list(dict.fromkeys(note for p in parts for note in p.notes)),

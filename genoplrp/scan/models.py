@@ -288,7 +288,7 @@ def _pickled(path: Path, trust: bool) -> nn.Module:
     raise InputError(f"{path} holds {what}, not a module: {WAYS} {path}")
 
 
-def _in_words(y: Any) -> str:
+def _in_words(y: object) -> str:
     if isinstance(y, Tensor):
         return f"a tensor of shape ({', '.join(['N', *(str(size) for size in y.shape[1:])])})"
     if isinstance(y, dict):

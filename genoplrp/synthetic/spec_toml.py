@@ -252,7 +252,7 @@ def _build(cls: type[Any], table: Any, where: str, **ready: Any) -> Any:
         raise SpecError(f"{where}: {error}" if where else str(error)) from error.__cause__
 
 
-def _convert(value: Any, hint: Any, where: str) -> Any:
+def _convert(value: object, hint: Any, where: str) -> Any:
     origin, args = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
         return _convert_union(value, [arg for arg in args if arg is not type(None)], where)
@@ -273,14 +273,14 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
     return _convert_plain(value, hint, where)
 
 
-def _convert_union(value: Any, hints: list[Any], where: str) -> Any:
+def _convert_union(value: object, hints: list[Any], where: str) -> Any:
     if len(hints) == 1:
         return _convert(value, hints[0], where)
     lists = [hint for hint in hints if get_origin(hint) is tuple]
     return _convert(value, lists[0] if isinstance(value, list) else hints[0], where)
 
 
-def _convert_list(value: Any, args: tuple[Any, ...], where: str) -> Any:
+def _convert_list(value: object, args: tuple[Any, ...], where: str) -> Any:
     if isinstance(value, str) and args[0] is str:
         value = [value]  # one name needs no brackets
     if not isinstance(value, list):
@@ -290,17 +290,16 @@ def _convert_list(value: Any, args: tuple[Any, ...], where: str) -> Any:
     return tuple(_convert(item, args[0], f"{where}[{i}]") for i, item in enumerate(value))
 
 
-def _convert_plain(value: Any, hint: Any, where: str) -> Any:
+def _convert_plain(value: object, hint: Any, where: str) -> Any:
     words = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if hint is float and number:
+    if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
     if hint in words and type(value) is hint:
         return value
     raise SpecError(f"{where} is {_shown(value)}; expected {words.get(hint, str(hint))}.")
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     """Objects as TOML tables, without what has its default value."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         table = {}
@@ -323,7 +322,7 @@ def _join(where: str, key: str) -> str:
     return f"{where}.{key}" if where else key
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
