@@ -79,7 +79,7 @@ def check_finite(values: Tensor, what: str) -> None:
     refuse_unless_finite(sizes, error)
 
 
-def target_value(target: OneTarget) -> Any:
+def target_value(target: OneTarget) -> int | str | Tensor | None:
     """Return what an explanation keeps of its target: the indices, or the text of what was asked."""
     if isinstance(target, Tensor):
         return target.cpu()

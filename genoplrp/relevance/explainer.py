@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import torch
 from jaxtyping import Float
@@ -38,6 +38,7 @@ from genoplrp.relevance.presets import DEFAULT_PRESET, Rules, rule_book
 from genoplrp.relevance.propagation.backward import AmbiguousBatchError, Run
 from genoplrp.relevance.propagation.ledger import Ledger
 from genoplrp.relevance.pruning.policy import SEARCHES, Pruning
+from genoplrp.relevance.rules import Rule
 from genoplrp.relevance.tracing import operations  # noqa: F401  (registers the handlers)
 from genoplrp.relevance.tracing.guards import (
     HOOKS,
@@ -49,6 +50,9 @@ from genoplrp.relevance.tracing.guards import (
 from genoplrp.relevance.tracing.operations.linear import BASES
 from genoplrp.relevance.tracing.plainly import plainly
 from genoplrp.relevance.tracing.tracer import Tracer, one_explanation
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 Target = int | str | Sequence[int] | Tensor | Callable[[Any], Tensor] | None
 SWEEP = tuple(round(0.05 * i, 2) for i in range(20))
@@ -297,7 +301,7 @@ class Explainer:
 
     def _explain(
         self,
-        X: Any,
+        X: object,
         target: Target,
         args: Sequence[Tensor] | None,
         prunings: list[Pruning | None],
@@ -307,7 +311,7 @@ class Explainer:
         x, extra = check_input(X, args, self._runner)
         wanted = check_target(target, len(x))
         if len(x) == 0:
-            empty = Explanation(x.float(), torch.zeros(0), target, notes=["no sequences"])
+            empty = Explanation(x.float(), torch.zeros(0), target_value(wanted(0, 0)), notes=["no sequences"])
             return [empty for _ in prunings]
         parts: list[list[Explanation]] = []
         shape = tuple(x.shape[1:])
@@ -534,7 +538,7 @@ class Explainer:
             )
         return Recordings(CudaGraphs(self.device))
 
-    def _all_rules(self) -> list[Any]:
+    def _all_rules(self) -> list[Rule]:
         book = self.rules
         return [
             book.preset.input,
@@ -563,7 +567,7 @@ class _Forward:
     kind: str
 
 
-def _progress_bar(total: int, progress: bool) -> Any:
+def _progress_bar(total: int, progress: bool) -> tqdm:
     from tqdm import tqdm
 
     # None: no bar where the output is not a terminal.

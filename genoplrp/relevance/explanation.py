@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Unpack
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeGuard, Unpack
 
 import torch
 from jaxtyping import Float
@@ -81,7 +81,7 @@ class Explanation:
 
     relevance: Float[Tensor, "n 4 length"]
     prediction: Float[Tensor, " n"]
-    target: Any
+    target: int | str | Tensor | None
     multiplier: Float[Tensor, "n 4 length"] | None = None
     intermediate: dict[str, Tensor] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -407,7 +407,7 @@ class Explanation:
         return self.intermediate[layer]
 
 
-def _one_each(target: object) -> bool:
+def _one_each(target: object) -> TypeGuard[Tensor]:
     return isinstance(target, Tensor) and target.dim() == 1
 
 

@@ -21,20 +21,23 @@ def join(parts: list[Explanation]) -> Explanation:
     for part in parts:
         ledgers += [(offset + start, ledger) for start, ledger in part.ledgers]
         offset += len(part)
-    multipliers = [p.multiplier for p in parts if p.multiplier is not None]
+    targets = [p.target for p in parts if isinstance(p.target, Tensor)]
     return replace(
         first,
         relevance=torch.cat([p.relevance for p in parts]),
         prediction=torch.cat([p.prediction for p in parts]),
-        target=torch.cat([p.target for p in parts]) if isinstance(first.target, Tensor) else first.target,
-        multiplier=torch.cat(multipliers) if multipliers else None,
+        target=_joined(targets) if targets else first.target,
+        multiplier=_joined(p.multiplier for p in parts),
         intermediate={k: torch.cat([p.intermediate[k] for p in parts]) for k in first.intermediate},
         notes=list(dict.fromkeys(note for p in parts for note in p.notes)),
         ledgers=ledgers,
-        baseline=None
-        if first.baseline is None
-        else torch.cat([b for p in parts if (b := p.baseline) is not None]),
+        baseline=_joined(p.baseline for p in parts),
     )
+
+
+def _joined(parts: Iterable[Tensor | None]) -> Tensor | None:
+    present = [part for part in parts if part is not None]
+    return torch.cat(present) if present else None
 
 
 def averaged(explanations: Iterable[Explanation], p: Sequence[float]) -> Explanation:
