@@ -179,7 +179,7 @@ def _page(title: str, body: str, *, up: bool = False) -> str:
     )
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else html.escape(str(value))
 
 
