@@ -12,8 +12,8 @@ import pandas as pd
 
 from genoplrp.sites.filters import FilterView
 from genoplrp.sites.matching import CERTAIN, COUNTS, match_motifs
-from genoplrp.sites.merging import overlay
 from genoplrp.sites.motifs import FoundMotif
+from genoplrp.sites.overlays import overlay
 from genoplrp.wording import counted
 
 if TYPE_CHECKING:
