@@ -112,7 +112,7 @@ def read_instances(path: Path, names: list[str], sequences: list[str]) -> pd.Dat
     index = pd.Series(np.arange(len(names)), index=names).reindex(table["chrom"])
     if index.isna().any():
         raise InputError(
-            f"{path} names the sequence {table['chrom'][int(index.isna().argmax())]!r}, which the FASTA file does not hold."
+            f"{path} names the sequence {table['chrom'][int(index.isna().argmax())]!r}, which is not in the FASTA file."
         )
     table = table.rename(columns={"name": "motif"}).assign(chrom=index.to_numpy(dtype=np.int64))
     table = table.rename(columns={"chrom": "sequence"})
