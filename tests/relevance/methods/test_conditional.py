@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from genoplrp.errors import InputError
 from genoplrp.relevance import DeepLift, Epsilon, Explainer, GradientTimesInput, Pruning, filter_windows
 from genoplrp.relevance.methods.conditional import (
-    OUTPUT,
     ConditionalRelevance,
     channel_relevance,
     conditional_relevance,
 )
+from genoplrp.relevance.methods.passes import OUTPUT
 from genoplrp.training import build_architecture
 
 PRUNINGS = [
