@@ -35,17 +35,25 @@ import genoplrp as gp
 from benchmarks.timing import machine, parser, save, table
 from genoplrp.errors import InputError
 from genoplrp.sites import Motifs, find_motifs, find_sites
-from genoplrp.sites.merging import LEAST_BITS
+from genoplrp.sites.bounds import LEAST_BITS
 from genoplrp.synthetic import Dataset
 
 PLAIN: dict[str, Any] = {"n": 10_000, "epochs": 10}
 SHORT: dict[str, Any] = {"n": 10_000, "epochs": 12, "length": 120}
+LONGER: dict[str, Any] = {"n": 30_000, "epochs": 12}
+POOLED: dict[str, Any] = {
+    "n": 20_000,
+    "epochs": 12,
+    "reverse_complement": True,
+    "architecture": "deepbind",
+    "parameters": {"filters": 128, "dense": 128},
+}
 RECIPES: dict[str, dict[str, Any]] = {
     "and": SHORT | {"sites": True},
     "cooperative": PLAIN | {"reverse_complement": True},
-    "hard_background": PLAIN,
-    "koo2021": PLAIN,
-    "koo2021_fixed": PLAIN,
+    "hard_background": LONGER,
+    "koo2021": POOLED,
+    "koo2021_fixed": LONGER,
     "not": SHORT | {"sites": True},
     "order": SHORT,
     "saturation": PLAIN | {"reverse_complement": True},
@@ -80,10 +88,10 @@ def trained(name: str, folder: Path) -> Any:
         folder.mkdir(parents=True, exist_ok=True)
         fit = gp.train(
             simulated(name, how["n"], how.get("seed", 0)),
-            "koo",
+            how.get("architecture", "koo"),
             seed=how.get("seed", 0),
             epochs=how["epochs"],
-            parameters={"dense": 128},
+            parameters=how.get("parameters", {"dense": 128}),
             reverse_complement=how.get("reverse_complement", False),
             bootstrap=0,
             progress=False,
@@ -206,7 +214,7 @@ def main() -> None:
     for name in given.only:
         fit, task = trained(name, folder), 0
         explain = gp.Explainer(fit.model, pruning=gp.Pruning(p=P), diagnostics=False)
-        data = held_out(name, task, 300 if given.quick else 600, 1000)
+        data = held_out(name, task, 600 if given.quick else 3_000, 1000)
         try:
             one = judged(find_motifs(explain, data.one_hot(), target=task, fdr=given.fdr), data, task)
         except InputError as error:

@@ -95,20 +95,21 @@ def command(
     from genoplrp.evaluation.runner import benchmark
 
     folders = {Path(name).name: Path(name) for name in dataset if Path(name).is_dir()}
-    given: dict[str, Any] = {
-        "datasets": tuple(Path(name).name if Path(name).is_dir() else name for name in dataset),
-        "architectures": architecture,
-        "methods": method,
-        "seeds": tuple(range(seeds or 0)),
-        "n_sequences": n_sequences,
-        "n_explain": n_explain,
-        "epochs": epochs,
-        "least_auroc": least_auroc,
-        "data_seed": seed,
-        "task": int(task) if task is not None and task.isdigit() else task,
-        "random_labels": random_labels or None,
-    }
-    settings = {name: value for name, value in given.items() if value is not None and value != ()}
+    settings = _given(
+        {
+            "datasets": tuple(Path(name).name if Path(name).is_dir() else name for name in dataset),
+            "architectures": architecture,
+            "methods": method,
+            "seeds": tuple(range(seeds or 0)),
+            "n_sequences": n_sequences,
+            "n_explain": n_explain,
+            "epochs": epochs,
+            "least_auroc": least_auroc,
+            "data_seed": seed,
+            "task": int(task) if task is not None and task.isdigit() else task,
+            "random_labels": random_labels or None,
+        }
+    )
     if out is None:
         if resume or not list_only:
             raise click.UsageError("Missing option '--out' / '-o'.")
@@ -125,6 +126,11 @@ def command(
     if "error" in table:
         _list_failures(table)
         sys.exit(1)
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of a plan that were asked for."""
+    return {name: value for name, value in options.items() if value is not None and value != ()}
 
 
 def _plan(folder: Path | None, quick: bool, sweep: bool, settings: dict[str, Any]) -> Plan:

@@ -16,11 +16,14 @@ from genoplrp.cli.model_options import MODEL_OPTIONS, load_subject
 from genoplrp.wording import counted
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from jaxtyping import Int
 
     from genoplrp.pipeline.chosen import Chosen
     from genoplrp.pipeline.subject import Subject
     from genoplrp.relevance import Explainer
+    from genoplrp.synthetic import Dataset
 
 F = TypeVar("F", bound=Callable[..., Any])
 _PATH = click.Path(path_type=Path)
@@ -90,7 +93,6 @@ def chosen_sequences(model: Path, options: dict[str, Any]) -> tuple[Subject, Cho
     """Return the model, the sequences, and the sites: those of the file, else those that were planted."""
     from genoplrp.errors import InputError
     from genoplrp.pipeline.chosen import from_dataset, from_fasta, read_sites
-    from genoplrp.pipeline.explain import rows_to_explain
     from genoplrp.synthetic import Dataset
 
     dataset, fasta, index = options["dataset"], options["fasta"], options["index"]
@@ -106,18 +108,7 @@ def chosen_sequences(model: Path, options: dict[str, Any]) -> tuple[Subject, Cho
     if dataset is not None:
         data = Dataset.load(dataset)
         subject = load_subject(model, options, data.length)
-        task = subject.target(options["target"])[2]
-        if options["positives"] and not 0 <= task < len(data.tasks):
-            raise InputError(
-                f"--positives: the target is not a task of the data set; it has {', '.join(data.tasks)}"
-            )
-        split = None if options["split"] == "all" else options["split"]
-        rows = rows_to_explain(data, split=split, task=task if options["positives"] else None, limit=limit)
-        if index is not None:
-            where = f"{'the data set' if split is None else 'split ' + split} of {dataset}"
-            _check_index(index, len(rows), where + (", positives," if options["positives"] else ""))
-            rows = rows[index : index + 1]
-        chosen = from_dataset(data, rows)
+        chosen = from_dataset(data, _rows_of(data, subject, options, limit))
     else:
         chosen = from_fasta(fasta, limit)
         if index is not None:
@@ -131,6 +122,28 @@ def chosen_sequences(model: Path, options: dict[str, Any]) -> tuple[Subject, Cho
         else read_sites(options["sites"], chosen.names, chosen.first)
     )
     return subject, chosen, sites
+
+
+def _rows_of(
+    data: Dataset, subject: Subject, options: dict[str, Any], limit: int | None
+) -> Int[np.ndarray, " n"]:
+    """Return the rows of a data set that --split, --positives, --index and --limit choose."""
+    from genoplrp.errors import InputError
+    from genoplrp.pipeline.explain import rows_to_explain
+
+    positives, index = options["positives"], options["index"]
+    task = subject.target(options["target"])[2]
+    if positives and not 0 <= task < len(data.tasks):
+        raise InputError(
+            f"--positives: the target is not a task of the data set; it has {', '.join(data.tasks)}"
+        )
+    split = None if options["split"] == "all" else options["split"]
+    rows = rows_to_explain(data, split=split, task=task if positives else None, limit=limit)
+    if index is None:
+        return rows
+    where = f"{'the data set' if split is None else 'split ' + split} of {options['dataset']}"
+    _check_index(index, len(rows), where + (", positives," if positives else ""))
+    return rows[index : index + 1]
 
 
 def _check_index(index: int, count: int, where: str) -> None:

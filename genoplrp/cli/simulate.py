@@ -90,20 +90,16 @@ def command(
         raise click.UsageError("--figure draws a description; give --describe, too.")
     if describe_it:
         refuse_given(_OF_DATA, "does nothing with --describe, which writes no data")
-    from genoplrp.cli.notes import notes_shown
-    from genoplrp.synthetic.folder import check_target
-    from genoplrp.synthetic.spec_toml import load_spec
-
-    if out is not None and not describe_it:
-        check_target(out, overwrite=force)
-    source = load_spec(spec).with_motif_tasks() if motif_tasks else load_spec(spec)
-    if describe_it:
-        _describe(source, n or 2000, seed, figure, force)
+        _describe(_loaded(spec, motif_tasks), n or 2000, seed, figure, force)
         return
     if out is None:
         raise click.UsageError("Say where to write the data set: -o FOLDER.")
+    from genoplrp.cli.notes import notes_shown
+    from genoplrp.synthetic.folder import check_target
     from genoplrp.synthetic.stream import simulate_to
 
+    check_target(out, overwrite=force)
+    source = _loaded(spec, motif_tasks)
     with notes_shown():
         tally = simulate_to(
             out,
@@ -125,6 +121,13 @@ def command(
     click.echo(f"{out}: {counted(n or 10_000, 'sequence')} of {spec}, seed {seed}")
     for line in tally.lines([task.name for task in source.tasks], [task.kind for task in source.tasks]):
         click.echo(f"  {line}")
+
+
+def _loaded(spec: str, motif_tasks: bool) -> Spec:
+    from genoplrp.synthetic.spec_toml import load_spec
+
+    found = load_spec(spec)
+    return found.with_motif_tasks() if motif_tasks else found
 
 
 def _describe(spec: Spec, n: int, seed: int, figure: Path | None, force: bool) -> None:

@@ -15,8 +15,6 @@ from genoplrp.sequence import read_fasta
 if TYPE_CHECKING:
     from genoplrp.synthetic import Dataset
 
-#: 0-based position of the first base after the junction; a donor's intron begins here, an acceptor's ends before.
-JUNCTION: Final = 30
 
 _TASK_OF_CLASS: Final = {"EI": "donor", "IE": "acceptor", "N": None}
 

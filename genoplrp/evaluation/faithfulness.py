@@ -7,8 +7,8 @@ fills, so that maps of the same sequences are compared in pairs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -392,7 +392,11 @@ def ask(predict: Predict, X: np.ndarray) -> Float[np.ndarray, " n"]:
     return output
 
 
-def _progress(steps: Any, show: bool, what: str) -> Any:
+_Step = TypeVar("_Step")
+
+
+def _progress(steps: Iterable[_Step], show: bool, what: str) -> Iterable[_Step]:
     from tqdm import tqdm
 
-    return tqdm(steps, desc=what, disable=not show)
+    shown: Iterable[_Step] = tqdm(steps, desc=what, disable=not show)
+    return shown

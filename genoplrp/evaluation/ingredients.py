@@ -11,6 +11,7 @@ import sys
 import sysconfig
 import types
 import uuid
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,12 +102,12 @@ def method_ingredients(name: str) -> Ingredients:
     return made_of
 
 
-def code_content(function: Any) -> str:
+def code_content(function: object) -> str:
     """The `fingerprint` of a user's function; of code that cannot be read one that is like no other."""
     return fingerprint(function) or f"cannot be compared ({uuid.uuid4().hex})"
 
 
-def fingerprint(value: Any) -> str | None:
+def fingerprint(value: object) -> str | None:
     """SHA-256 over a function's code and whatever of its own it uses: defaults, closure, globals, arrays, classes.
 
     Parameters
@@ -137,7 +138,7 @@ class _UnreadableError(Exception):
     """Something whose content cannot be told."""
 
 
-def _parts(value: Any, seen: dict[int, Any]) -> list[bytes]:
+def _parts(value: object, seen: dict[int, object]) -> list[bytes]:
     """Turn anything that code can hold into bytes that are the same for the same content."""
     if value is None or isinstance(value, bool | int | float | complex | str | bytes | types.EllipsisType):
         return [f"{type(value).__name__} {value!r}".encode()]
@@ -151,7 +152,7 @@ def _parts(value: Any, seen: dict[int, Any]) -> list[bytes]:
     raise _UnreadableError(type(value).__name__)
 
 
-def _parts_of_data(value: Any, seen: dict[int, Any]) -> list[bytes] | None:
+def _parts_of_data(value: object, seen: dict[int, object]) -> list[bytes] | None:
     """Arrays, tensors and containers."""
     if isinstance(value, np.ndarray) and value.dtype != object:
         return [f"array {value.dtype} {value.shape}".encode(), np.ascontiguousarray(value).tobytes()]
@@ -166,7 +167,7 @@ def _parts_of_data(value: Any, seen: dict[int, Any]) -> list[bytes] | None:
     return None
 
 
-def _parts_of_code(value: Any, seen: dict[int, Any]) -> list[bytes] | None:
+def _parts_of_code(value: object, seen: dict[int, object]) -> list[bytes] | None:
     """Functions and what they are made of; of an installed package the name and the version."""
     if isinstance(value, types.CodeType):
         return [value.co_code, repr(value.co_names).encode(), *_all(value.co_consts, seen)]
@@ -190,7 +191,7 @@ def _parts_of_code(value: Any, seen: dict[int, Any]) -> list[bytes] | None:
     return None
 
 
-def _parts_of_objects(value: Any, seen: dict[int, Any]) -> list[bytes] | None:
+def _parts_of_objects(value: object, seen: dict[int, object]) -> list[bytes] | None:
     """Classes, what stands in them, and their instances."""
     if isinstance(value, type):
         hidden = ("__dict__", "__weakref__", "__doc__", "__module__")
@@ -203,7 +204,7 @@ def _parts_of_objects(value: Any, seen: dict[int, Any]) -> list[bytes] | None:
     return None
 
 
-def _all(values: Any, seen: dict[int, Any]) -> list[bytes]:
+def _all(values: Iterable[object], seen: dict[int, object]) -> list[bytes]:
     return [part for value in values for part in _parts(value, seen)]
 
 

@@ -48,7 +48,7 @@ class Pieces:
             return False
         return bool(found["sha256"] == file_content(path))
 
-    def record(self, part: str, name: str, path: Path, made_of: Ingredients, **facts: Any) -> None:
+    def record(self, part: str, name: str, path: Path, made_of: Ingredients, **facts: object) -> None:
         """Note what a finished file was made of, and facts about it."""
         self._write(part, name, {"made_of": _plain(made_of), "sha256": file_content(path), **facts})
 

@@ -123,7 +123,7 @@ def explain_dataset(
         if consensus:
             explain = partial(over_views, explainer, **views)
         explanation = explain(X, wanted, progress=progress)
-    meta = {
+    meta: dict[str, object] = {
         "genoplrp": __version__,
         "method": f"consensus, {describe(rules, pruning)}" if consensus else describe(rules, pruning),
         "rules": rules if isinstance(rules, str) else repr(rules),
@@ -147,7 +147,7 @@ def explain_dataset(
     return file, explanation
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     if isinstance(value, dict):
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):

@@ -65,7 +65,7 @@ def result_folder(out: Path, settings: dict[str, Any], log: Callable[[str], None
 
 
 def made_once(
-    path: Path, load: Callable[[Path], T], make: Callable[[], T], save: Callable[[T, Path], Any]
+    path: Path, load: Callable[[Path], T], make: Callable[[], T], save: Callable[[T, Path], object]
 ) -> T:
     """Return what an interrupted run left at ``path``, or make and save it (each save is complete or not at all)."""
     if path.exists():

@@ -124,7 +124,7 @@ def plot_distance(
     Returns
     -------
     Figure
-        Points are single pairs, lines means, bands 1.96 standard errors.
+        Points are single pairs, lines means at the mean distance of a bin's pairs, bands 1.96 standard errors.
 
     Raises
     ------
@@ -145,7 +145,8 @@ def plot_distance(
         color = SERIES_COLORS[k % len(SERIES_COLORS)]
         points = found.pairs[np.array(names) == kind]
         curve = curves[curves["motif_pair"] == kind]
-        at = curve["distance"] + 0.5 * (width - 1)
+        # A mean stands where its pairs are on average: bins may be filled at one end only.
+        at = curve["distance"].map(points.groupby(points["distance"] // width * width)["distance"].mean())
         ax.axhline(0, color="#444444", linewidth=0.6)
         ax.scatter(points["distance"], points["interaction"], s=6, color=color, alpha=0.25, linewidths=0)
         ax.fill_between(at, curve["low"], curve["high"], color=color, alpha=0.2, linewidth=0)

@@ -6,7 +6,7 @@ import base64
 import io
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
@@ -202,7 +202,7 @@ def dataset_html(data: Dataset) -> str:
     )
 
 
-def _thumbnail(relevance: Any, highlight: Highlight | None) -> str:
+def _thumbnail(relevance: object, highlight: Highlight | None) -> str:
     heights = as_array(relevance, "relevance")
     figure = Figure(figsize=(9.5, 1.6), layout="constrained")
     ax = figure.subplots()

@@ -230,7 +230,7 @@ def _all_same(outputs: list[list[Tensor] | None]) -> bool:
     )
 
 
-def _tensors(value: Any) -> list[Tensor]:
+def _tensors(value: object) -> list[Tensor]:
     if isinstance(value, Tensor):
         return [value]
     if isinstance(value, dict):

@@ -7,24 +7,15 @@ Bach et al. 2015, PLOS ONE 10(7), e0130140 (LRP); Yanez Sarmiento et al. 2024, E
 
 from __future__ import annotations
 
-import copy
-import re
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from genoplrp.errors import (
-    GenoplrpError,
-    InputError,
-    ModelInputError,
-    NonFiniteError,
-    UnsupportedOperationError,
-)
+from genoplrp.errors import InputError, UnsupportedOperationError
 from genoplrp.relevance import devices
 from genoplrp.relevance.axes import (
     LAYOUTS,
@@ -35,16 +26,19 @@ from genoplrp.relevance.axes import (
     module_names,
     recognised,
 )
-from genoplrp.relevance.deferred import Answers, Questions, WrongAnswerError, refuse_unless_finite
-from genoplrp.relevance.explanation import Explanation, join
+from genoplrp.relevance.calling import called, half, on_device, unambiguous
+from genoplrp.relevance.deferred import Answers, Questions, WrongAnswerError
+from genoplrp.relevance.explained import at_logits, check_finite, explained_numbers, target_value
+from genoplrp.relevance.explanation import Explanation
 from genoplrp.relevance.fastpath import Chains
 from genoplrp.relevance.fastpath.recording import CudaGraphs, Recordings
-from genoplrp.relevance.inputs import OneTarget, check_device, check_input, check_target, select_target
-from genoplrp.relevance.presets import DEFAULT_PRESET, Rules, is_named, rule_book
-from genoplrp.relevance.propagation.backward import AmbiguousBatchError, EqualLengthError, Run
+from genoplrp.relevance.inputs import OneTarget, check_input, check_target, select_target
+from genoplrp.relevance.joining import averaged, join, on_host, opened
+from genoplrp.relevance.presets import DEFAULT_PRESET, Rules, rule_book
+from genoplrp.relevance.propagation.backward import AmbiguousBatchError, Run
 from genoplrp.relevance.propagation.ledger import Ledger
 from genoplrp.relevance.pruning.policy import SEARCHES, Pruning
-from genoplrp.relevance.targets import Difference, Term
+from genoplrp.relevance.rules import Rule
 from genoplrp.relevance.tracing import operations  # noqa: F401  (registers the handlers)
 from genoplrp.relevance.tracing.guards import (
     HOOKS,
@@ -55,13 +49,14 @@ from genoplrp.relevance.tracing.guards import (
 )
 from genoplrp.relevance.tracing.operations.linear import BASES
 from genoplrp.relevance.tracing.plainly import plainly
-from genoplrp.relevance.tracing.tracer import LOGIT, Tracer, one_explanation
+from genoplrp.relevance.tracing.tracer import Tracer, one_explanation
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 Target = int | str | Sequence[int] | Tensor | Callable[[Any], Tensor] | None
 SWEEP = tuple(round(0.05 * i, 2) for i in range(20))
 """The paper's values of p: 0, 0.05, ..., 0.95."""
-_OWN = "Raised by the model's own forward pass"
-_SHAPES = re.compile(r"shape|size|channels|dimension|elements|numel")
 
 
 class Explainer:
@@ -139,13 +134,13 @@ class Explainer:
             raise InputError(f"batch_size={batch_size}: must be at least 1")
         self.batch_size = batch_size
         self.diagnostics = diagnostics
-        self.keep: Any = None
+        self.keep: set[str] | Literal["all"] | None = None
         if keep_intermediate:
             names = [keep_intermediate] if isinstance(keep_intermediate, str) else keep_intermediate
-            self.keep = "all" if names is True else set(names)
+            self.keep = "all" if isinstance(names, bool) else set(names)
         self.keep_multiplier = keep_multiplier
         self._layout_known = layout is not None
-        self._runner = self._on_device(adapt_model(self.model, layout), device)
+        self._runner = on_device(adapt_model(self.model, layout), device)
         self._chains = Chains()
         # Sequences of a shape that memory is known to hold: further calls do not run out of it again.
         self._fits: dict[tuple[int, ...], int] = {}
@@ -255,21 +250,7 @@ class Explainer:
         X, target, p, args, progress
             As in `sweep`.
         """
-        total: Tensor | None = None
-        first: Explanation | None = None
-        for _, e in self.sweep(X, target, p, args=args, progress=progress):
-            share = e.relevance / unit_of(e.relevance)
-            total = share if total is None else total + share
-            first = e if first is None else first
-        if first is None or total is None:
-            raise InputError("average(p=[]): give at least one p")
-        return Explanation(
-            relevance=total * unit_of(first.relevance) / len(p),
-            prediction=first.prediction,
-            target=first.target,
-            notes=[*first.notes, f"average over p = {', '.join(f'{v:g}' for v in p)}"],
-            settings=first.settings | {"average": list(p)},
-        )
+        return averaged((e for _, e in self.sweep(X, target, p, args=args, progress=progress)), p)
 
     def output(
         self, X: Float[Tensor, "n 4 length"], target: Target = 0, *, args: Sequence[Tensor] | None = None
@@ -320,7 +301,7 @@ class Explainer:
 
     def _explain(
         self,
-        X: Any,
+        X: object,
         target: Target,
         args: Sequence[Tensor] | None,
         prunings: list[Pruning | None],
@@ -330,7 +311,7 @@ class Explainer:
         x, extra = check_input(X, args, self._runner)
         wanted = check_target(target, len(x))
         if len(x) == 0:
-            empty = Explanation(x.float(), torch.zeros(0), target, notes=["no sequences"])
+            empty = Explanation(x.float(), torch.zeros(0), target_value(wanted(0, 0)), notes=["no sequences"])
             return [empty for _ in prunings]
         parts: list[list[Explanation]] = []
         shape = tuple(x.shape[1:])
@@ -345,14 +326,14 @@ class Explainer:
                         x[start:stop], [a[start:stop] for a in extra], wanted(start, stop), prunings
                     )
                 except AmbiguousBatchError as error:
-                    size = _unambiguous(error, stop - start, size)
+                    size = unambiguous(error, stop - start, size)
                     alone = str(error) if size == 1 else alone
                     continue
                 except Exception as error:
                     if HOOKS in str(error):
                         raise UnsupportedOperationError(HOOKS) from None
                     if not self._turned(error, x, self._inputs_beside(extra)):
-                        size = self._fits[shape] = _half(error, x, stop - start)
+                        size = self._fits[shape] = half(error, x, stop - start)
                     continue
                 parts.append(part)
                 bar.update(stop - start)
@@ -397,7 +378,7 @@ class Explainer:
         results = self._enqueued(x, extra, target, prunings, questions)
         if questions is not None:
             questions.settle()
-        return [_on_host(e) for e in results]
+        return [on_host(e) for e in results]
 
     def _played(
         self,
@@ -422,7 +403,7 @@ class Explainer:
             lambda given, questions: self._enqueued(given, [], target, prunings, questions),
             self._answers,
             lambda: self._chains.prepared.entries,
-            lambda results: [_on_host(_opened(e)) for e in results],
+            lambda results: [on_host(opened(e)) for e in results],
         )
 
     def _enqueued(
@@ -449,12 +430,12 @@ class Explainer:
                 run.intermediate = {}
                 last = i == len(prunings) - 1
                 relevance, multiplier = forward.backward(last)
-                _check_finite(relevance, "relevance")
+                check_finite(relevance, "relevance")
                 results.append(
                     Explanation(
                         relevance=relevance,
                         prediction=output.detach(),
-                        target=_target_value(target),
+                        target=target_value(target),
                         multiplier=multiplier if self.keep_multiplier else None,
                         intermediate=self._in_order(run),
                         notes=[*self._notes, *tracer.notes],
@@ -475,21 +456,15 @@ class Explainer:
         with tracer:
             y = self._called(leaf, *extra)
         y = tracer.latest(y)
-        y = _at_logits(y, tracer)
-        output = self._explained(y, tracer, target, len(x))
+        y = at_logits(y, tracer)
+        output = explained_numbers(y, tracer, target, len(x))
         if not run.layers:
             tracer.note("the model has no convolution or linear layer: nothing can be pruned")
         return leaf, shadow, output, tracer
 
-    def _called(self, x: Tensor, *extra: Tensor) -> Any:
+    def _called(self, *inputs: Tensor) -> Any:
         """Call the model; an error of its own says what shapes it was given."""
-        try:
-            return self._runner(x, *extra)
-        except Exception as error:
-            if not isinstance(error, GenoplrpError) and not hasattr(error, "__notes__"):
-                shapes = ", ".join(str(tuple(a.shape)) for a in (x, *extra))
-                error.add_note(f"{_OWN}, given {shapes}: does it take this shape?")
-            raise
+        return called(self._runner, *inputs)
 
     def _turned(self, error: Exception, x: Tensor, args: Sequence[Tensor]) -> bool:
         """Return whether a model that failed takes another order of axes, in which it is called from now on."""
@@ -527,7 +502,7 @@ class Explainer:
             return None
         for leaf in chain.leaves:
             tracer.leaf(leaf, is_input=False)
-        output = self._explained(chain.output, tracer, target, len(x))
+        output = explained_numbers(chain.output, tracer, target, len(x))
         return _Forward(output, tracer, lambda last: chain.backward(output, last=last), "fast path")
 
     @property
@@ -535,22 +510,6 @@ class Explainer:
         """Whether no subclass traces or goes back in its own way."""
         kind = type(self)
         return kind._tracer is Explainer._tracer and kind._backward is Explainer._backward
-
-    def _explained(self, y: Any, tracer: Tracer, target: OneTarget, n: int) -> Tensor:
-        """Return the explained numbers, (N,), from the model's output at its logits."""
-        tracer.in_target = True
-        with tracer:
-            chosen = select_target(y, target, n)
-        output: Tensor = tracer.latest(chosen)
-        if not tracer.is_traced(output):
-            raise InputError("the explained output does not depend on the model's input")
-        if not tracer.known(output):
-            raise tracer.refuse(
-                type(output.grad_fn).__name__, "the output was made by code that cannot be seen"
-            )
-        _check_finite(output, "the model's output")
-        _resolve_kept(tracer.run)
-        return output
 
     def _tracer(self, run: Run) -> Tracer:
         return Tracer(run, self.rules, *self._names())
@@ -579,7 +538,7 @@ class Explainer:
             )
         return Recordings(CudaGraphs(self.device))
 
-    def _all_rules(self) -> list[Any]:
+    def _all_rules(self) -> list[Rule]:
         book = self.rules
         return [
             book.preset.input,
@@ -597,14 +556,6 @@ class Explainer:
     def _settings(self, pruning: Pruning | None, tracer: Tracer) -> dict[str, Any]:
         return {"rules": self.rules, "pruning": pruning, "operations": tracer.counts}
 
-    def _on_device(self, model: nn.Module, device: str | torch.device | None) -> nn.Module:
-        if device is None:
-            return model
-        wanted = check_device(device)
-        present = next((t.device for t in [*model.parameters(), *model.buffers()]), wanted)
-        same = present.type == wanted.type and (wanted.index is None or wanted.index == present.index)
-        return model if same else copy.deepcopy(model).to(wanted)
-
 
 @dataclass(frozen=True, eq=False)
 class _Forward:
@@ -616,117 +567,7 @@ class _Forward:
     kind: str
 
 
-def _unambiguous(error: AmbiguousBatchError, n: int, size: int) -> int:
-    """Return the size of a batch in which sequences can be told apart, after one of n in which they could not."""
-    if size == 1:
-        raise InputError("the model's layers do not keep one sequence apart from another") from None
-    return n - 1 if isinstance(error, EqualLengthError) and n > 2 else 1
-
-
-def _half(error: Exception, x: Tensor, n: int) -> int:
-    """Return half of a batch of n sequences for which memory ran out; raise any other error."""
-    if not is_out_of_memory(error) or n == 1:
-        raise _said(error, x) from error
-    size = max(1, n // 2)
-    warnings.warn(f"memory ran out with {n} sequences; going on with {size}", stacklevel=4)
-    return size
-
-
-def _said(error: Exception, x: Tensor) -> Exception:
-    """Return the error itself, or what torch says of shapes in the model's own layers as an error of the input."""
-    own = any(note.startswith(_OWN) for note in getattr(error, "__notes__", []))
-    if not own or type(error) is not RuntimeError or not _SHAPES.search(str(error)):
-        return error
-    first = str(error).strip().splitlines()[0]
-    return ModelInputError(
-        f"the model's own forward pass does not take X of shape {tuple(x.shape)}: {first}. Is that the length, and the "
-        "order of axes, it was trained on?"
-    )
-
-
-def unit_of(relevance: Tensor) -> Tensor:
-    """Return the positive mass of each map; where there is none, the negative one; 1 for an empty map."""
-    flat = relevance.flatten(1)
-    positive, negative = flat.clamp(min=0).sum(dim=1), flat.clamp(max=0).abs().sum(dim=1)
-    unit = torch.where(positive > 0, positive, negative)
-    return torch.where(unit > 0, unit, 1.0).reshape(-1, *[1] * (relevance.dim() - 1))
-
-
-def _resolve_kept(run: Run) -> None:
-    """Turn the names and patterns of the layers to keep into layer names."""
-    if run.keep is None or run.keep == "all":
-        return
-    names = [layer.name for layer in run.layers]
-    for pattern in run.keep:
-        if not any(is_named(name, pattern) for name in names):
-            raise InputError(
-                f"keep_intermediate names the layer {pattern!r}; the model has {', '.join(names)} (relevance is kept "
-                "at the input of convolutions and linear layers)"
-            )
-    run.keep = {name for name in names if any(is_named(name, pattern) for pattern in run.keep)}
-
-
-def _at_logits(y: Any, tracer: Tracer) -> Any:
-    """Replace outputs that end in a sigmoid or softmax by what went into it."""
-    if isinstance(y, Tensor):
-        logit = tracer.marks_of(y).logit
-        if logit is None:
-            return y
-        tracer.note(LOGIT)
-        with tracer:
-            out: Tensor = logit()
-        return out
-    if isinstance(y, tuple | list) and type(y) in (tuple, list):
-        return type(y)(_at_logits(v, tracer) for v in y)
-    if isinstance(y, dict):
-        return {k: _at_logits(v, tracer) for k, v in y.items()}
-    return y
-
-
-def _check_finite(values: Tensor, what: str) -> None:
-    if values.numel() == 0:
-        return
-    # The largest size of a row is NaN where one of its entries is.
-    sizes = torch.linalg.vector_norm(values.detach().reshape(len(values), -1), torch.inf, dim=1)
-
-    def error() -> NonFiniteError:
-        bad = ~torch.isfinite(sizes)
-        return NonFiniteError(
-            f"{what} of sequence {int(bad.nonzero()[0])} of its batch ({int(bad.sum())} of {len(values)}) is not "
-            "finite: check the model's weights and the input for NaN, infinity or very large values"
-        )
-
-    refuse_unless_finite(sizes, error)
-
-
-def _opened(e: Explanation) -> Explanation:
-    """Return an explanation whose lists and ledgers are its own."""
-    ledgers = [(first, ledger.opened()) for first, ledger in e.ledgers]
-    return replace(e, notes=list(e.notes), ledgers=ledgers)
-
-
-def _on_host(e: Explanation) -> Explanation:
-    """Return an explanation in the CPU's memory."""
-    for _, ledger in e.ledgers:
-        ledger.close()
-    return replace(
-        e,
-        relevance=e.relevance.cpu(),
-        prediction=e.prediction.cpu(),
-        multiplier=None if e.multiplier is None else e.multiplier.cpu(),
-        intermediate={name: value.cpu() for name, value in e.intermediate.items()},
-    )
-
-
-def _target_value(target: OneTarget) -> Any:
-    if isinstance(target, Tensor):
-        return target.cpu()
-    if isinstance(target, Term | Difference):
-        return target.text
-    return getattr(target, "__name__", repr(target)) if callable(target) else target
-
-
-def _progress_bar(total: int, progress: bool) -> Any:
+def _progress_bar(total: int, progress: bool) -> tqdm:
     from tqdm import tqdm
 
     # None: no bar where the output is not a terminal.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Unpack
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeGuard, Unpack
 
 import torch
 from jaxtyping import Float
@@ -81,7 +81,7 @@ class Explanation:
 
     relevance: Float[Tensor, "n 4 length"]
     prediction: Float[Tensor, " n"]
-    target: Any
+    target: int | str | Tensor | None
     multiplier: Float[Tensor, "n 4 length"] | None = None
     intermediate: dict[str, Tensor] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -407,33 +407,8 @@ class Explanation:
         return self.intermediate[layer]
 
 
-def _one_each(target: object) -> bool:
+def _one_each(target: object) -> TypeGuard[Tensor]:
     return isinstance(target, Tensor) and target.dim() == 1
-
-
-def join(parts: list[Explanation]) -> Explanation:
-    """Return one explanation of all the sequences of several."""
-    first = parts[0]
-    if len(parts) == 1:
-        return first
-    ledgers, offset = [], 0
-    for part in parts:
-        ledgers += [(offset + start, ledger) for start, ledger in part.ledgers]
-        offset += len(part)
-    multipliers = [p.multiplier for p in parts if p.multiplier is not None]
-    return replace(
-        first,
-        relevance=torch.cat([p.relevance for p in parts]),
-        prediction=torch.cat([p.prediction for p in parts]),
-        target=torch.cat([p.target for p in parts]) if isinstance(first.target, Tensor) else first.target,
-        multiplier=torch.cat(multipliers) if multipliers else None,
-        intermediate={k: torch.cat([p.intermediate[k] for p in parts]) for k in first.intermediate},
-        notes=list(dict.fromkeys(note for p in parts for note in p.notes)),
-        ledgers=ledgers,
-        baseline=None
-        if first.baseline is None
-        else torch.cat([b for p in parts if (b := p.baseline) is not None]),
-    )
 
 
 def _length(ledger: Ledger) -> int:

@@ -21,7 +21,7 @@ def automatic_batch(length: int) -> int:
     return int(min(1024, max(1, 1 << ((BASES_A_BATCH // max(1, length)) or 1).bit_length() - 1)))
 
 
-def check_input(X: Any, args: Sequence[Tensor] | None, model: nn.Module) -> tuple[Tensor, list[Tensor]]:
+def check_input(X: object, args: Sequence[Tensor] | None, model: nn.Module) -> tuple[Tensor, list[Tensor]]:
     """Return the input and the further inputs on the model's device, in the model's precision.
 
     Raises
@@ -69,7 +69,7 @@ OneTarget: TypeAlias = int | Tensor | Callable[[Any], Tensor] | None
 """What a batch is asked to explain: one output, one for each of its sequences, or a function of the output."""
 
 
-def check_target(target: Any, n: int) -> Callable[[int, int], OneTarget]:
+def check_target(target: object, n: int) -> Callable[[int, int], OneTarget]:
     """Return a function that gives the target of sequences start to stop.
 
     Raises

@@ -250,7 +250,7 @@ def _svg_path(base: str) -> str:
     return "".join(commands)
 
 
-def _for_script(value: Any) -> str:
+def _for_script(value: object) -> str:
     """JSON that may stand in a script element: no tag can end in it."""
     text = json.dumps(value, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

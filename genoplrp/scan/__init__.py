@@ -11,7 +11,9 @@ from genoplrp.scan.genome import scan_genome
 from genoplrp.scan.keras_files import load_keras
 from genoplrp.scan.merge import merge
 from genoplrp.scan.models import LoadedModel, describe_output, load_any_model
-from genoplrp.scan.run import Sequences, scan, shard_path
+from genoplrp.scan.places import shard_path
+from genoplrp.scan.run import scan
+from genoplrp.scan.sources import Sequences
 from genoplrp.scan.store import ScanStore
 from genoplrp.scan.variants import relevance_difference, variant_effects
 

@@ -7,7 +7,7 @@ layers call. Each is replaced by the function it came from, and the result is co
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +130,7 @@ def _trains(node: fx.Node) -> bool:
     return any(argument is True for argument in node.args[2:7] if isinstance(argument, bool))
 
 
-def _compare(module: nn.Module, archive: nn.Module, shape: Any, path: Path) -> None:
+def _compare(module: nn.Module, archive: nn.Module, shape: Sequence[int], path: Path) -> None:
     """Hold the module against the archive, and one sequence against a batch of three."""
     length = shape[-1] if isinstance(shape[-1], int) else 1000
     rows = shape[0] if isinstance(shape[0], int) else 3

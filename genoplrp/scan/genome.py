@@ -17,7 +17,8 @@ from genoplrp.relevance.inputs import automatic_batch
 from genoplrp.relevance.targets import output_target
 from genoplrp.scan.blocks import Task
 from genoplrp.scan.models import LoadedModel, describe_output, fingerprint, load_any_model
-from genoplrp.scan.run import EngineName, Precision, check_place, scan, shard_path
+from genoplrp.scan.places import check_place, shard_path
+from genoplrp.scan.run import EngineName, Precision, scan
 from genoplrp.scan.store import ScanStore, Values
 from genoplrp.scan.summary import summarise
 from genoplrp.scan.variants import write_effects

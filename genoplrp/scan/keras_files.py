@@ -292,7 +292,7 @@ def _call_by_name(layer: dict[str, Any]) -> None:
         inner.pop("arguments", None)
 
 
-def _objects(value: Any) -> Iterator[dict[str, Any]]:
+def _objects(value: object) -> Iterator[dict[str, Any]]:
     """Yield every serialized object of a configuration, outer ones first."""
     if isinstance(value, dict):
         if isinstance(value.get("class_name"), str):
@@ -316,7 +316,7 @@ def _carries_code(layer: dict[str, Any]) -> bool:
     )
 
 
-def _is_code(value: Any) -> bool:
+def _is_code(value: object) -> bool:
     """Whether a value of a Lambda layer is marshalled Python (a list in Keras 2), not a name or a shape."""
     if isinstance(value, dict):
         return value.get("class_name") == "__lambda__"

@@ -214,23 +214,10 @@ def _called(text: str, *, filled: bool) -> nn.Module:
 
 
 def _made(text: str) -> nn.Module:
+    """Return the model that ``module:name`` or ``file.py:name`` names, or makes where it is called."""
     place, _, name = text.rpartition(":")
     module = from_file(Path(place)) if place.endswith(".py") else imported(place, text)
-    target: Any = module
-    for part in name.split("."):
-        target = getattr(target, part, None)
-        if target is None:
-            public = [
-                key
-                for key, value in vars(module).items()
-                if not key.startswith("_")
-                and getattr(value, "__module__", module.__name__) == module.__name__
-                and not isinstance(value, ModuleType)
-            ]
-            raise InputError(
-                f"{text!r}: {place} has no {name!r}; it has {', '.join(public[:10]) or 'nothing'}"
-            )
-    made = target
+    made = target = _named(module, name, text)
     if callable(target) and not isinstance(target, nn.Module):
         try:
             with importable(Path(place).parent if place.endswith(".py") else Path.cwd()):
@@ -245,6 +232,26 @@ def _made(text: str) -> nn.Module:
     if not isinstance(made, nn.Module):
         raise InputError(f"{text!r} gives a {type(made).__name__}: it must return a torch.nn.Module")
     return made
+
+
+def _named(module: ModuleType, name: str, text: str) -> Any:
+    """Return what a module has under a dotted name."""
+    target: Any = module
+    for part in name.split("."):
+        target = getattr(target, part, None)
+        if target is None:
+            public = [
+                key
+                for key, value in vars(module).items()
+                if not key.startswith("_")
+                and getattr(value, "__module__", module.__name__) == module.__name__
+                and not isinstance(value, ModuleType)
+            ]
+            place = text.rpartition(":")[0]
+            raise InputError(
+                f"{text!r}: {place} has no {name!r}; it has {', '.join(public[:10]) or 'nothing'}"
+            )
+    return target
 
 
 def _code(text: str) -> ModuleType | None:
@@ -281,7 +288,7 @@ def _pickled(path: Path, trust: bool) -> nn.Module:
     raise InputError(f"{path} holds {what}, not a module: {WAYS} {path}")
 
 
-def _in_words(y: Any) -> str:
+def _in_words(y: object) -> str:
     if isinstance(y, Tensor):
         return f"a tensor of shape ({', '.join(['N', *(str(size) for size in y.shape[1:])])})"
     if isinstance(y, dict):

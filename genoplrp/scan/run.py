@@ -1,24 +1,23 @@
-"""Explaining many windows into a store: streaming, resumable, in shards; not where windows come from."""
+"""Explaining many windows into a store: streaming, resumable, in shards.
+
+Not here: where windows come from (`sources`), and what may be in a store's way (`places`).
+"""
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import UInt8
 
-from genoplrp import partial
-from genoplrp.errors import GenoplrpError, InputError, OutputExistsError
+from genoplrp.errors import InputError
 from genoplrp.relevance import Explainer, Pruning, Rules
 from genoplrp.relevance.inputs import automatic_batch
 from genoplrp.relevance.naming import CONSENSUS_RULES, describe
@@ -27,18 +26,21 @@ from genoplrp.scan.blocks import Task, explained_units
 from genoplrp.scan.cluster import Block, explain_on_ray
 from genoplrp.scan.devices import Usage, explain_here
 from genoplrp.scan.models import LoadedModel, fingerprint
+from genoplrp.scan.places import (
+    already_there,
+    check_partial,
+    check_place,
+    disk_errors,
+    shard_path,
+)
+from genoplrp.scan.sources import Source
 from genoplrp.scan.store import (
-    DROPPED,
     FORMAT,
     FORMAT_VERSION,
-    JOURNAL,
-    MANIFEST,
-    REGIONS,
     VALUES,
     ScanWriter,
     Values,
     blocks_of,
-    read_manifest,
     zarr_module,
 )
 from genoplrp.version import __version__
@@ -49,9 +51,6 @@ ASKED = 32
 EngineName = Literal["local", "ray"]
 ENGINES = get_args(EngineName)
 Precision = Literal["float32", "float16"]
-# What lies in an unfinished scan before its manifest is written.
-_ARRAYS = {"sequence", "relevance", "prediction", "output", "hypothetical"}
-_BEGUN = {REGIONS, DROPPED, JOURNAL, "zarr.json", f"{MANIFEST}.partial", *_ARRAYS}
 
 
 class Engine(NamedTuple):
@@ -61,39 +60,6 @@ class Engine(NamedTuple):
     workers: int | None
     address: str | None
     progress: bool
-
-
-class Source(Protocol):
-    """Windows to explain: `genoplrp.sequence.Windows`, `VariantWindows`, or `Sequences`."""
-
-    @property
-    def length(self) -> int:
-        """Length L of every window, in bp."""
-        ...
-
-    @property
-    def notes(self) -> list[str]:
-        """What a reader should know."""
-        ...
-
-    @property
-    def table(self) -> pd.DataFrame:
-        """One row a window."""
-        ...
-
-    @property
-    def dropped(self) -> pd.DataFrame:
-        """What gave no window, with the reason."""
-        ...
-
-    @property
-    def chrom_sizes(self) -> dict[str, int]:
-        """Length of every chromosome in bp."""
-        ...
-
-    def codes(self, start: int, stop: int) -> UInt8[np.ndarray, "n length"]:
-        """Base numbers of the windows start to stop."""
-        ...
 
 
 def scan(
@@ -229,19 +195,19 @@ def scan(
     manifest |= {"units": units, "returned": returned}
     task = replace(task, units=units)
     explainers = [explainer, *(replace(task, device=place).explainer() for place in places[1:])]
-    if _already_there(out, manifest, overwrite):
+    if already_there(out, manifest, overwrite):
         return out
-    _check_partial(folder, manifest, overwrite)
-    with _disk_errors(folder):
+    check_partial(folder, manifest, overwrite)
+    with disk_errors(folder):
         writer = ScanWriter(folder, manifest, source.table, source.dropped)
         try:
             _fill(writer, task, explainers, source, manifest, Engine(engine, workers, address, progress))
         except BaseException:
             if not writer.done():  # nothing that could be gone on with
-                _remove_store(folder)
+                shutil.rmtree(folder)
             raise
         if overwrite and out.exists():
-            _remove_store(out)
+            shutil.rmtree(out)
         writer.finish(out)
     return out
 
@@ -253,38 +219,6 @@ def _form(source: Source, task: Task, explainer: Explainer) -> dict[str, Any]:
     codes = np.concatenate([source.codes(i, i + 1) for i in rows.tolist()])
     form = task.explain(explainer, codes).settings["form"]
     return {**form, "mechanisms": list(form["mechanisms"])}
-
-
-def shard_path(out: Path, i: int, n: int) -> Path:
-    """Folder of shard i of n."""
-    return out.with_name(f"{out.name}.shard-{i:04d}-of-{n:04d}")
-
-
-class Sequences:
-    """Sequences without coordinates as a source; each is a chromosome of its own.
-
-    Parameters
-    ----------
-    codes : array, (N, L), uint8
-        Base numbers.
-    names : list of str, optional
-        One a sequence.
-    """
-
-    def __init__(self, codes: UInt8[np.ndarray, "n length"], names: list[str] | None = None) -> None:
-        self._codes = np.asarray(codes, dtype=np.uint8)
-        n, self.length = self._codes.shape
-        names = [f"seq{i}" for i in range(n)] if names is None else list(names)
-        self.notes: list[str] = []
-        self.table = pd.DataFrame(
-            {"chrom": names, "start": 0, "end": self.length, "name": names, "score": 0.0, "strand": "+"}
-        ).assign(region=range(n))
-        self.dropped = pd.DataFrame(columns=["region", "chrom", "start", "end", "name", "reason"])
-        self.chrom_sizes = dict.fromkeys(names, self.length)
-
-    def codes(self, start: int, stop: int) -> UInt8[np.ndarray, "n length"]:
-        """Base numbers of the sequences start to stop."""
-        return self._codes[start:stop]
 
 
 def _fill(
@@ -411,67 +345,3 @@ def _places(device: str | None, devices: Sequence[str] | None, engine: str) -> l
         if wanted.type == "cuda" and (wanted.index or 0) >= there:
             raise InputError(f"device {name}: this machine has {there or 'no'} CUDA devices for PyTorch")
     return list(devices)
-
-
-def _already_there(out: Path, manifest: dict[str, Any], overwrite: bool) -> bool:
-    """Whether a scan that was killed in its very last step only needs its journal removed."""
-    if not (out / JOURNAL).is_file():
-        return False
-    if read_manifest(out) == manifest:
-        (out / JOURNAL).unlink()
-        return True
-    if overwrite:
-        return False
-    raise partial.exists_already(out, overwrite=overwrite)
-
-
-def check_place(out: Path, overwrite: bool) -> None:
-    """Refuse, before anything is computed, a place where no store can be made."""
-    if not out.exists():
-        if not out.absolute().parent.is_dir():
-            raise InputError(f"the folder {out.parent} does not exist; create it first")
-    elif not (out / MANIFEST).is_file():
-        raise partial.exists_already(out, overwrite=overwrite)
-    elif not (out / JOURNAL).is_file():
-        read_manifest(out)
-        if not overwrite:
-            raise partial.exists_already(out, overwrite=overwrite)
-
-
-def _check_partial(folder: Path, manifest: dict[str, Any], overwrite: bool) -> None:
-    if not folder.exists():
-        return
-    if not (folder / MANIFEST).is_file():  # killed before the first block: nothing to lose
-        strange = sorted({path.name for path in folder.iterdir()} - _BEGUN)
-        if strange:
-            raise OutputExistsError(f"{folder} is in the way and holds {', '.join(strange[:3])}: move it")
-        _remove_store(folder)
-        return
-    found = read_manifest(folder)
-    differs = sorted(key for key in found.keys() | manifest.keys() if found.get(key) != manifest.get(key))
-    if differs and overwrite:
-        _remove_store(folder)
-    elif differs:
-        raise OutputExistsError(
-            f"{folder} holds an interrupted scan with another {', '.join(differs)}: run with the same settings to go "
-            "on where it was, or pass --force (overwrite=True) to start over"
-        )
-
-
-def _remove_store(folder: Path) -> None:
-    import shutil
-
-    shutil.rmtree(folder)
-
-
-@contextmanager
-def _disk_errors(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise GenoplrpError(
-            f"the disk is full ({os.strerror(error.errno)}) while writing {folder}; nothing that was finished is lost: "
-            "make room and run the same command again"
-        ) from error

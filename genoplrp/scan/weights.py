@@ -155,7 +155,7 @@ def _is_torch_file(path: Path) -> bool:
         return file.read(1) == b"\x80" or zipfile.is_zipfile(path)
 
 
-def _state_dicts(held: Any, where: str = "", depth: int = 0) -> Iterator[tuple[str, dict[str, Tensor]]]:
+def _state_dicts(held: object, where: str = "", depth: int = 0) -> Iterator[tuple[str, dict[str, Tensor]]]:
     """All that could be a state dict, with the keys that lead there; what has the commonest names first."""
     if isinstance(held, nn.Module):
         yield where, held.state_dict()

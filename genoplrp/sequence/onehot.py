@@ -337,7 +337,7 @@ def _write_one_hot(codes: UInt8[np.ndarray, "n length"], one_hot: Num[np.ndarray
         np.equal(codes, base, out=one_hot[:, base], casting="unsafe")
 
 
-def _check_shape(X: Any, name: str, length: int | None) -> None:
+def _check_shape(X: np.ndarray | Tensor, name: str, length: int | None) -> None:
     shape = tuple(int(size) for size in X.shape)
     swap = f"{name}.transpose(0, 2, 1)" if isinstance(X, np.ndarray) else f"{name}.transpose(1, 2)"
     problem = f"{name} has the shape {shape}"
@@ -360,7 +360,7 @@ def _check_shape(X: Any, name: str, length: int | None) -> None:
         )
 
 
-def _check_values(X: Any, name: str, start: int) -> None:
+def _check_values(X: np.ndarray | Tensor, name: str, start: int) -> None:
     """Check the numbers of some sequences, of which the first is the ``start``-th of all."""
     wrong = ~((X == 0) | (X == 1))
     if bool(wrong.any()):
@@ -378,16 +378,15 @@ def _check_values(X: Any, name: str, start: int) -> None:
         )
 
 
-def _holds_no_numbers(X: Any) -> bool:
+def _holds_no_numbers(X: np.ndarray | Tensor) -> bool:
     if isinstance(X, np.ndarray):
         return X.dtype.kind not in "fiub"
     return bool(X.dtype.is_complex)
 
 
-def _first(wrong: Any) -> tuple[int, ...]:
+def _first(wrong: np.ndarray | Tensor) -> tuple[int, ...]:
     """Index of the first true entry of an array or a tensor."""
-    flat = wrong.reshape(-1)
-    flat = flat if isinstance(wrong, np.ndarray) else flat.cpu().numpy()
+    flat = (wrong if isinstance(wrong, np.ndarray) else wrong.cpu().numpy()).reshape(-1)
     return tuple(int(index) for index in np.unravel_index(int(flat.argmax()), tuple(wrong.shape)))
 
 
@@ -396,6 +395,6 @@ def _complement_letters(sequence: str) -> str:
     return sequence.translate(COMPLEMENT)[::-1]
 
 
-def _kind(value: Any) -> str:
+def _kind(value: object) -> str:
     shape = getattr(value, "shape", None)
     return f"{type(value).__name__}" + (f" of shape {tuple(shape)}" if shape is not None else "")

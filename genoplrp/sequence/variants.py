@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -179,6 +179,26 @@ def place_variants(
         raise InputError(f"length={length}: a window has at least 1 bp")
     names = [str(name) for name in variants["chrom"]]
     matched, note = match_names(list(dict.fromkeys(names)), list(genome.sizes))
+    rows, dropped = _sorted_out(variants, matched, genome, length, windows)
+    kept = pd.DataFrame(rows, columns=_COLUMNS)
+    left_out = pd.DataFrame(dropped, columns=["region", "chrom", "start", "end", "name", "reason"])
+    if not rows:
+        reasons_left = left_out["reason"].value_counts().head(4).items()
+        raise InputError(
+            f"none of the {len(variants)} variants gives windows of {length} bp on {genome.path.name}: "
+            + "; ".join(f"{count}: {reason}" for reason, count in reasons_left)
+        )
+    notes = ([note] if note else []) + _another_assembly(left_out, len(variants))
+    return VariantWindows(
+        kept if windows is not None else kept.drop(columns="peak"), left_out, genome, length, notes
+    )
+
+
+def _sorted_out(
+    variants: pd.DataFrame, matched: Mapping[str, str], genome: Genome, length: int, windows: Windows | None
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the rows of windows, one an allele, and those of variants that give none."""
+    names = [str(name) for name in variants["chrom"]]
     held_by = _Holders(windows)
     rows: list[dict[str, Any]] = []
     dropped: list[dict[str, Any]] = []
@@ -196,18 +216,7 @@ def place_variants(
         if all(reasons):
             at = {"region": k, "chrom": chrom or name, "start": position, "end": position + len(ref)}
             dropped.append({**at, "name": label, "reason": reasons[0]})
-    kept = pd.DataFrame(rows, columns=_COLUMNS)
-    left_out = pd.DataFrame(dropped, columns=["region", "chrom", "start", "end", "name", "reason"])
-    if not rows:
-        reasons_left = left_out["reason"].value_counts().head(4).items()
-        raise InputError(
-            f"none of the {len(variants)} variants gives windows of {length} bp on {genome.path.name}: "
-            + "; ".join(f"{count}: {reason}" for reason, count in reasons_left)
-        )
-    notes = ([note] if note else []) + _another_assembly(left_out, len(variants))
-    return VariantWindows(
-        kept if windows is not None else kept.drop(columns="peak"), left_out, genome, length, notes
-    )
+    return rows, dropped
 
 
 def _another_assembly(dropped: pd.DataFrame, n: int) -> list[str]:

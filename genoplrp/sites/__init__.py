@@ -1,5 +1,6 @@
 """From relevance to sites and motifs: calling with a null, clustering, naming; it computes no relevance itself."""
 
+from genoplrp.sites.bounds import bounded
 from genoplrp.sites.calling import (
     call_sites,
     fill_between,
@@ -23,10 +24,12 @@ from genoplrp.sites.filters import FilterView, filter_view
 from genoplrp.sites.flow import Flow, flow
 from genoplrp.sites.found import CalledSites, Motifs, find_motifs, found_motifs
 from genoplrp.sites.given import check_sites, strongest_sites
+from genoplrp.sites.instances import with_flanks
 from genoplrp.sites.interactions import interactions
 from genoplrp.sites.matching import explained_bits, jaspar_vertebrates, match_motifs, motif_table
-from genoplrp.sites.merging import bounded, merge_alike, overlay, with_flanks
+from genoplrp.sites.merging import merge_alike
 from genoplrp.sites.motifs import FoundMotif, cluster_sites
+from genoplrp.sites.overlays import overlay
 from genoplrp.sites.pairs import Interactions
 from genoplrp.sites.placing import locate_sites, located_once
 from genoplrp.sites.thinning import thinning

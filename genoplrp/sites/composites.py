@@ -8,18 +8,10 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float
 
-from genoplrp.sites.merging import (
-    ALIKE,
-    clear_columns,
-    counted_anew,
-    fit,
-    is_motif,
-    named_in_order,
-    overlay,
-    same_sites,
-    sign_of,
-)
+from genoplrp.sites.bounds import clear_columns, is_motif
+from genoplrp.sites.instances import counted_anew, fit, named_in_order, sign_of
 from genoplrp.sites.motifs import FoundMotif
+from genoplrp.sites.overlays import ALIKE, overlay, same_sites
 
 SPACER = 3
 """Columns in a row that say nothing, from which two halves of a motif may be two motifs."""

@@ -10,7 +10,7 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int
 
 from genoplrp.sequence import one_hot_to_codes
-from genoplrp.sites.merging import counted_anew, fits, log_odds, sign_of
+from genoplrp.sites.instances import counted_anew, fits, log_odds, sign_of
 from genoplrp.sites.motifs import FoundMotif
 
 _OTHER_STRAND = 0.05  # share of a motif's instances from which a strand counts as one that it stands on

@@ -479,7 +479,7 @@ def _seqlets(relevance: np.ndarray, sign: str, threshold: float) -> pd.DataFrame
     return pd.concat(parts, ignore_index=True)
 
 
-def _literal(value: Any) -> Any:
+def _literal(value: object) -> Any:
     """A setting as it was: manifests hold it as text."""
     if not isinstance(value, str):
         return value

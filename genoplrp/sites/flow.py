@@ -282,7 +282,7 @@ def flow(
 
 
 def _placed_sites(
-    sites: Any, per_base: np.ndarray, most: int, share: float, notes: list[str]
+    sites: GivenSites | None, per_base: np.ndarray, most: int, share: float, notes: list[str]
 ) -> tuple[pd.DataFrame | None, list[str], np.ndarray]:
     """Return the table of single sites, the names of the site nodes, and the node that each base belongs to."""
     n, length = per_base.shape

@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from genoplrp.relevance.methods.conditional import OUTPUT, ChannelRelevance, ConditionalRelevance
+from genoplrp.relevance.methods.conditional import ChannelRelevance, ConditionalRelevance
+from genoplrp.relevance.methods.passes import OUTPUT
 from genoplrp.sites.aligning import align_windows
 from genoplrp.sites.candidates import WIDTH
 

@@ -14,11 +14,13 @@ from jaxtyping import Float
 from genoplrp.errors import InputError
 from genoplrp.relevance import Explainer, Explanation
 from genoplrp.sequence import codes_to_one_hot
+from genoplrp.sites.bounds import LEAST_TOTAL, bounded, is_motif
 from genoplrp.sites.calling import Encoded, Explain, Maps, Null, Sign, as_codes, as_function, find_sites
 from genoplrp.sites.composites import taken_apart
 from genoplrp.sites.crediting import credited
+from genoplrp.sites.instances import named_in_order, with_flanks
 from genoplrp.sites.matching import match_motifs, motif_table
-from genoplrp.sites.merging import LEAST_TOTAL, bounded, is_motif, merge_alike, named_in_order, with_flanks
+from genoplrp.sites.merging import merge_alike
 from genoplrp.sites.motifs import LEIDEN_RUNS, FoundMotif, cluster_sites
 from genoplrp.wording import counted
 
@@ -222,7 +224,10 @@ def found_motifs(called: CalledSites, *, leiden_runs: int = LEIDEN_RUNS) -> list
     """
     X, scores, sites, _ = called
     parts = [bounded(one, X, scores) for one in cluster_sites(X, scores, sites, leiden_runs=leiden_runs)]
-    motifs = [bounded(one, X, scores) for one in merge_alike(taken_apart(parts, X, scores), X, scores)]
+    motifs, before = taken_apart(parts, X, scores), 0
+    while len(motifs) != before:  # joined and bounded anew, a motif may be alike to another one
+        before = len(motifs)
+        motifs = [bounded(one, X, scores) for one in merge_alike(motifs, X, scores)]
     said = [one for one in motifs if is_motif(one)]
     if not said:
         words = ", ".join(

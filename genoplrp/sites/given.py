@@ -139,7 +139,7 @@ def overlapping(sites: pd.DataFrame) -> int:
     return int((sites["start"] < reach).sum())
 
 
-def _table(sites: Any) -> pd.DataFrame:
+def _table(sites: Iterable[tuple[int, int]]) -> pd.DataFrame:
     try:
         pairs = [(start, end) for start, end in sites]
     except (TypeError, ValueError):

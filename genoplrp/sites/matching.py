@@ -17,8 +17,8 @@ import pandas as pd
 from jaxtyping import Float
 
 from genoplrp.errors import InputError, MissingDependencyError
-from genoplrp.sites.merging import ALIKE, overlay
 from genoplrp.sites.motifs import FoundMotif
+from genoplrp.sites.overlays import ALIKE, overlay
 from genoplrp.synthetic.motifs import SCORE_FLOOR
 from genoplrp.threads import threads_kept
 

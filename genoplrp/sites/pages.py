@@ -12,8 +12,8 @@ import pandas as pd
 
 from genoplrp.sites.filters import FilterView
 from genoplrp.sites.matching import CERTAIN, COUNTS, match_motifs
-from genoplrp.sites.merging import overlay
 from genoplrp.sites.motifs import FoundMotif
+from genoplrp.sites.overlays import overlay
 from genoplrp.wording import counted
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ def _page(title: str, body: str, *, up: bool = False) -> str:
     )
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else html.escape(str(value))
 
 

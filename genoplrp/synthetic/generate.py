@@ -122,7 +122,7 @@ def total_report(reports: Iterable[Mapping[str, int]]) -> dict[str, int]:
     return dict(sorted(total.items()))
 
 
-def check_count(value: Any, name: str, least: int) -> int:
+def check_count(value: object, name: str, least: int) -> int:
     """Return a whole number of at least ``least``, or raise InputError."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
         raise InputError(f"{name} is {value!r}; expected a whole number of at least {least}.")

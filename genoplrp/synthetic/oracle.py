@@ -277,7 +277,6 @@ def _site_kinds(
 ) -> list[tuple[float, int, tuple[_Part, ...]]]:
     """All ways a site can look, by its motifs, orientations, orders, gaps and strand, with their probabilities."""
     site = spec.sites[name]
-    slots = len(site.motifs)
     gaps = list(_gap_rows(site, broken))
     arrangements = [
         (share, signs, order, [motif_number[one] for one in names])
@@ -289,6 +288,14 @@ def _site_kinds(
     for share, signs, order, motifs in arrangements:
         ordered, turned_signs = [motifs[k] for k in order], [signs[k] for k in order]
         ways.extend((share / total * p, *_layout(ordered, turned_signs, gap, widths)) for p, gap in gaps)
+    return _on_strands(ways, site, broken, widths)
+
+
+def _on_strands(
+    ways: list[tuple[float, int, tuple[_Part, ...]]], site: Site, broken: str, widths: list[int]
+) -> list[tuple[float, int, tuple[_Part, ...]]]:
+    """Return the ways a site can look on either strand, a site that is broken by a missing motif without each."""
+    slots = len(site.motifs)
     found: list[tuple[float, int, tuple[_Part, ...]]] = []
     for weight, width, parts in ways:
         turned = tuple(_Part(q.motif, not q.minus, width - q.offset - widths[q.motif]) for q in parts)

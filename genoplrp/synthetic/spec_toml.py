@@ -92,26 +92,14 @@ def spec_from_table(table: Mapping[str, Any], *, where: str = "spec", folder: Pa
     SpecError
         If a key is unknown, missing or of the wrong kind, or the parts do not fit.
     """
-    rest = {key: value for key, value in table.items() if key != "dataset"}
-    if "dataset" in table and "stream" not in table:
-        # A data set that does not say is older than these choices.
-        rest["stream"] = "seed"
-        if rest.get("background", {}).get("kind") == "genome":
-            rest["background"] = {"split_by": "none"} | rest["background"]
+    rest = _with_older_choices(table)
     try:
         entries = rest.pop("motifs", [])
         if not isinstance(entries, list):
             raise SpecError("motifs is a table; expected [[motifs]], an array of tables.")
         sources = [_build(MotifSource, entry, f"motifs[{i}]") for i, entry in enumerate(entries)]
         named_sets = _convert(rest.pop("sets", {}), Mapping[str, tuple[str, ...]], "sets")
-        rest["background"] = _with_folder(rest.get("background", {}), folder or Path())
-        if isinstance(rest.get("classes"), list):
-            rest["classes"] = [
-                one | {"background": _with_folder(one["background"], folder or Path())}
-                if isinstance(one, dict) and "background" in one
-                else one
-                for one in rest["classes"]
-            ]
+        _place_backgrounds(rest, folder or Path())
         limits = _convert(rest.get("similarity", []), get_type_hints(Spec)["similarity"], "similarity")
         motifs, sets, limits = collect_motifs(sources, named_sets, limits, folder or Path())
         rest.pop("similarity", None)
@@ -210,6 +198,28 @@ def _presets() -> Any:
     return files("genoplrp.synthetic") / "presets"
 
 
+def _with_older_choices(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the specification in a table; a data set's that does not say is older than some choices."""
+    rest = {key: value for key, value in table.items() if key != "dataset"}
+    if "dataset" in table and "stream" not in table:
+        rest["stream"] = "seed"
+        if rest.get("background", {}).get("kind") == "genome":
+            rest["background"] = {"split_by": "none"} | rest["background"]
+    return rest
+
+
+def _place_backgrounds(rest: dict[str, Any], folder: Path) -> None:
+    """Let the files of all backgrounds be looked for from a folder."""
+    rest["background"] = _with_folder(rest.get("background", {}), folder)
+    if isinstance(rest.get("classes"), list):
+        rest["classes"] = [
+            one | {"background": _with_folder(one["background"], folder)}
+            if isinstance(one, dict) and "background" in one
+            else one
+            for one in rest["classes"]
+        ]
+
+
 def _with_folder(background: Any, folder: Path) -> Any:
     """Make the background's paths relative to the working directory instead of the specification's folder."""
     if not isinstance(background, dict):
@@ -242,7 +252,7 @@ def _build(cls: type[Any], table: Any, where: str, **ready: Any) -> Any:
         raise SpecError(f"{where}: {error}" if where else str(error)) from error.__cause__
 
 
-def _convert(value: Any, hint: Any, where: str) -> Any:
+def _convert(value: object, hint: Any, where: str) -> Any:
     origin, args = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
         return _convert_union(value, [arg for arg in args if arg is not type(None)], where)
@@ -263,14 +273,14 @@ def _convert(value: Any, hint: Any, where: str) -> Any:
     return _convert_plain(value, hint, where)
 
 
-def _convert_union(value: Any, hints: list[Any], where: str) -> Any:
+def _convert_union(value: object, hints: list[Any], where: str) -> Any:
     if len(hints) == 1:
         return _convert(value, hints[0], where)
     lists = [hint for hint in hints if get_origin(hint) is tuple]
     return _convert(value, lists[0] if isinstance(value, list) else hints[0], where)
 
 
-def _convert_list(value: Any, args: tuple[Any, ...], where: str) -> Any:
+def _convert_list(value: object, args: tuple[Any, ...], where: str) -> Any:
     if isinstance(value, str) and args[0] is str:
         value = [value]  # one name needs no brackets
     if not isinstance(value, list):
@@ -280,17 +290,16 @@ def _convert_list(value: Any, args: tuple[Any, ...], where: str) -> Any:
     return tuple(_convert(item, args[0], f"{where}[{i}]") for i, item in enumerate(value))
 
 
-def _convert_plain(value: Any, hint: Any, where: str) -> Any:
+def _convert_plain(value: object, hint: Any, where: str) -> Any:
     words = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if hint is float and number:
+    if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
     if hint in words and type(value) is hint:
         return value
     raise SpecError(f"{where} is {_shown(value)}; expected {words.get(hint, str(hint))}.")
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     """Objects as TOML tables, without what has its default value."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         table = {}
@@ -313,7 +322,7 @@ def _join(where: str, key: str) -> str:
     return f"{where}.{key}" if where else key
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 

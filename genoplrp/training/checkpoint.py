@@ -240,7 +240,7 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def _json_safe(value: Any) -> Any:
+def _json_safe(value: object) -> object:
     """NaN has no place in JSON: null."""
     if isinstance(value, dict):
         return {str(k): _json_safe(v) for k, v in value.items()}
@@ -251,7 +251,7 @@ def _json_safe(value: Any) -> Any:
     return value
 
 
-def _with_nan(value: Any) -> Any:
+def _with_nan(value: object) -> Any:
     """The reverse of :func:`_json_safe`, for metrics."""
     if isinstance(value, dict):
         return {k: _with_nan(v) for k, v in value.items()}

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
@@ -101,7 +102,7 @@ class Run:
             return True
         return bool(self.options.patience) and done - self._best_index() > self.options.patience
 
-    def epoch(self, bar: Any) -> None:
+    def epoch(self, bar: tqdm) -> None:
         """Train one epoch, validate, and keep the weights if they are the best so far."""
         started = time.perf_counter()
         number = len(self.history) + 1
@@ -126,7 +127,7 @@ class Run:
         frame["best"] = frame["epoch"] == self._best_index()
         return frame
 
-    def _train(self, number: int, bar: Any) -> float:
+    def _train(self, number: int, bar: tqdm) -> float:
         options = self.options
         generator = epoch_generator(self.seed, number)
         _seed_dropout(self.device, generator)
@@ -210,7 +211,7 @@ def _or_lowest(value: float) -> float:
     return value if value == value else -float("inf")
 
 
-def _on(device: torch.device, codes: Any, labels: Any) -> tuple[Tensor, Tensor]:
+def _on(device: torch.device, codes: np.ndarray, labels: np.ndarray) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(codes).to(device), torch.from_numpy(labels).to(device)
 
 

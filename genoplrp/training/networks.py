@@ -93,7 +93,60 @@ class Koo(SequenceModel):
         return out
 
 
-class BPNet(SequenceModel):
+class DilatedNetwork(SequenceModel):
+    """The trunk of BPNet's kind: a convolution, and dilated ones whose outputs are added to their inputs.
+
+    Parameters
+    ----------
+    length, n_tasks, filters, kernel, layers, dilated_kernel
+        As in `BPNet`.
+    padding
+        Of the first convolution, as `torch.nn.Conv1d` takes it.
+    **hyperparameters
+        Those of the heads.
+    """
+
+    # A gain of 1 in residual branches keeps the variance from doubling twice at each sum.
+    gains: ClassVar[Mapping[str, float]] = {"dilated": 1.0, "output": 0.5}
+
+    def __init__(
+        self,
+        *,
+        length: int,
+        n_tasks: int,
+        filters: int,
+        kernel: int,
+        layers: int,
+        dilated_kernel: int,
+        padding: int | str,
+        **hyperparameters: int,
+    ) -> None:
+        super().__init__(
+            length=length,
+            n_tasks=n_tasks,
+            filters=filters,
+            kernel=kernel,
+            layers=layers,
+            dilated_kernel=dilated_kernel,
+            **hyperparameters,
+        )
+        self.conv1 = nn.Conv1d(4, filters, kernel, padding=padding)
+        self.act1 = nn.ReLU()
+        self.dilated = nn.ModuleList(
+            nn.Conv1d(filters, filters, dilated_kernel, padding="same", dilation=2**i)
+            for i in range(1, layers + 1)
+        )
+        self.acts = nn.ModuleList(nn.ReLU() for _ in range(layers))
+
+    def trunk(self, x: Float[Tensor, "n 4 length"]) -> Float[Tensor, "n filters length"]:
+        """Return the features that the heads see."""
+        x = self.act1(self.conv1(x))
+        for conv, act in zip(self.dilated, self.acts, strict=True):
+            x = x + act(conv(x))
+        return x
+
+
+class BPNet(DilatedNetwork):
     """Convolution 19, four dilated residual convolutions, global average pool, linear; after BPNet.
 
     References
@@ -101,9 +154,6 @@ class BPNet(SequenceModel):
     Avsec et al. 2021, *Base-resolution models of transcription-factor binding reveal soft motif syntax*,
     Nature Genetics 53.
     """
-
-    # A gain of 1 in residual branches keeps the variance from doubling twice at each sum.
-    gains: ClassVar[Mapping[str, float]] = {"dilated": 1.0, "output": 0.5}
 
     def __init__(
         self,
@@ -116,34 +166,14 @@ class BPNet(SequenceModel):
         dilated_kernel: int = 3,
     ) -> None:
         super().__init__(
-            length=length,
-            n_tasks=n_tasks,
-            filters=filters,
-            kernel=kernel,
-            layers=layers,
-            dilated_kernel=dilated_kernel,
-        )
-        self.conv1 = nn.Conv1d(4, filters, kernel, padding=kernel // 2)
-        self.act1 = nn.ReLU()
-        self.dilated = nn.ModuleList(
-            nn.Conv1d(
-                filters,
-                filters,
-                dilated_kernel,
-                padding=2**i * (dilated_kernel // 2),
-                dilation=2**i,
-            )
-            for i in range(1, layers + 1)
-        )
-        self.acts = nn.ModuleList(nn.ReLU() for _ in range(layers))
+            length=length, n_tasks=n_tasks, filters=filters, kernel=kernel, layers=layers,
+            dilated_kernel=dilated_kernel, padding=kernel // 2,
+        )  # fmt: skip
         self.output = nn.Linear(filters, n_tasks)
 
     def forward(self, x: Float[Tensor, "n 4 length"]) -> Float[Tensor, "n n_tasks"]:
         """Logits."""
-        x = self.act1(self.conv1(x))
-        for conv, act in zip(self.dilated, self.acts, strict=True):
-            x = x + act(conv(x))
-        out: Tensor = self.output(x.mean(dim=2))
+        out: Tensor = self.output(self.trunk(x).mean(dim=2))
         return out
 
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import ClassVar
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from genoplrp.training.sequence_model import SequenceModel
+from genoplrp.training.networks import DilatedNetwork
 
 
-class BPNetProfile(SequenceModel):
+class BPNetProfile(DilatedNetwork):
     """BPNet's trunk with two heads: how many reads a sequence has, and how they are spread over its bases.
 
     Its output is (N, T, 1 + L): for each task the log of the total (relative to the mean of the training part), then
@@ -23,9 +22,6 @@ class BPNetProfile(SequenceModel):
     Avsec et al. 2021, *Base-resolution models of transcription-factor binding reveal soft motif syntax*,
     Nature Genetics 53.
     """
-
-    # A gain of 1 in residual branches keeps the variance from doubling twice at each sum.
-    gains: ClassVar[Mapping[str, float]] = {"dilated": 1.0, "output": 0.5}
 
     def __init__(
         self,
@@ -39,21 +35,9 @@ class BPNetProfile(SequenceModel):
         profile_kernel: int = 25,
     ) -> None:
         super().__init__(
-            length=length,
-            n_tasks=n_tasks,
-            filters=filters,
-            kernel=kernel,
-            layers=layers,
-            dilated_kernel=dilated_kernel,
-            profile_kernel=profile_kernel,
-        )
-        self.conv1 = nn.Conv1d(4, filters, kernel, padding="same")
-        self.act1 = nn.ReLU()
-        self.dilated = nn.ModuleList(
-            nn.Conv1d(filters, filters, dilated_kernel, padding="same", dilation=2**i)
-            for i in range(1, layers + 1)
-        )
-        self.acts = nn.ModuleList(nn.ReLU() for _ in range(layers))
+            length=length, n_tasks=n_tasks, filters=filters, kernel=kernel, layers=layers,
+            dilated_kernel=dilated_kernel, padding="same", profile_kernel=profile_kernel,
+        )  # fmt: skip
         self.output = nn.ModuleDict(
             {
                 "total": nn.Linear(filters, n_tasks),
@@ -63,9 +47,7 @@ class BPNetProfile(SequenceModel):
 
     def forward(self, x: Float[Tensor, "n 4 length"]) -> Float[Tensor, "n n_tasks values"]:
         """Log totals and logits."""
-        x = self.act1(self.conv1(x))
-        for conv, act in zip(self.dilated, self.acts, strict=True):
-            x = x + act(conv(x))
+        x = self.trunk(x)
         total = self.output["total"](x.mean(dim=2))
         return torch.cat([total[:, :, None], self.output["shape"](x)], dim=2)
 

@@ -34,7 +34,7 @@ LAYERS = {
     "linear": lambda: nn.Linear(9, 5),
     "conv-norm": lambda: nn.Sequential(nn.Conv1d(4, 3, 3, padding=1), _norm(nn.BatchNorm1d(3))),
     "transposed-norm": lambda: nn.Sequential(
-        nn.ConvTranspose1d(4, 6, 3, stride=2, groups=2), _norm(nn.BatchNorm1d(6))
+        nn.ConvTranspose1d(4, 6, 4, stride=2, groups=2), _norm(nn.BatchNorm1d(6))
     ),
     "linear-norm": lambda: nn.Sequential(
         nn.Flatten(), nn.Linear(36, 6), _norm(nn.BatchNorm1d(6)), nn.Unflatten(1, (2, 3))

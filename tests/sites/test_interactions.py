@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -245,3 +246,6 @@ def test_pictures(tmp_path: Path) -> None:
     assert len(maps) == 2
     with pytest.raises(InputError, match="has no sites"):
         plot_interactions(found, 9)
+    moved = replace(found, pairs=found.pairs.assign(distance=[5, 7, 8, 21]))
+    curve = plot_distance(moved, width=10, figure=Figure()).axes[0].lines[-1]
+    np.testing.assert_allclose(curve.get_xdata(), [20 / 3, 21])

@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import genoplrp as gp
 from genoplrp.sequence import codes_to_one_hot, encode_codes
 from genoplrp.sites import FoundMotif, bounded, merge_alike, overlay
-from genoplrp.sites.merging import part_of
+from genoplrp.sites.overlays import one_matrix
 from genoplrp.synthetic import Motif
 
 
@@ -92,15 +93,102 @@ def test_two_halves_of_a_motif_become_one_with_every_instance_in_place(turned):
     np.testing.assert_allclose(merged[0].contribution, total / 60, rtol=1e-5)
 
 
+def standing(words, n=60, length=60, seed=5):
+    """Sequences that hold one word each, of matrices given as consensus or (4, w), and the motif of each word."""
+    rng = np.random.default_rng(seed)
+    codes = rng.integers(4, size=(n * len(words), length), dtype=np.uint8)
+    motifs = []
+    for k, word in enumerate(words):
+        pwm = letters(word) if isinstance(word, str) else word
+        rows, at = np.arange(k * n, (k + 1) * n), rng.integers(20, length - 20 - pwm.shape[1], size=n)
+        for i, start in zip(rows, at, strict=True):
+            codes[i, start : start + pwm.shape[1]] = [rng.choice(4, p=p / p.sum()) for p in pwm.T]
+        motifs.append(found(codes, f"positive_{k}", rows, at, at + pwm.shape[1]))
+    return codes_to_one_hot(codes), motifs
+
+
+def found(codes, name, rows, start, end):
+    pieces = [codes_to_one_hot(codes[i : i + 1, s:e])[0] for i, s, e in zip(rows, start, end, strict=True)]
+    pwm = np.mean(pieces, axis=0, dtype=np.float64) + 1e-6
+    table = pd.DataFrame({"motif": name, "sequence": rows, "start": start, "end": end, "strand": "+"})
+    return FoundMotif(name, pwm / pwm.sum(axis=0), pwm, table)
+
+
 def test_different_motifs_stay_apart():
-    codes, _, at = planted()
-    X = codes_to_one_hot(codes)
-    table = pd.DataFrame({"motif": "m", "sequence": range(60), "start": at, "end": at + 9, "strand": "+"})
-    motifs = [
-        FoundMotif(f"positive_{k}", letters(word), letters(word), table)
-        for k, word in enumerate(("CCACGTGGA", "TTGCGCAAT", WORD))
-    ]
+    X, motifs = standing(["CCACGTGGA", "TTGCGCAAT", WORD])
     assert len(merge_alike(motifs, X, X)) == 3
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("TGACTCA", "TGACGTCA"),
+        ("ACCGGAAGT", "AAAGAGGAAGT"),
+        ("AGATAAGG", "CAGATGTT"),
+        ("GATAAG", "GATAAGNNCATCTG"),
+    ],
+    ids=["AP-1 and CREB", "ETS of different flanks", "GATA1 and TAL1", "one with another one beside it"],
+)
+def test_a_core_alike_does_not_make_two_motifs_one(words):
+    X, (one, other) = standing(words)
+    assert one_matrix(one, other, X) is None
+    assert one_matrix(other, one, X) is None
+
+
+def test_no_two_motifs_of_a_preset_are_described_by_one_matrix():
+    uses = gp.load_spec("koo2021_fixed").motifs | gp.load_spec("tal_gata").motifs
+    names = ("CEBPB", "GABPA", "GATA1", "MAX", "SP1", "TAL1", "YY1")
+    X, motifs = standing([uses[name].motif.pwm for name in names], n=150, length=80)
+    assert len(merge_alike([bounded(one, X, X) for one in motifs], X, X)) == len(motifs)
+
+
+def one_matrix_by_loops(one, other, X):
+    """The placement whose mean matrix holds most bits, by spelling every column out of the sequences."""
+    base = X.sum(axis=(0, 2), dtype=np.float64) + 1
+    base /= base.sum()
+
+    def column(motif, c):
+        """Frequencies at column c along the motif, which may lie outside of it; all instances on the plus strand."""
+        counts = base.copy()
+        for row, start in motif.instances[["sequence", "start"]].to_numpy():
+            counts += X[row, :, start + c]
+        return counts / counts.sum()
+
+    def bits(f):
+        return sum(f[b] * np.log2(f[b] / base[b]) for b in range(4))
+
+    n, m, w, v = len(one.instances), len(other.instances), one.width, other.width
+    bias = 3 / (2 * np.log(2))
+    best = (-np.inf,)
+    for strand in "+-":
+        for offset in range(3 - v, w - 2):
+            value = lost = common = against = 0.0
+            for c in range(min(0, offset), max(w, offset + v)):
+                f, d = column(one, c), c - offset
+                g = column(other, d) if strand == "+" else column(other, v - 1 - d)[::-1]
+                value += bits((f + g) / 2)
+                lost += (bits(f) + bits(g)) / 2 - bits((f + g) / 2) - bias * (1 / n + 1 / m) / 4
+                least = min(max(bits(f) - bias / n, 0), max(bits(g) - bias / m, 0))
+                if (f - base) @ (g - base) > 0:
+                    common += least
+                else:
+                    against += least
+            if value > best[0]:
+                best = (value, offset, strand, common >= 5 and lost + against <= common / 4)
+    return best[1:]
+
+
+@pytest.mark.parametrize(("seed", "expected"), [(0, False), (1, True), (2, True), (3, False)])
+def test_one_matrix_is_what_loops_find(seed, expected):
+    rng = np.random.default_rng(seed)
+    pwm = rng.dirichlet([0.2] * 4, size=9).T
+    alike = np.clip(pwm[:, rng.integers(3) :] + rng.normal(0, 0.1, size=4)[:, None], 0.01, None)
+    other = alike if seed % 2 else alike[::-1, ::-1]
+    X, (one, two) = standing([pwm, other / other.sum(axis=0)], n=25, seed=seed)
+    offset, strand, is_one = one_matrix_by_loops(one, two, X)
+    assert is_one == expected
+    how = one_matrix(one, two, X)
+    assert how == ((1.0, offset, strand) if is_one else None)
 
 
 DONOR = np.array(
@@ -166,15 +254,19 @@ def test_the_ends_of_a_motif_that_say_nothing_are_cut_off():
     np.testing.assert_allclose(found.pwm, letters(WORD), atol=1e-5)
 
 
-@pytest.mark.parametrize("turned", [False, True])
-def test_a_motif_that_shows_the_larger_part_of_another_is_it(turned):
-    def found(word, flip=False):
-        pwm = letters(word)
-        return FoundMotif("positive_0", pwm[::-1, ::-1] if flip else pwm, pwm, pd.DataFrame())
-
-    whole = found("GAMCATCTGKT")
-    inside = part_of(whole, found("CATCTGK", turned))
-    assert inside is not None
-    assert (inside.offset, inside.strand) == (3, "-" if turned else "+")
-    for word in ("CATCTCK", "CATCT", "GAMCATCTGKTA"):  # another base, less than half, and more than the whole
-        assert part_of(whole, found(word, turned)) is None
+def test_forms_that_compensate_are_one():
+    """Some donors are strong before GT, others behind it: few of each, and nothing else differs."""
+    rng = np.random.default_rng(8)
+    codes = rng.integers(4, size=(80, 60), dtype=np.uint8)
+    share = DONOR / DONOR.sum(axis=0)
+    drawn = np.stack([rng.choice(4, size=80, p=column) for column in share.T], axis=1).astype(np.uint8)
+    codes[:, 25:34] = drawn
+    X = codes_to_one_hot(codes)
+    each = np.log2(share + 1e-3)[drawn, np.arange(9)]
+    before, behind = each[:, :3].sum(axis=1), each[:, 5:].sum(axis=1)
+    first, last = np.split(np.argsort(behind - before, kind="stable"), 2)
+    parts = [found(codes, "positive_0", first, np.full(40, 25), np.full(40, 31))]
+    parts += [found(codes, "positive_1", last, np.full(40, 27), np.full(40, 34))]
+    assert overlay(parts[0].pwm, parts[1].pwm).similarity < 0.85
+    assert one_matrix(*parts, X) == (1.0, 2, "+")
+    assert one_matrix(*parts[::-1], X) == (1.0, -2, "+")

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field, fields, is_dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from genoplrp.relevance.fastpath.nodes import LayerCall, Node, NormCall, Slot, filled
 from genoplrp.relevance.propagation.linear_maps import Convolution, Dense, convolution_map, per_dimension
 from genoplrp.relevance.tracing import operations  # noqa: F401  (operations: registers the handlers)
 from genoplrp.relevance.tracing.calls import Args, Call, Kwargs, tensors_in, told_in_place
 from genoplrp.relevance.tracing.names import function_name
-from genoplrp.relevance.tracing.operations.linear import Identity, identify
+from genoplrp.relevance.tracing.operations.linear import identify
 from genoplrp.relevance.tracing.operations.neutral import DROPOUT_ON
 from genoplrp.relevance.tracing.registry import HANDLERS
 from genoplrp.relevance.tracing.tracer import Tracer, explanation_depth
@@ -40,56 +41,6 @@ _OWN_HOOKS = tuple(f"_{kind}" for kind in HOOKS)
 
 class NotAChain(BaseException):
     """The model does something that is not read here. No `Exception`: a model's own code must not catch it."""
-
-
-@dataclass(eq=False)
-class Node:
-    """One operation.
-
-    Attributes
-    ----------
-    kind
-        ``"input"``, ``"layer"``, ``"norm"``, ``"relu"``, ``"pool"``, ``"mean"``, ``"add"``, ``"neutral"``, ``"gate"``.
-    inputs
-        Numbers of the nodes whose results it takes.
-    shape
-        Of its result.
-    about
-        What it needs beside them.
-    """
-
-    kind: str
-    inputs: tuple[int, ...]
-    shape: tuple[int, ...]
-    about: Any = None
-
-
-@dataclass(frozen=True, eq=False)
-class LayerCall:
-    """A convolution or linear map as the model calls it."""
-
-    identity: Identity
-    map: Convolution | Dense
-    weight: Tensor
-    bias: Tensor | None
-
-
-@dataclass(frozen=True, eq=False)
-class NormCall:
-    """A batch norm on its running statistics."""
-
-    mean: Tensor
-    variance: Tensor
-    weight: Tensor | None
-    bias: Tensor | None
-    epsilon: float
-
-
-@dataclass(frozen=True)
-class Slot:
-    """Stands for the i-th input in the arguments of a neutral operation."""
-
-    i: int
 
 
 @dataclass(eq=False)
@@ -422,32 +373,6 @@ def _with_slots(reader: Reader, value: Any, inputs: list[int]) -> Any:
     if isinstance(value, slice) and any(isinstance(v, Tensor) for v in (value.start, value.stop, value.step)):
         raise reader.decline("a slice by a tensor")
     return value
-
-
-def filled(value: Any, tensors: list[Tensor]) -> Any:
-    """Return a neutral operation's arguments with its inputs in their places."""
-    if isinstance(value, Slot):
-        return tensors[value.i]
-    if type(value) in (tuple, list):
-        return type(value)(filled(v, tensors) for v in value)
-    if type(value) is dict:
-        return {k: filled(v, tensors) for k, v in value.items()}
-    return value
-
-
-def frozen(value: Any) -> Hashable:
-    """Return what is the same for two readings that compute the same, but for the values of the model's tensors."""
-    if isinstance(value, Tensor):
-        return "tensor", value.data_ptr(), tuple(value.shape), value.stride()
-    if isinstance(value, tuple | list):
-        return type(value), *map(frozen, value)
-    if isinstance(value, dict):
-        return dict, *((key, frozen(v)) for key, v in value.items())
-    if isinstance(value, slice):
-        return slice, value.start, value.stop, value.step
-    if is_dataclass(value) and not isinstance(value, type):
-        return type(value), *(frozen(getattr(value, f.name)) for f in fields(value))
-    return value if isinstance(value, int | float | str | None) else id(value)
 
 
 def readable_constants(model: nn.Module) -> frozenset[int] | None:

@@ -9,13 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from genoplrp.relevance.fastpath.reading import (
-    Node,
-    NotAChain,
-    Reader,
-    frozen,
-    readable_constants,
-)
+from genoplrp.relevance.fastpath.nodes import Node, frozen
+from genoplrp.relevance.fastpath.reading import NotAChain, Reader, readable_constants
 from genoplrp.relevance.fastpath.steps import Gradients, LayerStep, Step, steps_of
 from genoplrp.relevance.fastpath.weights import PreparedLayers
 from genoplrp.relevance.propagation.backward import Run

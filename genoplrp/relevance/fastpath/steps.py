@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from genoplrp.relevance.fastpath.nodes import LayerCall, Node, NormCall, filled
 from genoplrp.relevance.fastpath.pooling import rectified_pool, unpool, unpool_ratio
-from genoplrp.relevance.fastpath.reading import LayerCall, Node, NormCall, NotAChain, filled
+from genoplrp.relevance.fastpath.reading import NotAChain
 from genoplrp.relevance.fastpath.weights import PreparedLayers, Wanted
 from genoplrp.relevance.propagation.arithmetic import signal
 from genoplrp.relevance.propagation.backward import Run, close_layer

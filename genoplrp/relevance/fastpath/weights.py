@@ -16,7 +16,7 @@ from torch import Tensor
 
 from genoplrp.relevance import devices
 from genoplrp.relevance.deferred import holds
-from genoplrp.relevance.fastpath.reading import LayerCall, NormCall
+from genoplrp.relevance.fastpath.nodes import LayerCall, NormCall
 from genoplrp.relevance.propagation.folding import can_fold, folded_conv1d, folded_filters
 from genoplrp.relevance.propagation.layer import Layer
 from genoplrp.relevance.propagation.layout import has_far_taps, tap_by_tap, widen

@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from genoplrp.relevance.explainer import unit_of
+from genoplrp.relevance.joining import unit_of
 
 #: How much less a mechanism says that contradicts itself more: the power of its noise.
 POWER = 4

@@ -267,7 +267,7 @@ def _explainer(
     return model
 
 
-def _sequences(X: Any) -> Tensor:
+def _sequences(X: object) -> Tensor:
     x = torch.as_tensor(X)
     if x.dim() != 3 or x.shape[1] != 4:
         raise InputError(f"a consensus needs one-hot DNA of shape (N, 4, L); got {tuple(x.shape)}")

@@ -14,8 +14,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from genoplrp.errors import UnsupportedOperationError
-from genoplrp.relevance.explainer import Explainer, Target, unit_of
+from genoplrp.relevance.explainer import Explainer, Target
 from genoplrp.relevance.explanation import Explanation
+from genoplrp.relevance.joining import unit_of
 from genoplrp.relevance.methods.agreement import Agreement
 from genoplrp.relevance.methods.deeplift import DeepLift
 from genoplrp.relevance.methods.gradients import GradientTimesInput

@@ -105,7 +105,7 @@ class DeepLift(Explainer):
 
     def _explain(
         self,
-        X: Any,
+        X: object,
         target: Target,
         args: Sequence[Tensor] | None,
         prunings: list[Pruning | None],

@@ -24,7 +24,8 @@ from genoplrp.errors import InputError
 from genoplrp.relevance.explainer import Explainer, Target
 from genoplrp.relevance.explanation import Explanation
 from genoplrp.relevance.inputs import OneTarget, check_input
-from genoplrp.relevance.methods.conditional import Passes, check_kind
+from genoplrp.relevance.methods.conditional import check_kind
+from genoplrp.relevance.methods.passes import Passes
 from genoplrp.relevance.propagation.backward import AmbiguousBatchError, Run
 from genoplrp.relevance.propagation.cuts import Cuts
 from genoplrp.relevance.pruning.policy import Pruning

@@ -19,7 +19,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from genoplrp.relevance.explainer import Explainer, Target, unit_of
+from genoplrp.relevance.explainer import Explainer, Target
+from genoplrp.relevance.joining import unit_of
 from genoplrp.relevance.methods.invariance import shuffled
 from genoplrp.relevance.methods.outputs import explained_outputs
 

@@ -209,8 +209,7 @@ def part_sum(layer: Layer, part: Part, x: Tensor, bias: Tensor | None = None) ->
 
 
 def _denominator_is_z(layer: Layer, part: Part) -> bool:
-    plain = part.positive == part.negative == IDENTITY
-    return plain and getattr(layer.rule, "bias", "follow") in ("follow", "raw", "share")
+    return part.positive == part.negative == IDENTITY and getattr(layer.rule, "bias", "follow") != "ignore"
 
 
 def _shared_bias(layer: Layer, part: Part, h: Tensor) -> Tensor:
@@ -220,8 +219,6 @@ def _shared_bias(layer: Layer, part: Part, h: Tensor) -> Tensor:
         return torch.zeros_like(layer.x)
     ones = torch.ones_like(layer.weight)
     active = (layer.x != 0).to(layer.x.dtype)
-    count = layer.map.forward(active, ones)
-    share = layer.map.transpose(
-        torch.where(count > 0, h * bias / count.clamp(min=1), torch.zeros_like(h)), ones, layer.x
-    )
-    return torch.where(layer.x != 0, share / torch.where(layer.x != 0, layer.x, 1), torch.zeros_like(share))
+    count = layer.map.forward(active, ones).clamp(min=1)  # an output without such inputs reaches none below
+    share = layer.map.transpose(h * bias / count, ones, layer.x)
+    return torch.where(layer.x != 0, share / layer.x, torch.zeros_like(share))

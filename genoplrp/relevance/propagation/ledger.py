@@ -142,7 +142,7 @@ def _sum_of_rows(a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
 
 
 def _ratio(mass: Tensor, kept: Tensor) -> Tensor:
-    return torch.where(kept > 0, mass / torch.where(kept > 0, kept, 1), torch.ones_like(mass))
+    return torch.where(kept > 0, mass / kept, torch.ones_like(mass))
 
 
 def select_rows(ledgers: list[tuple[int, Ledger]], index: Tensor) -> list[tuple[int, Ledger]]:
@@ -206,7 +206,7 @@ def ledger_frame(ledgers: list[tuple[int, Ledger]]) -> pd.DataFrame:
             frames.append(frame)
     if not frames:
         return pd.DataFrame(columns=["sequence", "layer"])
-    out = pd.concat(frames, ignore_index=True)
+    out = pd.concat(frames)
     out["positive_pruned"] = out["positive_mass"] - out["positive_kept"]
     out["negative_pruned"] = out["negative_mass"] - out["negative_kept"]
     out["kept_fraction"] = out["entries_kept"] / out["entries"].clip(lower=1)

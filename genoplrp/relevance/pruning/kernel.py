@@ -13,7 +13,6 @@ import functools
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -41,7 +40,7 @@ class Compiled(Reference):
         return _over_samples(a, g, out, p_pos, p_neg, policy, INPUTS)
 
 
-def over_rows(rows: int, entries: int, block: Callable[[int, int], Any]) -> None:
+def over_rows(rows: int, entries: int, block: Callable[[int, int], object]) -> None:
     """Call ``block(start, stop)`` for all rows, in as many threads as torch uses where the entries are worth it."""
     workers = max(1, min(torch.get_num_threads(), rows, entries // ENTRIES_PER_THREAD))
     edges = [rows * i // workers for i in range(workers + 1)]

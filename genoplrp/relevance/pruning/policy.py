@@ -166,16 +166,22 @@ class Pruning:
             )
         plan = {}
         for position, layer in enumerate(chosen):
-            share = self._share_at(position, layer.name, len(chosen))
-            if isinstance(share, str):
-                plan[layer.name] = LayerPruning(0.0, 0.0, self.method, self.scope, share)
-                continue
-            negative = share / 2 if self.p_neg is None else self._at_one_layer(self.p_neg, len(chosen))
-            if share == 0 and isinstance(self.p, Mapping):
-                negative = 0.0  # what a mapping leaves out is not pruned at all
-            if share > 0 or negative > 0:
-                plan[layer.name] = LayerPruning(share, negative, self.method, self.scope)
+            at_layer = self._at_layer(position, layer.name, len(chosen))
+            if at_layer is not None:
+                plan[layer.name] = at_layer
         return plan
+
+    def _at_layer(self, position: int, name: str, count: int) -> LayerPruning | None:
+        """Return what to prune at one of a number of layers; None for nothing."""
+        share = self._share_at(position, name, count)
+        if isinstance(share, str):
+            return LayerPruning(0.0, 0.0, self.method, self.scope, share)
+        negative = share / 2 if self.p_neg is None else self._at_one_layer(self.p_neg, count)
+        if share == 0 and isinstance(self.p, Mapping):
+            negative = 0.0  # what a mapping leaves out is not pruned at all
+        if share > 0 or negative > 0:
+            return LayerPruning(share, negative, self.method, self.scope)
+        return None
 
     def _prunes(self, layer: PrunableLayer) -> bool:
         if layer.place == "input" and not self.input:

@@ -42,20 +42,20 @@ _UNITS = np.ldexp(1.0, np.arange(-1074, 1024))  # the powers of two
 class Workspace(NamedTuple):
     """The memory that one thread works in, for samples of M entries; the histograms are zero between samples."""
 
-    relevance: Any  # (M,), of the entries that are not zero
-    bits: Any  # the same as integers
-    bounds: Any  # (2,), of either sign
-    bound_bits: Any  # the same as integers
-    candidates: Any  # (M,) integers
-    packed: Any  # (2: number and high, low, buckets of both signs)
-    wide: Any  # (2 signs, 3: number, high, low, buckets)
-    digits: Any  # (3: number, high, low, digits)
+    relevance: np.ndarray  # (M,), of the entries that are not zero
+    bits: np.ndarray  # the same as integers
+    bounds: np.ndarray  # (2,), of either sign
+    bound_bits: np.ndarray  # the same as integers
+    candidates: np.ndarray  # (M,) integers
+    packed: np.ndarray  # (2: number and high, low, buckets of both signs)
+    wide: np.ndarray  # (2 signs, 3: number, high, low, buckets)
+    digits: np.ndarray  # (3: number, high, low, digits)
 
 
 _KEPT = threading.local()
 
 
-def workspace(entries: int, dtype: Any) -> Workspace:
+def workspace(entries: int, dtype: np.dtype[Any]) -> Workspace:
     """Return the calling thread's memory; its histograms (180 kB) are kept for the next call."""
     relevance, bounds = np.empty(entries, dtype), np.empty(2, dtype)
     integer = np.int32 if relevance.itemsize == 4 else np.int64

@@ -272,18 +272,7 @@ class Tracer(TorchFunctionMode):
         if self._stale:
             self._check_stale(traced, name, args)
         self._check_known(traced, name)
-        if kwargs.get("out") is not None:
-            raise self.refuse(f"{name}(out=...)", remedy="use the returned tensor instead of out=")
-        if isinstance(func, torch._ops.OpOverload | torch._ops.OpOverloadPacket):
-            raise self.refuse(
-                qualified_name(func),
-                "calls of torch.ops (an exported program's, say) name and order their arguments in another way",
-                "explain the nn.Module the program was exported from",
-            )
-        handler = self.handlers.get(name)
-        if handler is None:
-            said = qualified_name(func)
-            raise self.refuse(said if said.endswith(f".{name}") else f"{said}, for the registry {name!r},")
+        handler = self._handler_of(func, name, kwargs)
         args, kwargs = self._detached(args), self._detached(kwargs)
         in_place = in_place or told_in_place(name, args, kwargs)
         with torch.enable_grad():
@@ -310,6 +299,22 @@ class Tracer(TorchFunctionMode):
                     f"{most:.3g}): relevance would be of another model. A handler returns the function's result, built "
                     "from operations whose gradient is the rule"
                 )
+
+    def _handler_of(self, func: Call, name: str, kwargs: Kwargs) -> Handler:
+        """Return what handles a call of a traced tensor; refuse one that nothing does."""
+        if kwargs.get("out") is not None:
+            raise self.refuse(f"{name}(out=...)", remedy="use the returned tensor instead of out=")
+        if isinstance(func, torch._ops.OpOverload | torch._ops.OpOverloadPacket):
+            raise self.refuse(
+                qualified_name(func),
+                "calls of torch.ops (an exported program's, say) name and order their arguments in another way",
+                "explain the nn.Module the program was exported from",
+            )
+        handler = self.handlers.get(name)
+        if handler is None:
+            said = qualified_name(func)
+            raise self.refuse(said if said.endswith(f".{name}") else f"{said}, for the registry {name!r},")
+        return handler
 
     def _mapped(self, func: Call, args: Args, kwargs: Kwargs) -> Any:
         """Run a call under vmap: what carries no relevance as it is, and what is linear or homogeneous too."""

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from genoplrp.errors import InputError
-from genoplrp.relevance import DeepLift, Explainer, GradientTimesInput, Pruning, filter_windows
+from genoplrp.relevance import DeepLift, Epsilon, Explainer, GradientTimesInput, Pruning, filter_windows
 from genoplrp.relevance.methods.conditional import (
-    OUTPUT,
     ConditionalRelevance,
     channel_relevance,
     conditional_relevance,
 )
+from genoplrp.relevance.methods.passes import OUTPUT
 from genoplrp.training import build_architecture
 
 PRUNINGS = [
@@ -139,6 +139,51 @@ def test_gradient_times_input_is_taken_apart_too() -> None:
     explain, X = GradientTimesInput(network("koo")), sequences(2)
     maps = conditional_relevance(explain, X, {"conv2": torch.arange(64)}).maps["conv2"]
     torch.testing.assert_close(maps.sum(dim=1), explain(X).per_nucleotide)
+
+
+def small(stride: int = 1) -> nn.Module:
+    torch.manual_seed(4)
+    positions = (16 - 3) // stride + 1
+    layers = [nn.Conv1d(4, 6, 5), nn.ReLU(), nn.Conv1d(6, 5, 3, stride), nn.ReLU(), nn.Flatten()]
+    return nn.Sequential(*layers, nn.Linear(5 * positions, 2)).double()
+
+
+@pytest.mark.parametrize("method", ["lambda", "M", "M-literal"])
+def test_a_pruned_rule_without_columns_is_taken_apart_too(method: str) -> None:
+    pruning = Pruning(p=0.2, method=method, input=True)
+    explain, X = Explainer(small(), rules="wsquare", pruning=pruning), sequences(3, 20)
+    maps = conditional_relevance(explain, X, {"2": torch.arange(5)}).maps["2"]
+    expected = explain(X).per_nucleotide
+    assert (expected != Explainer(small(), rules="wsquare")(X).per_nucleotide).any()
+    torch.testing.assert_close(maps.sum(dim=1), expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "pruning", [Pruning(0.0, method="M"), Pruning(1e-12), Pruning(1e-12, method="M")], ids=str
+)
+def test_where_nothing_is_pruned_parts_are_those_without_pruning(pruning: Pruning) -> None:
+    # The second convolution never reads its last inputs: they have no relevance, whatever is sent.
+    model, X = small(stride=3), sequences(3, 20)
+    groups = {"2": torch.arange(5)}
+    expected = conditional_relevance(Explainer(model), X, groups).maps["2"]
+    maps = conditional_relevance(Explainer(model, pruning=pruning), X, groups).maps["2"]
+    torch.testing.assert_close(maps, expected, rtol=1e-9, atol=1e-12)
+
+
+def test_parts_go_on_as_they_are_through_an_input_where_they_cancel() -> None:
+    model, X = small(), sequences(3, 20)
+    model[2].weight.data[1, 0] = -model[2].weight.data[0, 0]  # of channel 0 both filters read the opposite,
+    model[2].weight.data[2:, 0] = 0
+    model[5].weight.data.reshape(2, 5, 14)[:, 1] = model[5].weight.data.reshape(2, 5, 14)[
+        :, 0
+    ]  # and count alike
+    model = nn.Sequential(*(layer for layer in model if not isinstance(layer, nn.ReLU)))
+    groups = {"1": torch.arange(5)}
+    maps = [
+        conditional_relevance(Explainer(model, Epsilon(0.0), pruning), X, groups).maps["1"]
+        for pruning in (None, Pruning(1e-12))
+    ]
+    torch.testing.assert_close(maps[1], maps[0], rtol=1e-9, atol=1e-12)
 
 
 def test_unknown_layers_and_searches_are_refused() -> None:

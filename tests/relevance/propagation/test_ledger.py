@@ -20,26 +20,31 @@ def draw(*shape: int, seed: int) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def entered(n: int, seed: int = 0) -> tuple[Ledger, dict[str, list[dict[str, Tensor]]]]:
+def entered(
+    n: int, seed: int = 0, *, direct: bool = False
+) -> tuple[Ledger, dict[str, list[dict[str, Tensor]]]]:
     """A ledger of a layer without pruning, of one that is entered twice, and of an operation; and what was entered."""
     ledger, given = Ledger(), {"first": [], "twice": []}
     for k, name in enumerate(("twice", "first", "twice")):
         layer = SimpleNamespace(
             name=name, index=("first", "twice").index(name), place="convolution", rule=Epsilon(), x=torch.zeros(n, 3, 5)
         )  # fmt: skip
-        incoming, handed, after = draw(3, n, seed=seed + k)
+        parts = draw(n, 4, seed=seed + 30 + k)  # as a GPU sums them
+        incoming, (handed, after) = parts.sum(dim=1), draw(2, n, seed=seed + k)
         relevance = draw(n, 15, seed=seed + 10 + k)
         relevance[0] = relevance[0].abs()  # nothing negative
-        relevance[1] = 0
-        kept = relevance * (relevance.abs() > (0.7 if name == "twice" else 0))
+        relevance[1:2] = 0
+        relevance[2:3, 1:] = 0  # one entry
+        relevance[3:4] /= 100
+        least = relevance.abs().mean(dim=1, keepdim=True) if name == "twice" else 0
+        kept = relevance * (relevance.abs() > least)
         sides = [(r.clamp(min=0), -r.clamp(max=0)) for r in (relevance, kept)]
         masses = dict(zip(MASSES, [side.sum(dim=1) for pair in sides for side in pair], strict=True))
         numbers = [(side > 0).sum(dim=1) for pair in sides for side in pair]
         stats = PruneStats(*masses.values(), *numbers) if name == "twice" else None
-        ones = torch.ones_like(relevance)
-        ledger.enter_layer(
-            layer, incoming, handed, after, stats, (ones, relevance) if stats is None else None, n
-        )
+        unpruned = (None, relevance) if direct else (torch.full_like(relevance, 2), relevance / 2)
+        came = parts if name == "first" else incoming
+        ledger.enter_layer(layer, came, handed, after, stats, unpruned if stats is None else None, n)
         row = {"in": incoming, "handed": handed, "out": after, "before": numbers[0] + numbers[1]}
         given[name].append(row | masses | {"after": numbers[2] + numbers[3]})
     key = ledger.open_operation("softmax")
@@ -50,12 +55,15 @@ def entered(n: int, seed: int = 0) -> tuple[Ledger, dict[str, list[dict[str, Ten
     return ledger, given
 
 
-def test_a_row_holds_the_sums_of_all_that_was_entered() -> None:
-    ledger, given = entered(4)
+@pytest.mark.parametrize("direct", [False, True])
+def test_a_row_holds_the_sums_of_all_that_was_entered(direct: bool) -> None:
+    ledger, given = entered(4, direct=direct)
     frame = ledger_frame([(7, ledger)])
     assert frame["sequence"].tolist() == [7, 7, 8, 8, 9, 9, 10, 10] and frame.index.tolist() == list(range(8))
     assert frame["layer"].tolist() == ["first", "twice"] * 4
+    assert frame.columns[0] == "sequence" and frame["size"].dtype == np.int64
     assert set(frame["rule"]) == {"Epsilon"} and set(frame["place"]) == {"convolution"}
+    assert ledger_frame([(0, entered(1)[0])])["size"].tolist() == [15, 30]
     for row in frame.to_dict("records"):
         i, parts = row["sequence"] - 7, given[row["layer"]]
         total = {name: sum(float(part[name][i]) for part in parts) for name in parts[0]}
@@ -84,7 +92,19 @@ def test_what_was_absorbed_is_what_came_in_and_did_not_go_on() -> None:
         (part["in"] - part["out"] for parts in given.values() for part in parts), operation + draw(4, seed=22)
     )
     torch.testing.assert_close(ledger.total_absorbed(4), lost)
-    assert Ledger().total_absorbed(3).tolist() == [0, 0, 0]
+    torch.testing.assert_close(Ledger().total_absorbed(3), torch.zeros(3, dtype=torch.float64))
+
+
+def test_an_opened_ledger_reads_the_same_tensors_again() -> None:
+    """As a recorded batch needs it that is played back for other sequences."""
+    ledger, relevance = Ledger(), draw(3, seed=0)
+    ledger.enter_operation(ledger.open_operation("softmax"), relevance)
+    again = ledger.opened()
+    ledger.close()
+    relevance += 1
+    again.close()
+    torch.testing.assert_close(again.absorbed["softmax [0]"], ledger.absorbed["softmax [0]"] + 1)
+    assert again.open_operation("softmax") == 1
 
 
 def test_sequences_are_selected_over_the_batches_in_any_order() -> None:

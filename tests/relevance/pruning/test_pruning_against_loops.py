@@ -10,8 +10,17 @@ import torch.nn.functional as F
 from torch import nn
 
 from genoplrp.errors import InputError
-from genoplrp.relevance import AlphaBeta, Epsilon, Explainer, Gamma, Preset, Pruning, WSquare, ZPlus
-from tests.oracles.oracle_relevance import affine_of, gauge_fixed, kept, propagation, pruned_lambda, pruned_m
+from genoplrp.relevance import AlphaBeta, Blend, Epsilon, Explainer, Gamma, Preset, Pruning, WSquare, ZPlus
+from genoplrp.relevance.rules import Part, Rule
+from tests.oracles.oracle_relevance import (
+    Affine,
+    affine_of,
+    gauge_fixed,
+    kept,
+    propagation,
+    pruned_lambda,
+    pruned_m,
+)
 
 PRESETS = {
     "epsilon": (Epsilon(0.01), ("epsilon", {"epsilon": 0.01}), Epsilon(0.01), ("epsilon", {"epsilon": 0.01})),
@@ -240,6 +249,68 @@ def test_m_of_a_layer_whose_weights_are_all_of_one_sign(sign):
     layer.weight.data = sign * layer.weight.data.abs()
     x = torch.rand(3, 6, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
     _compare_m(layer, x, Epsilon(0.01), "epsilon", {"epsilon": 0.01}, "M")
+
+
+def _blended(a, part):
+    """Return the affine map of a rule of one part: every contribution by the blend for the sign of its input."""
+
+    def blend(values, of):
+        return of.raw * values + of.plus * np.maximum(values, 0) + of.minus * np.minimum(values, 0)
+
+    W = np.where(a.x < 0, blend(a.W, part.negative), blend(a.W, part.positive))
+    return Affine(W, blend(a.b, part.positive), a.x, a.shape)
+
+
+@pytest.mark.parametrize("sign", ["either", "nonnegative"])
+@pytest.mark.parametrize("weights", ["either", "positive", "negative", "zero"])
+@pytest.mark.parametrize(
+    "part",
+    [
+        Part(Blend(1.0, 0.5, 0.25), Blend(1.0, 0.5, 0.25)),
+        Part(Blend(1.0, 0.5)),
+        Part(Blend(2.0, 0.5, 0.25), Blend(2.0)),
+        Part(Blend(0.0, 1.0, 0.5), Blend(0.0, 0.5, 1.0)),
+        Part(negative=Blend(0.0)),
+    ],
+    ids=["one blend", "raised on positives", "doubled", "no raw weight", "positives only"],
+)
+def test_m_of_a_rule_of_ones_own_with_any_blends(part, weights, sign):
+    layer = nn.Linear(6, 5)
+    _randomise(layer, 2)
+    layer.weight.data *= {
+        "either": 1,
+        "positive": layer.weight.sign(),
+        "negative": -layer.weight.sign(),
+        "zero": 0,
+    }[weights]
+    x = torch.randn(3, 6, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    x = x if sign == "either" else x.abs()
+    own = type("Own", (Rule,), {"parts": lambda self: (part,), "epsilon": 0.01})
+    v = torch.randn(5, generator=torch.Generator().manual_seed(6), dtype=torch.float64)
+    relevance = Explainer(layer, own(), Pruning(0.2, 0.1, "M", input=True))(
+        x, lambda z: (z * v).sum(dim=1)
+    ).relevance
+    for found, one in zip(relevance, x, strict=True):
+        plain = affine_of(layer, one)
+        expected = pruned_m(
+            _blended(plain, part), "epsilon", v.numpy() * plain.z, 0.2, 0.1, literal=False, epsilon=0.01
+        )
+        np.testing.assert_allclose(found.numpy(), expected, rtol=0, atol=1e-10 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("pruning", [None, Pruning(1e-12, method="M")], ids=["unpruned", "M"])
+def test_an_input_of_zero_takes_the_multiplier_of_the_positive_ones(pruning):
+    """Without a stabilizer below it goes on as a gradient does, though its relevance is 0."""
+    first, second = nn.Linear(3, 3, bias=False).double(), nn.Linear(3, 1, bias=False).double()
+    W = torch.tensor([[1.0, -1.0, 0.0], [-1.0, -1.0, -1.0], [0.0, 0.0, 0.5]], dtype=torch.float64)
+    first.weight.data, second.weight.data = W, torch.tensor([[2.0, 3.0, 1.0]], dtype=torch.float64)
+    x = torch.tensor([[1.0, 1.0, 4.0]], dtype=torch.float64)  # units 0, -6 and 2; output -18 + 2
+    explain = Explainer(
+        nn.Sequential(first, second), {"0": Epsilon(0.0), "1": Gamma(0.5, epsilon=0.0)}, pruning
+    )
+    # The output is negative: negative contributions are raised by a half, those of positive inputs by negative weights.
+    sent = -16 / (-27 + 2) * torch.tensor([2.0, 4.5, 1.0], dtype=torch.float64)
+    torch.testing.assert_close(explain(x).relevance, x * (sent @ W))
 
 
 @pytest.mark.parametrize("method", ["M", "M-literal"])
