@@ -103,6 +103,15 @@ def test_the_formulas_of_a_real_label_by_loops(formula: str) -> None:
         assert found == pytest.approx(y, rel=1e-12, abs=1e-12)
 
 
+def test_a_real_label_is_of_its_own_motifs_and_a_count_is_of_instances_whatever_their_affinity() -> None:
+    tasks = [{"name": kind, "kind": kind, "motifs": ["B"]} for kind in ("real", "count")]
+    planted = random_planted()
+    for index, (real, count) in enumerate(score_tasks(small(tasks=tasks), planted)):
+        here = [i for i in range(len(planted.row)) if planted.row[i] == index and planted.motif[i] == 1]
+        assert real == pytest.approx(sum(planted.affinity[i] for i in here), rel=1e-12)
+        assert count == len(here)
+
+
 def test_sequences_are_repeated_with_what_they_hold_and_copies_of_a_unit_are_units_of_their_own() -> None:
     planted = random_planted(n=12)
     rows = np.random.default_rng(1).integers(12, size=300)

@@ -90,7 +90,7 @@ class Run:
     def for_books(self, tensor: Tensor, axis: int | None) -> Tensor:
         """Return the same where the batch may be the only axis of its length, or is known to be another."""
         axes = [i for i, size in enumerate(tensor.shape) if size == self.batch]
-        if self.batch > 1 and axis is None and 0 not in axes and len(axes) == 1:
+        if axis is None and len(axes) == 1:
             axis = axes[0]
         return self.per_sample(tensor if axis is None or self.batch == 1 else tensor.movedim(axis, 0))
 

@@ -13,6 +13,7 @@ from genoplrp.relevance.propagation.layout import (
     has_far_taps,
     is_channels_last,
     keep_layout,
+    prefers_channels_last,
     widen,
 )
 from genoplrp.relevance.propagation.linear_maps import convolution_map
@@ -73,6 +74,62 @@ def test_a_convolution_on_a_channels_last_tensor_is_not_converted_again():
     assert widen(z.relu()).data_ptr() != 0
     assert is_channels_last(z.relu())
     assert widen(z).data_ptr() == z.data_ptr()
+
+
+def transposed(x):
+    return x.transpose(1, 2).contiguous().transpose(1, 2)
+
+
+@pytest.mark.parametrize(
+    ("x", "expected"),
+    [
+        (transposed(torch.zeros(3, 2, 5)), True),
+        (torch.zeros(3, 2, 5), False),
+        (transposed(torch.zeros(3, 1, 5)), False),  # one channel lies both ways
+        (transposed(torch.zeros(3, 2, 5))[:, :1], False),  # cut out of two
+        (transposed(torch.zeros(3, 2, 1)), False),  # one position, too
+        (torch.zeros(3, 5, 2)[:, :, ::2], False),
+        (torch.zeros(3, 2, 4, 5).contiguous(memory_format=torch.channels_last), False),
+    ],
+)
+def test_channels_last_is_what_lies_so_and_not_the_other_way_too(x, expected):
+    assert is_channels_last(x) is expected
+    # Nothing is put behind what need not be turned.
+    assert (keep_layout(x) is x) is not expected
+
+
+def test_only_plain_convolutions_of_sequences_in_single_precision_on_a_cpu_run_channels_last():
+    x = transposed(torch.zeros(3, 2, 5))
+    assert prefers_channels_last(x, 1)
+    assert not prefers_channels_last(x, 2)
+    for other in (x.double(), x[0], x[:, :, None], x.to("meta")):
+        assert not prefers_channels_last(other, 1)
+    assert keep_layout(x.double()).grad_fn is None and keep_layout("not a tensor") == "not a tensor"
+    wide = x.double().requires_grad_()
+    assert keep_layout(wide) is wide
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({}, True),
+        ({"width": 5, "padding": 400}, True),
+        ({"stride": 2}, False),
+        ({"width": 4, "padding": 300}, False),  # no middle
+        ({"padding": 201}, False),
+        ({"width": 1, "padding": 0}, False),
+        ({"width": 7, "padding": 600}, False),
+        ({"dilation": 192, "padding": 192}, True),  # 48 kB apart
+        ({"dilation": 191, "padding": 191}, False),
+        ({"channels": 61}, False),
+        ({"length": 201}, True),
+        ({"length": 200}, False),  # the outer taps never meet a base
+    ],
+)
+def test_far_taps_are_those_of_a_convolution_that_keeps_the_length(changed, expected):
+    case = {"channels": 64, "length": 900, "width": 3, "stride": 1, "padding": 200, "dilation": 200} | changed
+    x = torch.empty(2, case["channels"], case["length"])
+    assert has_far_taps(x, case["width"], case["stride"], case["padding"], case["dilation"]) is expected
 
 
 def test_a_mean_returns_its_gradient_in_the_layout_of_the_tensor():
