@@ -128,7 +128,9 @@ class Flow:
         """
         rows = self.windows[(self.windows["layer"] == layer) & (self.windows["channel"] == channel)]
         if rows.empty:
-            raise InputError(f"channel {channel} of {layer!r} is not a node of this flow, or carries nothing")
+            raise InputError(
+                f"channel {channel} of {layer!r} is not a node of this flow, or carries nothing: see its windows"
+            )
         width = int((rows["end"] - rows["start"]).iloc[0])
         counts = np.zeros((4, width))
         for row, start, weight in zip(rows["sequence"], rows["start"], rows["relevance"].abs(), strict=True):

@@ -18,10 +18,16 @@ from genoplrp.relevance import DeepLift, Explainer
 from genoplrp.scan import describe_output, load_any_model
 from genoplrp.scan.keras_files import import_keras
 
-keras = import_keras()
 LENGTH = 40
 CODES = torch.randint(4, (3, LENGTH), generator=torch.Generator().manual_seed(0))
 X = torch.eye(4)[CODES].mT.contiguous()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _imported():
+    """Keras takes with it the compiler of torch: only the worker that runs this module waits for them."""
+    global keras
+    keras = import_keras()
 
 
 def _randomised(model, seed=0):
