@@ -214,7 +214,7 @@ def main() -> None:
     for name in given.only:
         fit, task = trained(name, folder), 0
         explain = gp.Explainer(fit.model, pruning=gp.Pruning(p=P), diagnostics=False)
-        data = held_out(name, task, 600 if given.quick else 3_000, 1000)
+        data = held_out(name, task, 500 if given.quick else 1_000, 1000)
         try:
             one = judged(find_motifs(explain, data.one_hot(), target=task, fdr=given.fdr), data, task)
         except InputError as error:

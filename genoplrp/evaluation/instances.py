@@ -229,7 +229,9 @@ def _measure(maps: Maps, rows: np.ndarray, starts: np.ndarray, ends: np.ndarray)
 def _check_instances(instances: pd.DataFrame, lengths: np.ndarray) -> pd.DataFrame:
     missing = [name for name in ("sequence", "start", "end") if name not in instances.columns]
     if missing:
-        raise InputError(f"the table of instances lacks the columns {', '.join(missing)}")
+        raise InputError(
+            f"the table of instances lacks the columns {', '.join(missing)}: pass a data set's instances"
+        )
     table = instances.reset_index(drop=True).copy()
     n = len(lengths)
     for name in ("sequence", "start", "end"):

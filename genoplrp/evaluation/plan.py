@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, NamedTuple, TypedDict
+from typing import NamedTuple, TypedDict
 
 from genoplrp.errors import InputError
 from genoplrp.evaluation.fills import FILLS, Fill
@@ -31,6 +31,12 @@ class Cell(NamedTuple):
     def folder(self) -> str:
         """Name of the cell's folder."""
         return f"{self.dataset}/{self.architecture}-{self.seed}"
+
+
+class TrainingOptions(TypedDict, total=False):
+    """Options of the trainer that a plan sets."""
+
+    epochs: int
 
 
 class PlanSettings(TypedDict, total=False):
@@ -165,7 +171,7 @@ class Plan:
                 for seed in self.seeds:
                     yield Cell(dataset, architecture, seed)
 
-    def training_options(self, architecture: str) -> dict[str, Any]:
+    def training_options(self, architecture: str) -> TrainingOptions:
         """Options of the trainer for one architecture."""
         epochs = self.epochs.get(architecture) if isinstance(self.epochs, Mapping) else self.epochs
         return {} if epochs is None else {"epochs": epochs}

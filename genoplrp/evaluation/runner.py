@@ -11,7 +11,7 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import replace
+from dataclasses import fields, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
@@ -160,7 +160,8 @@ def _merge(
             raise InputError("name at least one data set to compare on, for example 'koo2021'")
         return Plan(**settings)
     except TypeError as error:
-        raise InputError(f"unknown setting: {error}") from error
+        known = ", ".join(field.name for field in fields(Plan))
+        raise InputError(f"unknown setting: {error}; settings are {known}") from error
 
 
 def _prepare_folder(folder: Path, plan: Plan, force: bool, say: Say) -> None:

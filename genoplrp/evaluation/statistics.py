@@ -348,4 +348,6 @@ def _mean_covariance(values: list[np.ndarray], names: list[np.ndarray]) -> tuple
 def _check_columns(results: pd.DataFrame, needed: Sequence[str]) -> None:
     missing = [name for name in needed if name not in results.columns]
     if missing:
-        raise InputError(f"the results lack the columns {', '.join(missing)}")
+        raise InputError(
+            f"the results lack the columns {', '.join(missing)}: pass the table that benchmark returned"
+        )

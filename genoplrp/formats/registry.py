@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from genoplrp.errors import InputError
 from genoplrp.formats.explained import Explained
@@ -76,7 +76,7 @@ def register_format(name: str, write: Writer, *, option: Option | None = None) -
 
 
 def export(
-    explained: Explained, name: str, path: str | Path, *, overwrite: bool = False, **options: Any
+    explained: Explained, name: str, path: str | Path, *, overwrite: bool = False, **options: str
 ) -> None:
     """Write explained sequences in one of the formats.
 

@@ -180,7 +180,7 @@ def write_bed(sites: pd.DataFrame, path: str | Path, *, overwrite: bool = False)
     """
     missing = [name for name in ("chrom", "start", "end") if name not in sites.columns]
     if missing:
-        raise InputError(f"sites lack the columns {', '.join(missing)}")
+        raise InputError(f"sites lack the columns {', '.join(missing)}: pass the table of what was found")
     if len(sites) == 0:
         raise InputError("there are no sites to write")
     n = len(sites)

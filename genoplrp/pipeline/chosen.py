@@ -123,7 +123,7 @@ def read_sites(path: Path, names: Sequence[str], first: int = 0) -> pd.DataFrame
                 )
             table = table.iloc[:, : len(_BED)].set_axis(list(_BED[: table.shape[1]]), axis=1)
     except (FileNotFoundError, IsADirectoryError):
-        raise InputError(f"there is no file {path}") from None
+        raise InputError(f"there is no file {path}; check the path") from None
     except InputError:
         raise
     except (ValueError, UnicodeDecodeError) as error:

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 SHARES = tuple(round(0.05 * i, 2) for i in range(20))
 RULES = ("gamma", "epsilon")
 METHODS = ("lambda", "M")
+FLOW_SHARE = 0.15
+"""The share that is pruned at each layer for the flow."""
+_IN_FLOW = 100  # sequences, the first ones
 _CHUNK = 64
 
 
@@ -143,8 +146,6 @@ def flow_figure(
     *,
     target: int | str = 0,
     rules: str = "gamma",
-    p: float = 0.15,
-    most: int = 100,
     batch_size: int = 32,
     device: str | None = None,
 ) -> tuple[str, str]:
@@ -154,10 +155,8 @@ def flow_figure(
     ----------
     fit, data, rows, target, batch_size, device
         As in `report_content`.
-    rules, p
-        The rules, and the share that is pruned at each layer.
-    most
-        At most this many sequences, the first ones.
+    rules
+        The rules.
     """
     from matplotlib.figure import Figure
 
@@ -169,14 +168,14 @@ def flow_figure(
     task, name, index = subject.target(target)
     if 0 <= index < len(data.tasks) and (data.labels[rows, index] > 0).any():
         rows = rows[data.labels[rows, index] > 0]
-    chosen = from_dataset(data, rows[:most])
+    chosen = from_dataset(data, rows[:_IN_FLOW])
     explainer = Explainer(
-        subject.model, rules, Pruning(p), batch_size=batch_size, device=device, diagnostics=False
+        subject.model, rules, Pruning(FLOW_SHARE), batch_size=batch_size, device=device, diagnostics=False
     )
     found = flow(explainer, chosen.X, task, sites=chosen.planted, progress=True)
     picture = svg_of(found.plot(figure=Figure()))
     return (
-        f"What flows where for {name}: mean of {counted(len(chosen.names), 'sequence')}, {rules}, p = {p:g}",
+        f"What flows where for {name}: mean of {counted(len(chosen.names), 'sequence')}, {rules}, p = {FLOW_SHARE:g}",
         picture,
     )
 

@@ -90,9 +90,7 @@ def read_spans(highlight: Highlight | None, start: int = 0, chrom: str | None = 
     return [_span(row, index) for index, row in enumerate(rows)]
 
 
-def draw_highlights(
-    ax: Axes, spans: Sequence[Span], *, labels: bool = True, bands: bool = True, strand: str = "+"
-) -> float:
+def draw_highlights(ax: Axes, spans: Sequence[Span], *, labels: bool = True, strand: str = "+") -> float:
     """Draw pale bands behind the letters, and their labels above the axes.
 
     Parameters
@@ -101,8 +99,8 @@ def draw_highlights(
         With its x limits set: what lies outside is left out.
     spans : sequence of Span
         What to mark; equal labels get equal colours.
-    labels, bands : bool
-        Which of the two to draw.
+    labels : bool
+        Draw the labels, too.
     strand : str
         Strand that the axis shows; a label's arrow says which way its instance points on the page.
 
@@ -124,8 +122,7 @@ def draw_highlights(
     if not visible:
         return 0.0
     color = _span_colors(spans)
-    if bands:
-        _draw_bands(ax, visible, color)
+    _draw_bands(ax, visible, color)
     return _draw_labels(ax, [s for s in visible if s.label], color, strand) if labels else 0.0
 
 

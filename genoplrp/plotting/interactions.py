@@ -50,7 +50,7 @@ def plot_interactions(found: Interactions, sequence: int = 0, *, figure: Figure 
     effects = found.matrix(sequence)
     n = len(effects)
     if n == 0:
-        raise InputError(f"sequence {sequence} has no sites: there is nothing to draw")
+        raise InputError(f"sequence {sequence} has no sites: there is nothing to draw; name one that has")
     changes, q = (found.matrix(sequence, value).to_numpy() for value in ("relevance_change", "q_value"))
     upper = np.where(np.tril(np.ones((n, n), dtype=bool)), np.nan, effects.to_numpy())
     lower = np.where(np.triu(np.ones((n, n), dtype=bool)), np.nan, changes)

@@ -61,7 +61,9 @@ def plot_ledger(
             f"layers lacks the column {', '.join(missing)}; hand in the `layers` of an explanation"
         )
     if layers.empty:
-        raise InputError("layers has no rows; there is nothing to draw")
+        raise InputError(
+            "layers has no rows, there is nothing to draw: explain with Explainer(..., diagnostics=True)"
+        )
     shares = pd.DataFrame(
         {
             "layer": layers["layer"],

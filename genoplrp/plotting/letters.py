@@ -70,7 +70,6 @@ def draw_letters(
     *,
     flip_below: bool = True,
     mirror: bool = False,
-    alpha: float = 1.0,
 ) -> list[PathCollection]:
     """Draw letters, one collection a base.
 
@@ -88,8 +87,6 @@ def draw_letters(
         Turn negative letters upside down.
     mirror : bool
         Mirror each letter left to right: for an axis that runs from right to left, on which it then reads right.
-    alpha : float
-        Opacity.
 
     Returns
     -------
@@ -123,7 +120,6 @@ def draw_letters(
             facecolors=[colors[base]],
             edgecolors="none",
             linewidths=0,
-            alpha=alpha,
             label=base,
             zorder=2,
         )

@@ -56,7 +56,9 @@ class MapStore:
         if maps.ndim != 2 or maps.shape[1] != length or first + len(maps) > n:
             raise InputError(f"maps must have shape (k, {length}), k at most {n - first}; got {maps.shape}")
         if not np.isfinite(maps).all():
-            raise NonFiniteError("the relevance to report holds NaN or infinity")
+            raise NonFiniteError(
+                "the relevance to report holds NaN or infinity: check the model's weights and the input"
+            )
         scale = np.abs(maps).max(axis=1)
         rows = slice(first, first + len(maps))
         self.scale[rows, index] = scale

@@ -79,7 +79,7 @@ class ReportContent:
         n, n_maps, length = self.maps.values.shape
         wanted = len(self.rules) * len(self.methods) * len(self.p)
         if n == 0:
-            raise InputError("there is no sequence to report")
+            raise InputError("there is no sequence to report: give one at least")
         if n_maps != wanted:
             raise InputError(f"{len(self.rules)} rules, {len(self.methods)} methods and {len(self.p)} p make {wanted}"
                              f" maps; got {n_maps}")  # fmt: skip

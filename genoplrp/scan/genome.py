@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from torch import nn
@@ -251,8 +250,8 @@ def _records(genome: Genome, length: int, tile: int | None) -> pd.DataFrame:
 
 
 def _inputs(
-    genome: Genome, bed: str | Path | None, vcf: str | Path | None, options: dict[str, Any]
-) -> dict[str, Any]:
+    genome: Genome, bed: str | Path | None, vcf: str | Path | None, options: dict[str, object]
+) -> dict[str, object]:
     """Names and checksums, not paths: a store can be moved, and two machines give the same bytes."""
     files = {"regions": bed if vcf is None or bed is not None else vcf}
     if bed is not None and vcf is not None:

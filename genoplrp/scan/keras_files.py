@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -28,7 +28,10 @@ _lock = threading.Lock()
 
 
 def load_keras(
-    path: str | Path, objects: Mapping[str, Any] | str | Path | None = None, *, trust_lambda: bool = False
+    path: str | Path,
+    objects: Mapping[str, Callable[..., object]] | str | Path | None = None,
+    *,
+    trust_lambda: bool = False,
 ) -> nn.Module:
     """Load a Keras file as a model that can be explained; needs the extra ``genoplrp[keras]``, not TensorFlow.
 
@@ -155,7 +158,9 @@ def read_config(path: Path) -> dict[str, Any]:
     return config
 
 
-def keras_objects(objects: Mapping[str, Any] | str | Path | None) -> dict[str, Any]:
+def keras_objects(
+    objects: Mapping[str, Callable[..., object]] | str | Path | None,
+) -> dict[str, Callable[..., object]]:
     """Return custom objects by name, from a mapping or from a Python file or module.
 
     Of a module: what its ``custom_objects`` names if it has that, else all its public classes and functions.

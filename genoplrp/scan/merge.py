@@ -42,7 +42,7 @@ def merge(shards: Sequence[str | Path], out: str | Path, *, overwrite: bool = Fa
     """
     paths = [Path(shard) for shard in shards]
     if not paths:
-        raise InputError("no shards were named")
+        raise InputError("no shards were named: give the folder of each")
     common, by_number = _common_manifest(paths)
     out = Path(out)
     if out.exists() and not (overwrite and (out / MANIFEST).is_file()):

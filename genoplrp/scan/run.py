@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
@@ -80,7 +80,7 @@ def scan(
     shard: tuple[int, int] | None = None,
     device: str | None = None,
     devices: Sequence[str] | None = None,
-    inputs: dict[str, Any] | None = None,
+    inputs: Mapping[str, object] | None = None,
     engine: EngineName = "local",
     workers: int | None = None,
     address: str | None = None,
@@ -164,7 +164,12 @@ def scan(
     )
     if consensus:
         manifest["method"] = f"consensus, {manifest['method']}"
-    manifest |= {"values": values, "hypothetical": bool(hypothetical), "dtype": dtype, "inputs": inputs or {}}
+    manifest |= {
+        "values": values,
+        "hypothetical": bool(hypothetical),
+        "dtype": dtype,
+        "inputs": dict(inputs or {}),
+    }
     _check(manifest, source, shard)
     _check_engine(engine, workers, address)
     places = _places(device, devices, engine)

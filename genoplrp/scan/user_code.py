@@ -71,7 +71,7 @@ def from_file(path: Path) -> ModuleType:
         If there is no such file, or it fails.
     """
     if not path.is_file():
-        raise InputError(f"there is no file {path}")
+        raise InputError(f"there is no file {path}; check the path")
     spec = importlib.util.spec_from_file_location(module_name(path), path)
     if spec is None or spec.loader is None:
         raise InputError(f"{path} cannot be loaded as Python")

@@ -115,7 +115,7 @@ def variant_table(store: ScanStore) -> pd.DataFrame:
     """
     regions: Any = store.regions
     if "allele" not in regions:
-        raise InputError(f"{store.path} is a scan of regions, not of variants")
+        raise InputError(f"{store.path} is a scan of regions, not of variants: scan with --vcf")
     columns = ["chrom", "position", "name", "ref", "alt"]
     columns += ["peak", "strand"] if "peak" in regions else []
     return pd.DataFrame(regions.loc[regions["allele"] == "ref", columns].reset_index(drop=True))

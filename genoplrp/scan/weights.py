@@ -58,7 +58,9 @@ def fill(model: nn.Module, path: Path, *, trust_pickle: bool = False, code: Modu
     held = _held(path, trust_pickle, code)
     found = list(_state_dicts(held))
     if not found:
-        raise CheckpointError(f"{path} holds no state dict (names and tensors)")
+        raise CheckpointError(
+            f"{path} holds no state dict (names and tensors): save model.state_dict() with torch.save"
+        )
     own = model.state_dict()
     fits = [fit for where, state in found for fit in _fits(where, state, own)]
     if not fits:

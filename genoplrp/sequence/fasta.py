@@ -195,14 +195,14 @@ def open_text(path: str | os.PathLike[str]) -> Iterator[IO[str]]:
     if not path.exists():
         raise InputError(f"There is no file {path}; check the path.")
     if path.is_dir():
-        raise InputError(f"{path} is a folder, not a file.")
+        raise InputError(f"{path} is a folder, not a file; name a file in it.")
     try:
         with path.open("rb") as raw:
             magic = raw.read(6)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}.") from error
     if not magic:
-        raise InputError(f"{path} is empty.")
+        raise InputError(f"{path} is empty; was it written to its end?")
     for start, name in _OTHER_COMPRESSION.items():
         if magic.startswith(start):
             raise InputError(

@@ -168,11 +168,11 @@ def _kind(path: Path) -> str:
     if not path.exists():
         raise InputError(f"There is no file {path}; check the path.")
     if path.is_dir():
-        raise InputError(f"{path} is a folder, not a genome file.")
+        raise InputError(f"{path} is a folder, not a genome file; name the FASTA or 2bit file in it.")
     with path.open("rb") as handle:
         head = handle.read(18)
     if not head:
-        raise InputError(f"{path} is empty.")
+        raise InputError(f"{path} is empty; was it written to its end?")
     if head[:4] in _TWO_BIT:
         return "2bit"
     if head[:2] == b"\x1f\x8b":

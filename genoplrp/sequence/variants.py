@@ -117,7 +117,9 @@ def read_vcf(path: str | os.PathLike[str]) -> pd.DataFrame:
 
     rows = list(_rows(Path(path)))
     if not rows:
-        raise InputError(f"{path} holds no variant")
+        raise InputError(
+            f"{path} holds no variant: each is a line of at least five columns, with tabs between them"
+        )
     return pd.DataFrame(rows, columns=["chrom", "position", "name", "ref", "alt", "line"])
 
 

@@ -181,7 +181,7 @@ def _named(regions: pd.DataFrame, genome: Genome) -> tuple[Any, np.ndarray, str]
     if missing:
         raise InputError(f"regions lack the columns {', '.join(missing)}; needed: chrom, start, end")
     if len(regions) == 0:
-        raise InputError("there are no regions")
+        raise InputError("there are no regions: the table has no rows")
     table = regions.reset_index(drop=True).copy()
     names = table["chrom"].astype(str)
     matched, note = match_names(list(dict.fromkeys(names)), list(genome.sizes))

@@ -1,13 +1,12 @@
 """From relevance to sites and motifs: calling with a null, clustering, naming; it computes no relevance itself."""
 
+from genoplrp.sites.background import fill_between, strongest
 from genoplrp.sites.bounds import bounded
 from genoplrp.sites.calling import (
     call_sites,
-    fill_between,
     find_sites,
     q_values,
     recursive_seqlets,
-    strongest,
 )
 from genoplrp.sites.candidates import Candidates, candidate_sites
 from genoplrp.sites.composites import taken_apart

@@ -36,10 +36,11 @@ def bounded(
     Returns
     -------
     FoundMotif
-        Its ends moved, by at most `REACH`, to the outermost columns of at least `LEAST_BITS` bits and five standard
-        deviations of what counting alone gives, with at most one weaker column in a row between (Kullback-Leibler
-        divergence from the composition of all sequences, less the bias of counting; Schneider et al., Journal of
-        Molecular Biology 188, 1986). Instances that would leave their sequence are left out.
+        Its ends moved, by at most `REACH`, to the outermost columns of at least `LEAST_BITS` bits and, alone or with
+        their neighbour, five standard deviations of what counting alone gives, with at most one weaker column in a row
+        between (Kullback-Leibler divergence from the composition of all sequences, less the bias of counting;
+        Schneider et al., Journal of Molecular Biology 188, 1986). Instances that would leave their sequence are left
+        out.
     """
     is_clear = clear_columns(motif, X, flank=REACH)
     first, last = _ends(is_clear, REACH, REACH + motif.width)
@@ -65,7 +66,14 @@ def clear_columns(
     frequency = (pieces.sum(axis=0) + base) / (n + 1)
     bits = (frequency * np.log2(frequency / base)).sum(axis=0) - 3 / (2 * np.log(2) * n)
     # Of unrelated bases the divergence has a standard deviation of sqrt(6) / (2 ln 2 n): chi-square, three degrees.
-    return np.asarray(bits >= max(LEAST_BITS, 5 * np.sqrt(6) / (2 * np.log(2) * n)))
+    noise = np.sqrt(6) / (2 * np.log(2) * n)
+    is_clear = bits >= max(LEAST_BITS, 5 * noise)
+    are_clear = (bits[:-1] + bits[1:] >= 5 * np.sqrt(2) * noise) & (
+        np.minimum(bits[:-1], bits[1:]) >= LEAST_BITS
+    )
+    is_clear[:-1] |= are_clear
+    is_clear[1:] |= are_clear
+    return np.asarray(is_clear)
 
 
 def _ends(is_clear: np.ndarray, first: int, last: int) -> tuple[int, int]:

@@ -1,9 +1,11 @@
 """Which stretches of relevance are sites: candidates compared with what the same model gives on shuffled sequences.
 
-The false-discovery rate is estimated by counting: at a score s, (candidates of the null with at least s, per sequence)
-over (candidates with at least s, per sequence), made monotone in s (Storey and Tibshirani, PNAS 100, 2003; with the
-share of true nulls taken as 1). Where the count of the null is small, the threshold with the luckiest count would be
-chosen: in its place stands the upper 80 % bound of a Poisson mean, given that count (Garwood, Biometrika 28, 1936).
+The false-discovery rate is estimated by counting: at a score s, chance sites expected over candidates there are, both
+with at least s, made monotone in s (Storey and Tibshirani, PNAS 100, 2003). Expected are the candidates of the null per
+position where the null has bases of its own, times the positions where no site is; there the share of true nulls comes
+in, as the share of the positions that called sites leave. Where the count of the null is small, the threshold with the
+luckiest count would be chosen: in its place stands the upper 80 % bound of a Poisson mean, given that count (Garwood,
+Biometrika 28, 1936).
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from torch import Tensor
 from genoplrp.errors import InputError, MissingDependencyError
 from genoplrp.relevance import Explainer, Explanation, Target
 from genoplrp.sequence import codes_to_one_hot, one_hot_to_codes, shuffle_codes
+from genoplrp.sites.background import fill_between, strongest
 from genoplrp.sites.candidates import WIDTH, Candidates, candidate_sites
 from genoplrp.sites.compiled import keep_compiled
 from genoplrp.threads import threads_kept
@@ -29,10 +32,7 @@ Null = Literal["background", "shuffled"]
 Sign = Literal["both", "positive", "negative"]
 Explain = Callable[[np.ndarray], np.ndarray]
 COLUMNS = ("sequence", "start", "end", "sign", "score", "q_value")
-KEPT = 0.8
-"""Share of a sequence's relevance whose windows the background null leaves alone; measured in docs/genome.md."""
-_MOST = 0.3  # of the positions: where relevance is spread evenly, the null would have no room
-_FLANK = 2
+_LEVEL = 0.2  # sites called at this rate leave no room for chance sites, but for this share of them
 _POSITIONS = 600_000  # of a null: enough to count one chance site in 10,000 windows
 _MOST_SHUFFLES = 4
 _BOUND = (
@@ -76,7 +76,8 @@ def find_sites(
         than to sequences with sites (its output is lower, and a chance match then weighs more), so that hardly anything
         stands out. ``background`` therefore leaves the windows alone that hold 80 % of the sequence's relevance of that
         sign (of either, where sites of both are asked for), see `strongest`, and lays them over shuffles of the whole
-        sequence: relevance between them is the null.
+        sequence: candidates that lie between them for the larger part are the null. Their number is scaled from the
+        positions between the windows to all that sites called at 20 % leave over.
     n_shuffles : int, optional
         Shuffles of each sequence; by default as many as make 600,000 positions, between one and four.
     sign : {"both", "positive", "negative"}
@@ -172,38 +173,6 @@ def as_positions(relevance: Explanation | Maps) -> Float[np.ndarray, "n length"]
     return array.sum(axis=1) if array.ndim == 3 else array
 
 
-def strongest(
-    relevance: Float[np.ndarray, "n length"], width: int = WIDTH, share: float = KEPT
-) -> Bool[np.ndarray, "n length"]:
-    """Where the strongest windows lie that together hold a share of each sequence's positive relevance.
-
-    Parameters
-    ----------
-    relevance : array, (N, L)
-        Relevance per position.
-    width : int
-        Width of a window in bp.
-    share : float
-        Windows are taken, the strongest first, until they hold this share, or three tenths of the positions.
-
-    Returns
-    -------
-    array, (N, L), bool
-        The windows, trimmed, and two positions on either side.
-    """
-    values = np.asarray(relevance, dtype=np.float64)
-    found = candidate_sites(values, width)
-    mask = np.zeros(values.shape, dtype=bool)
-    wanted = share * np.maximum(values, 0).sum(axis=1)
-    held = np.zeros(len(values))
-    for k in np.lexsort((-found.score, found.sequence)):
-        row = found.sequence[k]
-        if held[row] < wanted[row] and mask[row].mean() < _MOST:
-            mask[row, max(0, found.start[k] - _FLANK) : found.end[k] + _FLANK] = True
-            held[row] += found.score[k]
-    return mask
-
-
 def call_sites(
     relevance: Float[np.ndarray, "n length"],
     null: Float[np.ndarray, "m length"],
@@ -222,7 +191,7 @@ def call_sites(
     null : array, (M, L)
         Relevance of sequences without sites, from the same model; any number of them.
     blocked : array, (M, L), bool, optional
-        Positions of the null maps that are no null.
+        Positions of the null maps that are no null: a candidate half of which lies on them does not count.
     fdr, sign, width
         As in `find_sites`.
 
@@ -239,17 +208,18 @@ def call_sites(
     _check(fdr, "shuffled", sign, 1)
     if len(null) == 0 or len(relevance) == 0:
         raise InputError("relevance and null need at least one sequence each")
-    # The null is counted per window that could be one, and then for all windows: conservative, none is known to be one.
-    free = 1.0 if blocked is None else _free_windows(blocked, width)
-    ratio = len(relevance) / len(null) / free
-    parts = []
+    found, chance, signs = [], [], []
     for label, factor in (("+", 1.0), ("-", -1.0)):
         if sign != "both" and (sign == "positive") != (label == "+"):
             continue
-        found = candidate_sites(factor * np.asarray(relevance, dtype=np.float64), width)
-        chance = candidate_sites(factor * np.asarray(null, dtype=np.float64), width, blocked=blocked)
-        q = q_values(found.score, chance.score, ratio, bound=_BOUND)
-        parts.append(_frame(found, q, label, factor)[q <= fdr])
+        found.append(candidate_sites(factor * np.asarray(relevance, dtype=np.float64), width))
+        chance.append(_beside(candidate_sites(factor * np.asarray(null, dtype=np.float64), width), blocked))
+        signs.append((label, factor))
+    own = 1.0 if blocked is None else max(1.0 - float(np.mean(blocked)), 1.0 / blocked.size)
+    q = _adaptive_q_values(found, chance, len(relevance) / len(null) / own, np.asarray(relevance).size)
+    parts = [
+        _frame(one, values, *which)[values <= fdr] for one, values, which in zip(found, q, signs, strict=True)
+    ]
     table = pd.concat(parts, ignore_index=True)
     return table.sort_values(["sequence", "start", "sign"], ignore_index=True)
 
@@ -289,17 +259,6 @@ def q_values(
     false = (more if bound is None else gammaincinv(more, bound)) * ratio
     rate = np.minimum.accumulate((false / called)[::-1])[::-1]
     return np.asarray(np.minimum(rate, 1.0)[inverse])
-
-
-def fill_between(
-    codes: UInt8[np.ndarray, "n length"], kept: Bool[np.ndarray, "n length"], rng: np.random.Generator
-) -> UInt8[np.ndarray, "n length"]:
-    """Put a dinucleotide shuffle of each whole sequence in place of its bases that are not kept.
-
-    A stretch between sites that is shuffled on its own has the bases of a place without sites: chance makes sites there
-    less often than elsewhere, and a null made so is too low (measured in docs/genome.md).
-    """
-    return np.where(kept, codes, shuffle_codes(codes, rng)).astype(np.uint8)
 
 
 @threads_kept()
@@ -348,11 +307,36 @@ def _frame(found: Candidates, q: np.ndarray, label: str, factor: float) -> pd.Da
     return pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)))
 
 
-def _free_windows(blocked: Bool[np.ndarray, "m length"], width: int) -> float:
-    """Share of the windows that touch no blocked position; stretches shorter than a window have none."""
+def _beside(found: Candidates, blocked: Bool[np.ndarray, "m length"] | None) -> Float[np.ndarray, " k"]:
+    """Scores of the candidates of which less than half lies on blocked positions."""
+    if blocked is None:
+        return found.score
     before = np.pad(np.cumsum(blocked, axis=1), ((0, 0), (1, 0)))
-    free = before[:, width:] == before[:, :-width]
-    return max(float(np.mean(free)), 1.0 / int(free.size))
+    on = before[found.sequence, found.end] - before[found.sequence, found.start]
+    return np.asarray(found.score[2 * on < found.end - found.start])
+
+
+def _adaptive_q_values(
+    found: list[Candidates], chance: list[Float[np.ndarray, " m"]], ratio: float, positions: int
+) -> list[Float[np.ndarray, " k"]]:
+    """Q-values of both signs, the null counted for the positions that sites leave.
+
+    Which sites there are depends on the q-values: begun without any, each round calls at least as many as the one
+    before, so this ends, at the most cautious of the solutions.
+    """
+    room = 1.0
+    while True:
+        q = [
+            q_values(one.score, null, ratio * room, bound=_BOUND)
+            for one, null in zip(found, chance, strict=True)
+        ]
+        taken = sum(
+            int((one.end - one.start)[values <= _LEVEL].sum()) for one, values in zip(found, q, strict=True)
+        )
+        less = max(1.0 - (1.0 - _LEVEL) * taken / positions, _LEVEL)
+        if less >= room:
+            return q
+        room = less
 
 
 def _explained(explain: Explain, codes: np.ndarray) -> Float[np.ndarray, "n length"]:

@@ -128,7 +128,9 @@ def _chosen(
 ) -> tuple[str, ReceptiveField]:
     """The layer to show, and its receptive field."""
     if not fields:
-        raise InputError("the model has no one-dimensional convolution over the sequence")
+        raise InputError(
+            "the model has no one-dimensional convolution over the sequence: it has no filters to show"
+        )
     # The layers of a Keras file stand behind the name of the model in it.
     short = {name.rpartition(".")[2]: name for name in fields}
     there = "; ".join(f"{name} ({one.width} bp)" for name, one in fields.items())

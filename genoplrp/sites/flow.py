@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -98,7 +98,7 @@ class Flow:
         kept = held.cumsum() - table["size"] < share * held.transform("sum") - 1e-12
         return table[kept & (table["size"] > 0)].drop(columns=["size", "columns"]).reset_index(drop=True)
 
-    def graph(self) -> networkx.DiGraph[Any]:
+    def graph(self) -> networkx.DiGraph[str]:
         """Return a networkx graph, from the sites to the output; nodes and edges have the tables' columns.
 
         Raises
@@ -128,7 +128,9 @@ class Flow:
         """
         rows = self.windows[(self.windows["layer"] == layer) & (self.windows["channel"] == channel)]
         if rows.empty:
-            raise InputError(f"channel {channel} of {layer!r} is not a node of this flow, or carries nothing")
+            raise InputError(
+                f"channel {channel} of {layer!r} is not a node of this flow, or carries nothing: see its windows"
+            )
         width = int((rows["end"] - rows["start"]).iloc[0])
         counts = np.zeros((4, width))
         for row, start, weight in zip(rows["sequence"], rows["start"], rows["relevance"].abs(), strict=True):

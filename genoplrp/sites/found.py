@@ -18,7 +18,7 @@ from genoplrp.sites.bounds import LEAST_TOTAL, bounded, is_motif
 from genoplrp.sites.calling import Encoded, Explain, Maps, Null, Sign, as_codes, as_function, find_sites
 from genoplrp.sites.composites import taken_apart
 from genoplrp.sites.crediting import credited
-from genoplrp.sites.instances import named_in_order, with_flanks
+from genoplrp.sites.instances import as_most_lie, named_in_order, with_flanks
 from genoplrp.sites.matching import match_motifs, motif_table
 from genoplrp.sites.merging import merge_alike
 from genoplrp.sites.motifs import LEIDEN_RUNS, FoundMotif, cluster_sites
@@ -238,7 +238,7 @@ def found_motifs(called: CalledSites, *, leiden_runs: int = LEIDEN_RUNS) -> list
             "sequences, a smaller fdr, or less pruning"
         )
     motifs = named_in_order(credited(said, X, scores, sites))
-    return [_carrying(with_flanks(one, X), called) for one in motifs]
+    return [_carrying(as_most_lie(with_flanks(one, X)), called) for one in motifs]
 
 
 def _carrying(motif: FoundMotif, called: CalledSites) -> FoundMotif:

@@ -85,6 +85,24 @@ def with_flanks(motif: FoundMotif, X: Float[np.ndarray, "n 4 length"], *, flank:
     return replace(motif, flanked=cut / cut.sum(axis=0))
 
 
+def as_most_lie(motif: FoundMotif) -> FoundMotif:
+    """Return a motif, turned round if most of its instances lie on the minus strand.
+
+    Which way round a motif is clustered is arbitrary; in sequences that have a direction, as transcripts, it is not.
+    """
+    table = motif.instances
+    minus = (table["strand"] == "-").to_numpy()
+    if minus.mean() <= 0.5:
+        return motif
+    return replace(
+        motif,
+        pwm=motif.pwm[::-1, ::-1],
+        contribution=motif.contribution[::-1, ::-1],
+        instances=table.assign(strand=np.where(minus, "+", "-")),
+        flanked=None if motif.flanked is None else motif.flanked[::-1, ::-1],
+    )
+
+
 def log_odds(motif: FoundMotif) -> Float[np.ndarray, "4 width"]:
     """Return bits by which each base at each position speaks for the motif, against uniform bases."""
     return np.asarray(np.log2((np.asarray(motif.pwm) + 0.01) / 1.04 * 4))

@@ -80,7 +80,7 @@ def match_motifs(
     from scipy.stats import false_discovery_control
 
     if not database:
-        raise InputError("there are no known motifs to match to")
+        raise InputError("there are no known motifs to match to: give one at least")
     queries = [np.ascontiguousarray(one.pwm, dtype=np.float64) for one in motifs]
     targets = [np.ascontiguousarray(one.pwm, dtype=np.float64) for one in database]
     with warnings.catch_warnings():

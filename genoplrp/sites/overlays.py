@@ -7,7 +7,6 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from genoplrp.sites.bounds import LEAST_TOTAL
 from genoplrp.sites.instances import composition, cut_out, fits, log_odds, widened
 from genoplrp.sites.motifs import FoundMotif
 
@@ -15,6 +14,8 @@ ALIKE = 0.85
 """Similarity from which two motifs are one: eight clear bases of which one differs have 0.83."""
 SHARED = 0.5
 """Share of a motif's instances that another one must explain, all in one place, for the two to be one."""
+COMMON = 4.0
+"""Bits that two forms of a motif have in common at least: a whole motif has one more (`genoplrp.sites.bounds`)."""
 LOSS = 0.25
 """Share of what two forms of a motif have in common that one matrix for both may lose, see `one_matrix`."""
 _LEAST_OVERLAP, _LEAST_COMMON = 5, 3
@@ -114,7 +115,7 @@ def one_matrix(one: FoundMotif, other: FoundMotif, X: Float[np.ndarray, "n 4 len
     m = (f + g) / 2 is one matrix for both. It lies where the sum of I(m) is largest. What it loses is the
     Jensen-Shannon divergence, the sum of (I(f) + I(g)) / 2 - I(m); what the two have in common is the sum of
     min(I(f), I(g)) over columns that favour the same bases, and where they favour different ones they contradict. The
-    two are one if they have a motif in common (`LEAST_TOTAL`), of which what is lost and what contradicts is at most a
+    two are one if they have enough in common (`COMMON`), of which what is lost and what contradicts is at most a
     quarter (`LOSS`). Sizes of clusters do not count.
     """
     w, v = one.width, other.width
@@ -142,7 +143,7 @@ def one_matrix(one: FoundMotif, other: FoundMotif, X: Float[np.ndarray, "n 4 len
         least = np.minimum(np.maximum(bits[0][0] - biases[0], 0), np.maximum(bits[1][k] - biases[1], 0))[used]
         agrees = (((f - base) * (g[k] - base)).sum(axis=0) > 0)[used]
         common, against = least[agrees].sum(), least[~agrees].sum()
-        is_one = common >= LEAST_TOTAL and lost + against <= LOSS * common
+        is_one = common >= COMMON and lost + against <= LOSS * common
         found = Overlay(1.0, int(offsets[k]), strand) if is_one else None
     return found
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from genoplrp.synthetic import Motif
 
 _SHOWN = 3
+_DRAWN = 24
+"""Filters of a page that have a logo."""
 _INDEX = ("consensus", "sites", "sequences", "relevance")  # columns of the index; the rest is in motifs.tsv
 _STYLE = (
     "body{font:15px/1.5 sans-serif;margin:2em auto;max-width:76em;padding:0 1em;color:#222}img{max-width:100%}"
@@ -95,7 +97,7 @@ def _best_match(row: Any) -> str:
     return f"{html.escape(str(row['match']))}<br><small>{html.escape('; '.join(filter(None, rest)))}</small>"
 
 
-def write_filters(folder: Path, view: FilterView, known: Sequence[Motif] = (), *, most: int = 24) -> None:
+def write_filters(folder: Path, view: FilterView, known: Sequence[Motif] = ()) -> None:
     """Write ``filters.tsv``, ``filters.meme``, ``filters.html`` and their picture, and link the page from the index.
 
     Parameters
@@ -106,8 +108,6 @@ def write_filters(folder: Path, view: FilterView, known: Sequence[Motif] = (), *
         The filters.
     known : sequence of Motif
         Known motifs to match to; none for no matches.
-    most : int
-        Filters to draw.
     """
     from matplotlib.figure import Figure
 
@@ -128,7 +128,7 @@ def write_filters(folder: Path, view: FilterView, known: Sequence[Motif] = (), *
     if view.motifs:
         write_meme(folder / "filters.meme", [one.motif() for one in view.motifs])
         carried = table.set_index("filter")["relevance"]
-        drawn = view.motifs[:most]
+        drawn = view.motifs[:_DRAWN]
         numbers = [int(one.name.removeprefix("filter_")) for one in drawn]
         share = table.set_index("filter")["share"].loc[numbers].to_numpy()
         rank = np.copysign(share, carried.loc[numbers].to_numpy())

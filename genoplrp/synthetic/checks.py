@@ -89,7 +89,9 @@ def check_kinds(kinds: Sequence[Kind] | None, labels: np.ndarray, tasks: list[st
         if kind not in ("binary", "count", "real"):
             raise InputError(f"The kind of task {task!r} is {kind!r}; expected binary, count or real.")
         if kind == "binary" and not np.isin(column, (0, 1)).all():
-            raise InputError(f"Task {task!r} is binary but holds labels other than 0 and 1.")
+            raise InputError(
+                f"Task {task!r} is binary but holds labels other than 0 and 1: mend them, or name another kind."
+            )
         if kind == "count" and ((column < 0) | (column != np.round(column))).any():
             raise InputError(f"Task {task!r} counts, but holds labels that are not whole numbers >= 0.")
     return list(kinds)
@@ -112,8 +114,11 @@ def check_rows(which: str | Sequence[int] | np.ndarray | slice, split: np.ndarra
         return np.zeros(0, dtype=np.int64)
     if chosen.ndim != 1 or chosen.dtype.kind not in "iu":
         raise InputError("Give a part's name, a list of indices, a boolean mask or a slice.")
-    if chosen.min() < -len(split) or chosen.max() >= len(split):
-        raise InputError(f"Index {int(chosen.max())} is out of range; there are {len(split)} sequences.")
+    outside = (chosen < -len(split)) | (chosen >= len(split))
+    if outside.any():
+        raise InputError(
+            f"Index {int(chosen[outside][0])} is out of range; there are {len(split)} sequences, 0 to {len(split) - 1}."
+        )
     rows = np.where(chosen < 0, chosen + len(split), chosen).astype(np.int64)
     if len(np.unique(rows)) != len(rows):
         raise InputError("An index is given twice; each sequence can be taken once.")

@@ -269,7 +269,9 @@ class Dataset:
         """
         index = self.task_index(task)
         if self.kinds[index] != "profile" or self.profiles is None:
-            raise InputError(f"Task {self.tasks[index]!r} is {self.kinds[index]}: it has no profile.")
+            raise InputError(
+                f"Task {self.tasks[index]!r} is {self.kinds[index]}: it has no profile; name one that has."
+            )
         return self.profiles[:, self.kinds[:index].count("profile"), : self.length]
 
     def instances_of(self, task: int | str = 0) -> pd.DataFrame:

@@ -156,7 +156,9 @@ class Spacing:
         if self.kind == "choice":
             _check_choice(self.values, self.p)
         if len(self.allowed()) == 0:
-            raise SpecError(f"no gap between low {self.low} and high {self.high} fits the period.")
+            raise SpecError(
+                f"no gap between low {self.low} and high {self.high} fits the period; widen the range."
+            )
 
     def allowed(self) -> Int[np.ndarray, " k"]:
         """Return the allowed gaps, ascending, in bp."""

@@ -215,7 +215,8 @@ def spec_of(data: Dataset) -> Spec:
     """Return a data set's specification, or raise InputError."""
     if data.spec is None:
         raise InputError(
-            "The exact truth follows from the rule of a generated data set; this one has no specification."
+            "The exact truth follows from the rule of a generated data set; this one has no specification: "
+            "make one with simulate."
         )
     return data.spec
 

@@ -70,7 +70,7 @@ class MotifSource:
         if sum(map(bool, (self.file, self.jaspar, self.consensus))) != 1:
             raise SpecError("file, jaspar, consensus: give exactly one of them.")
         if self.names and not self.file:
-            raise SpecError("names select from a file; there is none.")
+            raise SpecError("names select from a file, and there is none; give file, or leave names out.")
         if self.pseudocount < 0:
             raise SpecError(f"pseudocount is {self.pseudocount:g}; expected a number >= 0.")
         if self.min_information < 0:

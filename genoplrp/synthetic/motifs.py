@@ -394,7 +394,9 @@ def _normalised(matrix: np.ndarray, where: str) -> np.ndarray:
         raise InputError(f"{where}: the matrix holds negative or non-finite numbers.")
     total = matrix.sum(axis=0)
     if (total <= 0).any():
-        raise InputError(f"{where}: position {int(np.argmax(total <= 0))} is all zero.")
+        raise InputError(
+            f"{where}: position {int(np.argmax(total <= 0))} is all zero; each needs a count or a probability."
+        )
     # What sums to 1 already is left as it is: files written with all digits read back as the same numbers.
     return matrix if np.abs(total - 1).max() < 1e-9 else matrix / total
 

@@ -134,7 +134,7 @@ def read_profiles(
     except FileNotFoundError:
         raise InputError(f"{folder} has profile tasks but no {PROFILES}; generate it again.") from None
     except (ValueError, EOFError, OSError) as error:
-        raise InputError(f"{path} cannot be read: {error}.") from error
+        raise InputError(f"{path} cannot be read: {error}; generate it again.") from error
     if profiles.ndim != 3 or profiles.shape[:2] != (n, tasks) or profiles.shape[2] < length:
         raise InputError(
             f"{path} has the shape {profiles.shape}; {n} sequences, {tasks} profile tasks and {length} bases need "

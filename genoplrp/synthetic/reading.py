@@ -112,7 +112,7 @@ def read_instances(path: Path, names: list[str], sequences: list[str]) -> pd.Dat
     index = pd.Series(np.arange(len(names)), index=names).reindex(table["chrom"])
     if index.isna().any():
         raise InputError(
-            f"{path} names the sequence {table['chrom'][int(index.isna().argmax())]!r}, which is unknown."
+            f"{path} names the sequence {table['chrom'][int(index.isna().argmax())]!r}, which is not in the FASTA file."
         )
     table = table.rename(columns={"name": "motif"}).assign(chrom=index.to_numpy(dtype=np.int64))
     table = table.rename(columns={"chrom": "sequence"})
@@ -126,8 +126,13 @@ def read_instances(path: Path, names: list[str], sequences: list[str]) -> pd.Dat
         raise InputError(f"{path} holds the strand {min(strange)!r}; expected + or -.")
     lengths = np.fromiter(map(len, sequences), dtype=np.int64)
     start, end = table["start"].to_numpy(), table["end"].to_numpy()
-    if len(table) and ((start < 0) | (start >= end) | (end > lengths[table["sequence"]])).any():
-        raise InputError(f"{path} holds an instance that is empty or lies outside its sequence.")
+    wrong = (start < 0) | (start >= end) | (end > lengths[table["sequence"]])
+    if wrong.any():
+        first = int(wrong.argmax())
+        raise InputError(
+            f"{path} holds an instance that is empty or lies outside its sequence, first in row {first + 1}: "
+            f"{start[first]} to {end[first]} of {names[int(table['sequence'].iloc[first])]!r}."
+        )
     return table[["sequence", "start", "end", "motif", "strand", "role", "score", "site", "tasks"]]
 
 

@@ -169,7 +169,9 @@ def _read_card(path: Path) -> dict[str, Any]:
     needed = ("architecture", "length", "tasks", "objective", "seed", "metrics", "provenance")
     missing = [key for key in needed if key not in found]
     if missing:
-        raise CheckpointError(f"{path / CARD} lacks {', '.join(missing)}; the card is damaged.")
+        raise CheckpointError(
+            f"{path / CARD} lacks {', '.join(missing)}; the card is damaged; train again, or take a copy."
+        )
     return found
 
 

@@ -211,7 +211,8 @@ def _read_table(path: Path) -> pd.DataFrame:
         )
     if table["name"].duplicated().any():
         raise InputError(
-            f"{path} has {table.loc[table['name'].duplicated(), 'name'].iloc[0]!r} more than once."
+            f"{path} has {table.loc[table['name'].duplicated(), 'name'].iloc[0]!r} more than once; "
+            "keep one row a sequence."
         )
     return table.set_index("name")
 

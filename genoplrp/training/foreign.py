@@ -44,7 +44,7 @@ def load_module(
     """
     path = Path(path)
     if not path.is_file():
-        raise CheckpointError(f"There is no file {path}.")
+        raise CheckpointError(f"There is no file {path}; check the path.")
     if not allow_pickle:
         raise CheckpointError(
             f"{path} would have to be unpickled, which runs code from the file. If you trust its source, "

@@ -134,7 +134,8 @@ def raw_outputs(
     if not output.isfinite().all():
         row = int((~output.isfinite()).flatten(1).any(dim=1).nonzero()[0])
         raise NonFiniteError(
-            f"The network's output for sequence {row} is not finite: {output[row].tolist()}."
+            f"The network's output for sequence {row} is not finite: {output[row].tolist()}; "
+            "check its weights and the input."
         )
     return output
 

@@ -29,6 +29,7 @@ from genoplrp.sites import (
     write_motifs_meme,
     write_sites_bed,
 )
+from genoplrp.sites.instances import as_most_lie, counted_anew
 from genoplrp.synthetic import Motif, read_motifs
 
 motifs = pytest.importorskip("Bio.motifs")
@@ -265,6 +266,23 @@ def test_flanks_are_counted_on_the_strand_of_each_instance():
     np.testing.assert_allclose(wide[:, 1:-1], core, atol=1e-5)
     np.testing.assert_allclose(wide[:, 0], np.array([0.25, 2.25, 0.25, 0.25]) / 3, atol=1e-5)
     np.testing.assert_allclose(wide[:, -1], np.array([0, 0, 2, 1]) / 3, atol=1e-5)
+
+
+def test_a_motif_stands_as_most_of_its_instances_lie():
+    codes = np.random.default_rng(0).integers(4, size=(5, 20), dtype=np.uint8)
+    X = codes_to_one_hot(codes)
+    where = pd.DataFrame(
+        {"motif": "m", "sequence": range(5), "start": [3, 5, 7, 2, 9], "strand": list("-+--+")}
+    )
+    where = where.assign(end=where["start"] + 6)
+    motif = with_flanks(counted_anew(FoundMotif("m", np.eye(4), np.eye(4), where), X, X), X, flank=2)
+    turned = as_most_lie(motif)
+    assert turned.instances["strand"].tolist() == list("+-++-")
+    again = with_flanks(counted_anew(turned, X, X), X, flank=2)  # counted along the new strands
+    np.testing.assert_allclose(turned.pwm, again.pwm)
+    np.testing.assert_allclose(turned.contribution, again.contribution)
+    np.testing.assert_allclose(turned.flanked, again.flanked)
+    assert as_most_lie(turned) is turned
 
 
 def test_an_unknown_release_of_jaspar_is_said():

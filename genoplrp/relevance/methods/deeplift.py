@@ -140,7 +140,7 @@ class DeepLift(Explainer):
         if tensor.shape[1] == 0:
             raise InputError("references: at least one for each sequence is needed")
         if not bool(torch.isfinite(tensor).all()):
-            raise InputError("references hold NaN or infinity")
+            raise InputError("references hold NaN or infinity: give numbers")
         return tensor
 
     def _inputs_beside(self, extra: list[Tensor]) -> Sequence[Tensor]:
