@@ -36,7 +36,7 @@ from genoplrp.synthetic import Motif, read_motifs
 motifs = pytest.importorskip("Bio.motifs")
 
 GATA, ETS = "AGATAAGG", "CCGGAAGT"
-N = 160
+N = 120
 
 
 def two_motif_network():
@@ -78,7 +78,7 @@ def folder(explained, tmp_path_factory):
     out = tmp_path_factory.mktemp("motifs") / "out"
     filters = filter_view(two_motif_network(), torch.from_numpy(explained.X), rules="epsilon")
     return discover_motifs(
-        explained, explain, out, sign="positive", database=known, filters=filters, leiden_runs=2
+        explained, explain, out, sign="positive", database=known, filters=filters, leiden_runs=1
     )
 
 
@@ -143,7 +143,7 @@ def test_the_motifs_of_a_run_are_exported_with_the_bytes_that_a_new_computation_
     assert (tmp_path / "m.bed").read_bytes() == (folder / "sites.bed").read_bytes()
     explain = explain_alike(two_motif_network(), explained, 0)
     called = called_sites(explained, explain, sign="positive")
-    write_motifs_meme(called, tmp_path / "new.meme", leiden_runs=2)
+    write_motifs_meme(called, tmp_path / "new.meme", leiden_runs=1)
     write_sites_bed(called, tmp_path / "new.bed")
     for name, theirs in (("m.meme", "new.meme"), ("m.bed", "new.bed")):
         assert (tmp_path / name).read_bytes() == (tmp_path / theirs).read_bytes()
@@ -383,7 +383,7 @@ def test_motifs_in_one_call_for_one_output_and_for_several(explained, tmp_path):
     with torch.no_grad():  # the first output hears of GATA alone, the second of both
         model[4].weight.copy_(torch.tensor([[100.0, 0.0], [100.0, 100.0]]))
     explain = Explainer(model, "epsilon", Pruning(0.05))
-    found = find_motifs(explain, explained.X, target=[0, 1], sign="positive")
+    found = find_motifs(explain, explained.X, target=[0, 1], sign="positive", leiden_runs=1)
     assert len(found) == 2
     counts = found.by_target
     both = counts.index[

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
 
 from genoplrp.relevance.propagation import arithmetic
-from genoplrp.relevance.propagation.arithmetic import renormalised, renormalised_sides, sum_where_kept
+from genoplrp.relevance.propagation.arithmetic import (
+    Outputs,
+    renormalised,
+    renormalised_sides,
+    sum_where_kept,
+)
 
 CAP = 10.0
 
@@ -151,3 +158,140 @@ def test_products_of_rows_on_a_card_are_those_of_float64() -> None:
     a, b = (torch.randn(2, 20_000, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
     found = triton_arithmetic.row_products(a.to(where), b.to(where)).sum(dim=1).cpu()
     torch.testing.assert_close(found, (a.double() * b.double()).sum(dim=1), rtol=1e-13, atol=1e-12)
+
+
+ARRANGED: dict[str, Callable[[Tensor, int], Tensor]] = {
+    "contiguous": lambda t, i: t,
+    "channels last": lambda t, i: laid_out(t, "channels-last"),
+    "one of each": lambda t, i: laid_out(t, ("contiguous", "channels-last")[i % 2]),
+    "the other of each": lambda t, i: laid_out(t, ("channels-last", "contiguous")[i % 2]),
+    "single precision": lambda t, i: t.float(),
+    "half precision": lambda t, i: t.bfloat16(),
+    "with gaps": lambda t, i: torch.stack([t, torch.full_like(t, -9)], dim=-1).flatten(-2)[..., ::2],
+    "three of them with gaps": lambda t, i: ARRANGED["with gaps" if i < 3 else "contiguous"](t, i),
+    "one with gaps": lambda t, i: ARRANGED["with gaps" if i == 0 else "contiguous"](t, i),
+    "dense": lambda t, i: t.flatten(1),
+    "dense, transposed": lambda t, i: t.flatten(1).T.contiguous().T,
+    "a plane": lambda t, i: t[:, :, None].contiguous(memory_format=torch.channels_last),
+    "nothing": lambda t, i: t[:0],
+}
+"""How the i-th of several tensors of a call may lie; loops are compiled for some of these."""
+
+
+def arranged(how: str, *tensors: Tensor) -> tuple[list[Tensor], list[Tensor], float]:
+    """The tensors as they lie, the same in float64 in order, and a tolerance."""
+    given = [ARRANGED[how](t.clone(), i) for i, t in enumerate(tensors)]
+    tolerance = {"single": 1e-5, "half": 3e-2}.get(how.split()[0], 1e-12)
+    return given, [t.double().clone(memory_format=torch.contiguous_format) for t in given], tolerance
+
+
+def draws(n: int, *, zeros: float = 0.2) -> list[Tensor]:
+    random = torch.Generator().manual_seed(n)
+    shape = (3, 4, 5)
+    return [
+        torch.randn(shape, generator=random, dtype=torch.float64)
+        * (torch.rand(shape, generator=random) >= zeros)
+        for _ in range(n)
+    ]
+
+
+@pytest.mark.parametrize("how", ARRANGED)
+@pytest.mark.parametrize(
+    ("epsilon", "own", "coefficient"),
+    [(0.0, False, 2.0), (0.1, False, 1.0), (0.1, True, 0.5), (0.0, True, 1.0)],
+)
+def test_a_signal_is_its_formula_however_the_tensors_lie(
+    form: str, how: str, epsilon: float, own: bool, coefficient: float
+) -> None:
+    outputs: tuple[Outputs, ...] = ("all", "positive", "negative")
+    for which in outputs:
+        (g, z, d), (G, Z, D), tolerance = arranged(how, *draws(3))
+        h, others = arithmetic.signal(g, z, d if own else None, epsilon, which, coefficient)
+        below = D if own else Z
+        ratio = Z / torch.where(below < 0, below - epsilon, below + epsilon)
+        at_zero = torch.zeros_like(ratio) if own or epsilon else torch.ones_like(ratio)
+        chosen = {"all": Z == Z, "positive": Z >= 0, "negative": Z < 0}[which]
+        expected = torch.where(chosen, coefficient * G * torch.where(below == 0, at_zero, ratio), 0 * G)
+        torch.testing.assert_close(h.double(), expected, rtol=tolerance, atol=tolerance, check_stride=False)
+        assert others == bool((~chosen & (G != 0)).any())
+        assert torch.equal(g.double(), G) and torch.equal(z.double(), Z)
+
+
+@pytest.mark.parametrize("outputs", ["positive", "negative"])
+def test_others_are_outputs_of_the_other_sign_that_have_a_multiplier(form: str, outputs: Outputs) -> None:
+    z = torch.tensor([[1.0, 2.0, -1.0]] if outputs == "positive" else [[-1.0, -2.0, 0.0]])
+    for g, expected in (([3.0, 3.0, 0.0], False), ([0.0, 0.0, 3.0], True), ([0.0, 0.0, 0.0], False)):
+        assert arithmetic.signal(torch.tensor([g]), z, None, 0.1, outputs)[1] is expected
+        assert arithmetic.signal(torch.tensor([g]), z, None, 0.1)[1] is False
+
+
+def test_a_signal_takes_the_memory_that_it_may_have() -> None:
+    g, z, d = (t.float() for t in draws(3))
+    expected = arithmetic.signal(g, z, None, 0.1)[0]
+    kept, spent = z.clone(), z.clone()
+    assert arithmetic.signal(g, kept, None, 0.1)[0].data_ptr() != kept.data_ptr()
+    found = arithmetic.signal(g, spent, None, 0.1, spent=True)[0]
+    assert found.data_ptr() == spent.data_ptr() and torch.equal(found, expected)
+    assert arithmetic.signal(g, z, d, 0.1)[0].data_ptr() == d.data_ptr()
+
+
+@pytest.mark.parametrize("how", ARRANGED)
+def test_columns_are_renormalised_however_the_tensors_lie(form: str, how: str) -> None:
+    (h, before, after), (H, B, A), tolerance = arranged(how, *draws(3))
+    ratio = torch.where(A == 0, torch.zeros_like(A), (B / A).clamp(1, CAP))
+    found = renormalised(h, before, after, CAP)
+    torch.testing.assert_close(found.double(), H * ratio, rtol=tolerance, atol=tolerance, check_stride=False)
+
+
+@pytest.mark.parametrize("has_bias", [True, False])
+@pytest.mark.parametrize("how", ARRANGED)
+def test_both_sides_are_renormalised_however_the_tensors_lie(form: str, how: str, has_bias: bool) -> None:
+    values = draws(5)
+    values[2:4] = [t.abs() for t in values[2:4]]  # sums of positive sides
+    values[4] = -values[4].abs()
+    (h, total, before, up, down), (H, T, B, U, D), tolerance = arranged(how, *values)
+    bias = torch.linspace(-1, 1, total.shape[1], dtype=total.dtype) if has_bias else None
+    plain = T if bias is None else T - bias.double().reshape(-1, *[1] * (T.dim() - 2))
+    below = (1.5 * (plain - B / 1.25)).clamp(max=0)
+    expected = [
+        H * torch.where(a == 0, torch.zeros_like(a), (b / a).clamp(1, CAP)) for b, a in ((B, U), (below, D))
+    ]
+    found = renormalised_sides(h, total, bias, before, (up, down), (1.25, 1.5), CAP)
+    for one, wanted in zip(found, expected, strict=True):
+        torch.testing.assert_close(
+            one.double(), wanted, rtol=tolerance, atol=5 * tolerance, check_stride=False
+        )
+
+
+@pytest.mark.parametrize("two", [True, False])
+@pytest.mark.parametrize("how", ARRANGED)
+def test_a_sum_where_inputs_are_kept_however_the_tensors_lie(form: str, how: str, two: bool) -> None:
+    values = draws(4)
+    values[2] = values[3] * (values[2] > 0)
+    (a, b, kept, x), (A, B, K, X), tolerance = arranged(how, *values)
+    expected = torch.where((K != 0) | (X == 0), A + B if two else A, torch.zeros_like(A))
+    found = sum_where_kept(a, b if two else None, kept, x)
+    torch.testing.assert_close(found.double(), expected, rtol=tolerance, atol=tolerance, check_stride=False)
+
+
+@pytest.mark.parametrize("how", ARRANGED)
+def test_whether_an_entry_is_negative_however_the_tensor_lies(form: str, how: str) -> None:
+    zero = torch.tensor(-0.0, dtype=torch.float64)
+    for least in (zero, torch.tensor(-1e-30), torch.tensor(torch.nan)):
+        (x,), *_ = arranged(how, torch.rand(2, 4, 5000, dtype=torch.float64) + 1)
+        if x.numel():
+            x[(-1,) * x.dim()] = least
+        assert arithmetic.is_nonnegative(x) is (least is zero or x.numel() == 0)
+
+
+@pytest.mark.parametrize("how", ARRANGED)
+def test_products_of_rows_are_summed_in_float64_or_left_to_others(form: str, how: str) -> None:
+    (a, b), (A, B), _ = arranged(how, *draws(2))
+    found = arithmetic.row_products(a, b)
+    is_compiled = form == "compiled" and how in (
+        "contiguous", "channels last", "one of each", "the other of each", "single precision", "dense", "one with gaps"
+    )  # fmt: skip
+    assert (found is not None) is is_compiled
+    if found is not None:
+        torch.testing.assert_close(found, (A * B).flatten(1).sum(dim=1), rtol=1e-13, atol=1e-13)
+    assert arithmetic.row_products(torch.ones(3), torch.ones(3)) is None
