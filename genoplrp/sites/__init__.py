@@ -1,5 +1,6 @@
 """From relevance to sites and motifs: calling with a null, clustering, naming; it computes no relevance itself."""
 
+from genoplrp.sites.alike import explain_alike, explained_target, filters_alike
 from genoplrp.sites.background import fill_between, strongest
 from genoplrp.sites.bounds import bounded
 from genoplrp.sites.calling import (
@@ -11,13 +12,7 @@ from genoplrp.sites.calling import (
 from genoplrp.sites.candidates import Candidates, candidate_sites
 from genoplrp.sites.composites import taken_apart
 from genoplrp.sites.crediting import credited
-from genoplrp.sites.discover import (
-    called_sites,
-    discover_motifs,
-    explain_alike,
-    explained_target,
-    filters_alike,
-)
+from genoplrp.sites.discover import called_sites, discover_motifs
 from genoplrp.sites.export import copy_of_run, is_motifs_run, write_motifs_meme, write_sites_bed
 from genoplrp.sites.filters import FilterView, filter_view
 from genoplrp.sites.flow import Flow, flow

@@ -12,7 +12,7 @@ from genoplrp.cli.main import main
 
 pytest.importorskip("zarr")
 from genoplrp.scan import LoadedModel, ScanStore, scan_genome
-from genoplrp.sites.discover import explain_alike
+from genoplrp.sites.alike import explain_alike
 
 LENGTH = 40
 

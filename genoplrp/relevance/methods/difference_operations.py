@@ -24,12 +24,13 @@ from torch import Tensor
 from genoplrp.relevance.methods.differences import DifferenceTracer
 from genoplrp.relevance.propagation.linear_maps import per_dimension
 from genoplrp.relevance.tracing.calls import Args, Call, Kwargs, without_in_place
+from genoplrp.relevance.tracing.marks import Marks
 from genoplrp.relevance.tracing.names import ACTIVATIONS_IN_PLACE
 from genoplrp.relevance.tracing.operations.combining import ASSIGNMENTS, COMBINATIONS
 from genoplrp.relevance.tracing.operations.linear import dense
 from genoplrp.relevance.tracing.operations.neutral import DROPOUTS, MOVES
 from genoplrp.relevance.tracing.registry import DIFFERENCES, ELEMENTWISE, HANDLERS, LINEAR, Handler
-from genoplrp.relevance.tracing.tracer import Marks, Tracer
+from genoplrp.relevance.tracing.tracer import Tracer
 
 LINEAR_MAPS = frozenset(
     "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d linear addmm".split()

@@ -31,9 +31,10 @@ from genoplrp.relevance.propagation.backward import Run
 from genoplrp.relevance.pruning.policy import Pruning
 from genoplrp.relevance.rules import Epsilon
 from genoplrp.relevance.tracing.calls import Args, Call, Kwargs, run_out_of_place
+from genoplrp.relevance.tracing.marks import Marks
 from genoplrp.relevance.tracing.names import function_name
 from genoplrp.relevance.tracing.registry import HANDLERS, Handler
-from genoplrp.relevance.tracing.tracer import Marks, Tracer
+from genoplrp.relevance.tracing.tracer import Tracer
 
 
 class GradientTimesInput(Explainer):

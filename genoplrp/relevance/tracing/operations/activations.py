@@ -18,9 +18,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from genoplrp.relevance.tracing.calls import Args, Call, Kwargs, without_in_place
+from genoplrp.relevance.tracing.marks import Marks
 from genoplrp.relevance.tracing.operations.products import statistic
 from genoplrp.relevance.tracing.registry import handles
-from genoplrp.relevance.tracing.tracer import Marks, Tracer
+from genoplrp.relevance.tracing.tracer import Tracer
 
 EPSILON = 1e-6
 """Stabilizer of ``a / z`` for activations that are not 0 at 0, in units of the pre-activation."""

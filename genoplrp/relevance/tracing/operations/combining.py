@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from genoplrp.relevance.tracing.calls import Args, Call, Kwargs, call_with, tensors_in, without_in_place
+from genoplrp.relevance.tracing.marks import Marks
 from genoplrp.relevance.tracing.operations.affine import shifted_by_channel
 from genoplrp.relevance.tracing.registry import handles
-from genoplrp.relevance.tracing.tracer import Marks, Tracer
+from genoplrp.relevance.tracing.tracer import Tracer
 
 COMBINATIONS = """
     add sub rsub subtract cat concat concatenate stack hstack vstack where index_add

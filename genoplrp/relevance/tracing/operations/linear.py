@@ -23,8 +23,9 @@ from genoplrp.relevance.propagation.linear_maps import (
 )
 from genoplrp.relevance.rules import Place, Rule
 from genoplrp.relevance.tracing.calls import Args, Call, Kwargs
+from genoplrp.relevance.tracing.marks import Marks
 from genoplrp.relevance.tracing.registry import handles
-from genoplrp.relevance.tracing.tracer import Marks, Tracer
+from genoplrp.relevance.tracing.tracer import Tracer
 
 BASES = 4
 TOLERANCE = 1e-4

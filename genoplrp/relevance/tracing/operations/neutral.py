@@ -15,8 +15,9 @@ from torch import Tensor
 from genoplrp.relevance.propagation.backward import EqualLengthError
 from genoplrp.relevance.propagation.layout import is_channels_last, keep_layout
 from genoplrp.relevance.tracing.calls import Args, Call, Kwargs, without_in_place
+from genoplrp.relevance.tracing.marks import Marks
 from genoplrp.relevance.tracing.registry import handles
-from genoplrp.relevance.tracing.tracer import Marks, Tracer
+from genoplrp.relevance.tracing.tracer import Tracer
 
 RESHAPES = frozenset(
     {"view", "view_as", "unflatten", "reshape", "reshape_as", "flatten", "ravel", "contiguous"}

@@ -23,10 +23,11 @@ from torch import Tensor
 
 from genoplrp.relevance.deferred import refuse_if
 from genoplrp.relevance.tracing.calls import Args, Call, Kwargs
+from genoplrp.relevance.tracing.marks import Marks
 from genoplrp.relevance.tracing.operations.affine import scaled_by_channel
 from genoplrp.relevance.tracing.operations.linear import dense
 from genoplrp.relevance.tracing.registry import handles
-from genoplrp.relevance.tracing.tracer import Marks, Tracer
+from genoplrp.relevance.tracing.tracer import Tracer
 
 
 class Weighing(torch.autograd.Function):

@@ -19,10 +19,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from genoplrp.relevance.tracing.calls import Args, Call, Kwargs
+from genoplrp.relevance.tracing.marks import Marks
 from genoplrp.relevance.tracing.operations.activations import PassThrough
 from genoplrp.relevance.tracing.operations.linear import dense
 from genoplrp.relevance.tracing.registry import handles
-from genoplrp.relevance.tracing.tracer import Marks, Tracer
+from genoplrp.relevance.tracing.tracer import Tracer
 
 Weights = tuple[Tensor, Tensor, Tensor | None, Tensor | None]
 Cell = Callable[[Tracer, Tensor, Weights, Tensor, "Tensor | None", bool], tuple[Tensor, Tensor]]
