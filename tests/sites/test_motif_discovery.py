@@ -22,6 +22,7 @@ from genoplrp.sites import (
     filter_view,
     find_motifs,
     find_sites,
+    found,
     jaspar_vertebrates,
     match_motifs,
     motif_table,
@@ -283,6 +284,39 @@ def test_a_motif_stands_as_most_of_its_instances_lie():
     np.testing.assert_allclose(turned.contribution, again.contribution)
     np.testing.assert_allclose(turned.flanked, again.flanked)
     assert as_most_lie(turned) is turned
+
+
+@pytest.mark.parametrize("sites_of_second", [30, 120], ids=["too few", "enough"])
+def test_what_no_motif_takes_is_clustered_once_more(monkeypatch, sites_of_second):
+    words, n = ("AGATAAGG", "CCGGAAGT"), 150
+    rng = np.random.default_rng(0)
+    codes = rng.integers(4, size=(n, 80), dtype=np.uint8)
+    codes[:, 10:18] = encode_codes(words[0])[0]
+    codes[:sites_of_second, 50:58] = encode_codes(words[1])[0]
+    X = codes_to_one_hot(codes)
+    first = pd.DataFrame({"sequence": np.arange(n), "start": 10, "end": 18})
+    second = first.iloc[:sites_of_second].assign(start=50, end=58)
+    sites = pd.concat([first, second], ignore_index=True).assign(sign="+", score=1.0, q_value=0.0)
+    asked = []
+
+    def clusters(X, scores, sites, *, leiden_runs):
+        asked.append(sites)
+        start = sites["start"].iloc[0]
+        table = sites.loc[sites["start"] == start, ["sequence", "start", "end"]].assign(strand="+")
+        one = FoundMotif("positive_0", np.eye(4), np.eye(4), table.assign(motif="positive_0"))
+        return [counted_anew(one, X, scores)]
+
+    monkeypatch.setattr(found, "cluster_sites", clusters)
+    regions = pd.DataFrame({"name": [f"seq{i}" for i in range(n)]})
+    motifs = found.found_motifs(found.CalledSites(X, X, sites, regions))
+    enough = sites_of_second >= 100
+    assert [one.motif().consensus() for one in motifs] == list(words[: 1 + enough])
+    if enough:
+        assert (
+            asked[1][["sequence", "start"]].values.tolist() == second[["sequence", "start"]].values.tolist()
+        )
+    assert [len(one.instances) for one in motifs] == [n, sites_of_second][: 1 + enough]
+    assert len(asked) == 1 + enough
 
 
 def test_an_unknown_release_of_jaspar_is_said():
