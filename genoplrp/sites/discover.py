@@ -226,7 +226,8 @@ def _reason(n: int, silent: int, fdr: float, threshold: float, caller: Caller) -
         )
     if caller == "null":
         return (
-            nothing_stands_out(n, fdr) + ". On the command line: `genoplrp explain --positives`, `--fdr 0.2`; `--caller "
+            nothing_stands_out(n, fdr)
+            + ". On the command line: `genoplrp explain --positives`, `--fdr 0.2`; `--caller "
             "tangermeme` ranks seqlets without a null"
         )
     return f"tangermeme finds no seqlet with p <= {threshold:g} in {n} sequences: try a larger --threshold"

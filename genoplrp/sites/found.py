@@ -189,9 +189,9 @@ def find_motifs(
 def nothing_stands_out(n: int, fdr: float) -> str:
     """Say that there is no site, and what to try."""
     return (
-        f"no site stands out from shuffled sequences at a false-discovery rate of {fdr:g} in {counted(n, 'sequence')}: "
-        "take only sequences that the model scores high (in others chance matches weigh as much), more of them, a larger "
-        "rate, or less pruning; or the model may not use motifs here"
+        f"no site stands out from shuffled sequences at a false-discovery rate of {fdr:g} in "
+        f"{counted(n, 'sequence')}: take only sequences that the model scores high (in others chance matches weigh as "
+        "much), more of them, a larger rate, or less pruning; or the model may not use motifs here"
     )
 
 
