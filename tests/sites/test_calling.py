@@ -101,7 +101,8 @@ def test_what_is_not_kept_is_filled_with_a_shuffle_of_the_whole_sequence():
 
 
 def test_the_strongest_windows_hold_the_share_asked_for_without_ripples():
-    r = np.random.default_rng(3).normal(size=(60, 60))
+    rng = np.random.default_rng(3)
+    r = rng.normal(size=(60, 60)) * np.repeat(rng.exponential(size=(60, 10)), 6, axis=1)
     left_out = 0
     for share in (0.2, 0.5):
         mask = strongest(r, 6, share)
