@@ -57,7 +57,7 @@ def credited(
         if not own or free.empty:
             continue
         instances = pd.concat([motifs[k].instances for k in own], ignore_index=True)
-        free = free[~_is_covered(free, instances)].reset_index(drop=True)
+        free = left_over([motifs[k] for k in own], free)
         taken = np.zeros(codes.shape, dtype=bool)
         for row, start, end in instances[["sequence", "start", "end"]].itertuples(index=False):
             taken[row, start:end] = True
@@ -75,6 +75,18 @@ def credited(
             both = both.sort_values(["sequence", "start"], kind="stable", ignore_index=True)
             grown[k] = counted_anew(replace(motifs[k], instances=both), X, scores)
     return grown
+
+
+def left_over(motifs: Sequence[FoundMotif], sites: pd.DataFrame) -> pd.DataFrame:
+    """Return the sites that no instance of a motif of their sign covers, see `credited`."""
+    covered = np.zeros(len(sites), dtype=bool)
+    for label, sign in (("positive", "+"), ("negative", "-")):
+        own = [one.instances for one in motifs if sign_of(one) == label]
+        rows = np.flatnonzero(sites["sign"] == sign)
+        if own and len(rows):
+            free = sites.iloc[rows].reset_index(drop=True)
+            covered[rows] = _is_covered(free, pd.concat(own, ignore_index=True))
+    return sites[~covered].reset_index(drop=True)
 
 
 def _is_covered(sites: pd.DataFrame, instances: pd.DataFrame) -> Bool[np.ndarray, " k"]:

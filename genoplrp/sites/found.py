@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
@@ -17,11 +18,11 @@ from genoplrp.sequence import codes_to_one_hot
 from genoplrp.sites.bounds import LEAST_TOTAL, bounded, is_motif
 from genoplrp.sites.calling import Encoded, Explain, Maps, Null, Sign, as_codes, as_function, find_sites
 from genoplrp.sites.composites import taken_apart
-from genoplrp.sites.crediting import credited
+from genoplrp.sites.crediting import credited, left_over
 from genoplrp.sites.instances import as_most_lie, named_in_order, with_flanks
 from genoplrp.sites.matching import match_motifs, motif_table
 from genoplrp.sites.merging import merge_alike
-from genoplrp.sites.motifs import LEIDEN_RUNS, FoundMotif, cluster_sites
+from genoplrp.sites.motifs import LEIDEN_RUNS, MINIMUM, FoundMotif, cluster_sites
 from genoplrp.wording import counted
 
 if TYPE_CHECKING:
@@ -179,13 +180,19 @@ def find_motifs(
         calls[one] = CalledSites(codes_to_one_hot(codes), values, sites, regions)
     called = stacked(calls)
     if len(called.sites) == 0:
-        raise InputError(
-            f"no site stands out from shuffled sequences at a false-discovery rate of {fdr:g} in {len(codes)} "
-            "sequences: try more sequences, a larger fdr, or less pruning"
-        )
+        raise InputError(nothing_stands_out(len(codes), fdr))
     motifs = found_motifs(called, leiden_runs=leiden_runs)
     matches = match_motifs(motifs, database) if database else None
     return Motifs(motifs, by_rows(called.sites, called), motif_table(motifs, matches), matches)
+
+
+def nothing_stands_out(n: int, fdr: float) -> str:
+    """Say that there is no site, and what to try."""
+    return (
+        f"no site stands out from shuffled sequences at a false-discovery rate of {fdr:g} in "
+        f"{counted(n, 'sequence')}: take only sequences that the model scores high (in others chance matches weigh as "
+        "much), more of them, a larger rate, or less pruning; or the model may not use motifs here"
+    )
 
 
 def stacked(calls: Mapping[Any, CalledSites]) -> CalledSites:
@@ -217,28 +224,44 @@ def by_rows(table: pd.DataFrame, called: CalledSites) -> pd.DataFrame:
 def found_motifs(called: CalledSites, *, leiden_runs: int = LEIDEN_RUNS) -> list[FoundMotif]:
     """Cluster called sites into motifs, join those that are alike, credit what is left, say what each instance carries.
 
+    Sites that no motif takes are clustered once more, where there are enough of one sign.
+
     Raises
     ------
     MissingDependencyError, InputError
         As `cluster_sites`.
     """
-    X, scores, sites, _ = called
-    parts = [bounded(one, X, scores) for one in cluster_sites(X, scores, sites, leiden_runs=leiden_runs)]
-    motifs, before = taken_apart(parts, X, scores), 0
-    while len(motifs) != before:  # joined and bounded anew, a motif may be alike to another one
-        before = len(motifs)
-        motifs = [bounded(one, X, scores) for one in merge_alike(motifs, X, scores)]
-    said = [one for one in motifs if is_motif(one)]
-    if not said:
+    parts = _bounded(cluster_sites(called.X, called.scores, called.sites, leiden_runs=leiden_runs), called)
+    motifs = _whole(parts, called)
+    if not motifs:
         words = ", ".join(
-            f"{one.motif().consensus()} ({counted(len(one.instances), 'site')})" for one in motifs
+            f"{one.motif().consensus()} ({counted(len(one.instances), 'site')})" for one in parts
         )
         raise InputError(
             f"the sites share no motif: what clusters them, {words}, says less than {LEAST_TOTAL:g} bits. Try more "
             "sequences, a smaller fdr, or less pruning"
         )
-    motifs = named_in_order(credited(said, X, scores, sites))
-    return [_carrying(as_most_lie(with_flanks(one, X)), called) for one in motifs]
+    left = left_over(motifs, called.sites)
+    if left["sign"].value_counts().max() >= MINIMUM:
+        # At times the engine drops all sites of a motif, those beside a more frequent one above all.
+        with suppress(InputError):
+            more = cluster_sites(called.X, called.scores, left, leiden_runs=leiden_runs)
+            motifs = _whole(parts + _bounded(more, called), called)
+    return [_carrying(as_most_lie(with_flanks(one, called.X)), called) for one in named_in_order(motifs)]
+
+
+def _bounded(motifs: Sequence[FoundMotif], called: CalledSites) -> list[FoundMotif]:
+    return [bounded(one, called.X, called.scores) for one in motifs]
+
+
+def _whole(parts: Sequence[FoundMotif], called: CalledSites) -> list[FoundMotif]:
+    """Take composites apart, join what is one, leave out what is no motif, and credit sites that are not covered."""
+    X, scores, sites, _ = called
+    motifs, before = taken_apart(parts, X, scores), 0
+    while len(motifs) != before:  # joined and bounded anew, a motif may be alike to another one
+        before = len(motifs)
+        motifs = _bounded(merge_alike(motifs, X, scores), called)
+    return credited([one for one in motifs if is_motif(one)], X, scores, sites)
 
 
 def _carrying(motif: FoundMotif, called: CalledSites) -> FoundMotif:

@@ -43,7 +43,7 @@ def affine_of(operation: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor
     with torch.no_grad():
         basis = torch.eye(x.numel(), dtype=torch.float64).reshape(-1, *x.shape)
         b = operation(torch.zeros_like(basis[:1], dtype=torch.float64))[0].flatten()
-        columns = torch.stack([operation(e[None])[0].flatten() - b for e in basis], dim=1)
+        columns = (operation(basis).flatten(1) - b).T.contiguous()
     return Affine(columns.numpy(), b.numpy(), x.detach().double().flatten().numpy(), tuple(x.shape))
 
 

@@ -227,7 +227,7 @@ KILLS = textwrap.dedent(
     out, rng, kills, seed = Path(sys.argv[1]), random.Random(0), 0, 0
     for name in ("first", "whole"):  # here, so that no child has kernels to load: kills hit the work itself
         begin = time.perf_counter()
-        run.scan(network(), sequences(n=100), out.with_name(name), **SMALL)
+        run.scan(network(), sequences(n=60), out.with_name(name), **SMALL)
         usual = time.perf_counter() - begin
     finished = 0
     while kills < 50:
@@ -236,7 +236,7 @@ KILLS = textwrap.dedent(
         if child == 0:
             code = 1
             try:
-                run.scan(network(), sequences(n=100), name, **SMALL)
+                run.scan(network(), sequences(n=60), name, **SMALL)
                 code = 0
             finally:
                 os._exit(code)
@@ -249,7 +249,7 @@ KILLS = textwrap.dedent(
             finished += 1
         else:
             sys.exit("a run failed")
-    run.scan(network(), sequences(n=100), out.with_name(f"s{finished}"), **SMALL)
+    run.scan(network(), sequences(n=60), out.with_name(f"s{finished}"), **SMALL)
     print(kills, finished + 1)
     """
 )

@@ -22,6 +22,7 @@ from genoplrp.sites import (
     filter_view,
     find_motifs,
     find_sites,
+    found,
     jaspar_vertebrates,
     match_motifs,
     motif_table,
@@ -35,7 +36,7 @@ from genoplrp.synthetic import Motif, read_motifs
 motifs = pytest.importorskip("Bio.motifs")
 
 GATA, ETS = "AGATAAGG", "CCGGAAGT"
-N = 160
+N = 120
 
 
 def two_motif_network():
@@ -77,7 +78,7 @@ def folder(explained, tmp_path_factory):
     out = tmp_path_factory.mktemp("motifs") / "out"
     filters = filter_view(two_motif_network(), torch.from_numpy(explained.X), rules="epsilon")
     return discover_motifs(
-        explained, explain, out, sign="positive", database=known, filters=filters, leiden_runs=2
+        explained, explain, out, sign="positive", database=known, filters=filters, leiden_runs=1
     )
 
 
@@ -142,7 +143,7 @@ def test_the_motifs_of_a_run_are_exported_with_the_bytes_that_a_new_computation_
     assert (tmp_path / "m.bed").read_bytes() == (folder / "sites.bed").read_bytes()
     explain = explain_alike(two_motif_network(), explained, 0)
     called = called_sites(explained, explain, sign="positive")
-    write_motifs_meme(called, tmp_path / "new.meme", leiden_runs=2)
+    write_motifs_meme(called, tmp_path / "new.meme", leiden_runs=1)
     write_sites_bed(called, tmp_path / "new.bed")
     for name, theirs in (("m.meme", "new.meme"), ("m.bed", "new.bed")):
         assert (tmp_path / name).read_bytes() == (tmp_path / theirs).read_bytes()
@@ -285,6 +286,39 @@ def test_a_motif_stands_as_most_of_its_instances_lie():
     assert as_most_lie(turned) is turned
 
 
+@pytest.mark.parametrize("sites_of_second", [30, 120], ids=["too few", "enough"])
+def test_what_no_motif_takes_is_clustered_once_more(monkeypatch, sites_of_second):
+    words, n = ("AGATAAGG", "CCGGAAGT"), 150
+    rng = np.random.default_rng(0)
+    codes = rng.integers(4, size=(n, 80), dtype=np.uint8)
+    codes[:, 10:18] = encode_codes(words[0])[0]
+    codes[:sites_of_second, 50:58] = encode_codes(words[1])[0]
+    X = codes_to_one_hot(codes)
+    first = pd.DataFrame({"sequence": np.arange(n), "start": 10, "end": 18})
+    second = first.iloc[:sites_of_second].assign(start=50, end=58)
+    sites = pd.concat([first, second], ignore_index=True).assign(sign="+", score=1.0, q_value=0.0)
+    asked = []
+
+    def clusters(X, scores, sites, *, leiden_runs):
+        asked.append(sites)
+        start = sites["start"].iloc[0]
+        table = sites.loc[sites["start"] == start, ["sequence", "start", "end"]].assign(strand="+")
+        one = FoundMotif("positive_0", np.eye(4), np.eye(4), table.assign(motif="positive_0"))
+        return [counted_anew(one, X, scores)]
+
+    monkeypatch.setattr(found, "cluster_sites", clusters)
+    regions = pd.DataFrame({"name": [f"seq{i}" for i in range(n)]})
+    motifs = found.found_motifs(found.CalledSites(X, X, sites, regions))
+    enough = sites_of_second >= 100
+    assert [one.motif().consensus() for one in motifs] == list(words[: 1 + enough])
+    if enough:
+        assert (
+            asked[1][["sequence", "start"]].values.tolist() == second[["sequence", "start"]].values.tolist()
+        )
+    assert [len(one.instances) for one in motifs] == [n, sites_of_second][: 1 + enough]
+    assert len(asked) == 1 + enough
+
+
 def test_an_unknown_release_of_jaspar_is_said():
     pytest.importorskip("pyjaspar")
     with pytest.raises(InputError, match="no JASPAR release 'JASPAR1999'"):
@@ -349,7 +383,7 @@ def test_motifs_in_one_call_for_one_output_and_for_several(explained, tmp_path):
     with torch.no_grad():  # the first output hears of GATA alone, the second of both
         model[4].weight.copy_(torch.tensor([[100.0, 0.0], [100.0, 100.0]]))
     explain = Explainer(model, "epsilon", Pruning(0.05))
-    found = find_motifs(explain, explained.X, target=[0, 1], sign="positive")
+    found = find_motifs(explain, explained.X, target=[0, 1], sign="positive", leiden_runs=1)
     assert len(found) == 2
     counts = found.by_target
     both = counts.index[

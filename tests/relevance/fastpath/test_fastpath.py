@@ -125,15 +125,14 @@ def test_both_passes_agree_in_everything(name, rules, pruning):
     for layer in e.intermediate:
         _assert_close(e.intermediate[layer], wanted.intermediate[layer])
     assert (e.notes, e.settings["operations"]) == (wanted.notes, wanted.settings["operations"])
-    columns = list(wanted.layers.columns)
-    assert list(e.layers.columns) == columns
-    masses = float(wanted.layers[["positive_mass", "negative_mass"]].max().max())
-    for column in columns:
-        if wanted.layers[column].dtype == float:
-            scale = max(1.0, masses)
-            assert ((e.layers[column] - wanted.layers[column]).abs() <= 1e-8 * scale).all(), column
+    layers, expected = e.layers, wanted.layers
+    assert list(layers.columns) == list(expected.columns)
+    scale = max(1.0, float(expected[["positive_mass", "negative_mass"]].max().max()))
+    for column in expected.columns:
+        if expected[column].dtype == float:
+            assert ((layers[column] - expected[column]).abs() <= 1e-8 * scale).all(), column
         else:
-            assert (e.layers[column] == wanted.layers[column]).all(), column
+            assert (layers[column] == expected[column]).all(), column
     assert e.check().holds
 
 
