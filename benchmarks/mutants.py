@@ -24,7 +24,7 @@ from typing import Any
 import pytest
 from _pytest.runner import runtestprotocol
 
-SECONDS = 10
+SECONDS = 20
 """Of tests that a mutant has to survive. What then runs four times as long does not end: it counts as killed."""
 SWAPS = "Lt-LtE-GtE LtE-Lt-Gt Gt-GtE-LtE GtE-Gt-Lt Eq-NotEq NotEq-Eq Is-IsNot IsNot-Is In-NotIn NotIn-In And-Or Or-And"
 SWAPS += (

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 from genoplrp.errors import InputError, OutputExistsError
 from genoplrp.evaluation.cells import CellRun
 from genoplrp.evaluation.ingredients import data_content, fingerprint
+from genoplrp.evaluation.job import Explain
 from genoplrp.evaluation.methods import register_method, registered_methods
-from genoplrp.evaluation.metrics import register_metric, registered_metrics
+from genoplrp.evaluation.metrics import Metric, register_metric, registered_metrics
 from genoplrp.evaluation.pieces import Pieces
 from genoplrp.evaluation.plan import Cell, Plan, PlanSettings
 from genoplrp.evaluation.report import write_report
@@ -290,8 +291,8 @@ def _run(cells: list[CellRun], plan: Plan, folder: Path, jobs: int, progress: bo
 class _Own(NamedTuple):
     """What a user registered, which fresh processes do not know."""
 
-    methods: dict[str, Callable[..., Any]]
-    metrics: dict[str, Callable[..., Any]]
+    methods: dict[str, Explain]
+    metrics: dict[str, Metric]
 
 
 def _to_send(plan: Plan) -> _Own:

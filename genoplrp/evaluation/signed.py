@@ -6,7 +6,8 @@ does. The unsigned scores of `localization` ask only where a map is positive.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -287,7 +288,7 @@ def correlate(found: Arrays, true: Arrays) -> Correlation:
 
 
 def _against_signs(
-    metric: Any, per_nucleotide: Arrays, signed_mask: Arrays, lengths: Arrays | None
+    metric: Callable[..., np.ndarray], per_nucleotide: Arrays, signed_mask: Arrays, lengths: Arrays | None
 ) -> Scores:
     maps = read_maps(per_nucleotide)
     signs = _like(as_array(signed_mask, "signed_mask"), maps, "signed_mask")

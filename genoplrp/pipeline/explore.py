@@ -156,7 +156,7 @@ def _check(
         raise InputError(f"mask must have shape {(X.shape[0], X.shape[2])}; got {np.shape(mask)}")
 
 
-def _instances(table: pd.DataFrame | None, n: int) -> list[list[list[Any]]]:
+def _instances(table: pd.DataFrame | None, n: int) -> list[list[list[object]]]:
     from genoplrp.report.page import instance_lists
 
     if table is None:

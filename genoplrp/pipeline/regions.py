@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -208,7 +208,7 @@ def region_report(
     )
 
 
-def _name(row: Mapping[Any, Any]) -> str:
+def _name(row: Mapping[Hashable, object]) -> str:
     place = f"{row['chrom']}:{row['start']}-{row['end']}"
     named = str(row["name"])
     if "allele" in row:

@@ -19,7 +19,7 @@ from matplotlib.colors import to_rgb
 from genoplrp.errors import InputError
 
 # A table with start and end, tuples (start, end[, label[, strand]]), or a mask over the window's positions.
-Highlight: TypeAlias = pd.DataFrame | Iterable[Sequence[Any]] | Bool[np.ndarray, " length"]
+Highlight: TypeAlias = pd.DataFrame | Iterable[Sequence[object]] | Bool[np.ndarray, " length"]
 
 # Tol's "light" qualitative scheme: apart for colour-blind eyes, pale enough for letters to stand on.
 _BAND_COLORS = ("#77aadd", "#ee8866", "#bbcc33", "#ffaabb", "#99ddff", "#eedd88", "#44bb99", "#aaaa00")
@@ -210,7 +210,7 @@ def _darker(color: str) -> tuple[float, float, float]:
     return (0.45 * red, 0.45 * green, 0.45 * blue)
 
 
-def _table_rows(table: pd.DataFrame, chrom: str | None) -> list[tuple[Any, ...]]:
+def _table_rows(table: pd.DataFrame, chrom: str | None) -> list[tuple[object, ...]]:
     missing = [column for column in ("start", "end") if column not in table.columns]
     if missing:
         raise InputError(

@@ -90,10 +90,7 @@ def plot_profile(
         _, ax = plt.subplots(figsize=figsize, layout="constrained")
     x = np.arange(first, first + length)
     for color, (name, profile) in zip(SERIES_COLORS * len(profiles), profiles.items(), strict=False):
-        mean, half = _mean_and_half_width(np.abs(profile) if absolute else profile, real[name])
-        # One step a base: a line between bases would invent values there.
-        ax.fill_between(x, mean - half, mean + half, step="mid", color=color, alpha=0.2, linewidth=0)
-        ax.step(x, mean, where="mid", color=color, linewidth=1.4, label=name or None)
+        _draw_line(ax, x, np.abs(profile) if absolute else profile, real[name], color, name or None)
     ax.set_xlim(first - 0.5, first + length - 0.5)
     if absolute:
         ax.set_ylim(bottom=0)
@@ -107,6 +104,16 @@ def plot_profile(
     if title:
         ax.set_title(title, fontsize=10, loc="left", pad=room + 5)
     return ax
+
+
+def _draw_line(
+    ax: Axes, x: np.ndarray, profile: np.ndarray, real: np.ndarray, color: str, label: str | None
+) -> None:
+    """Draw a mean with its band."""
+    mean, half = _mean_and_half_width(profile, real)
+    # One step a base: a line between bases would invent values there.
+    ax.fill_between(x, mean - half, mean + half, step="mid", color=color, alpha=0.2, linewidth=0)
+    ax.step(x, mean, where="mid", color=color, linewidth=1.4, label=label)
 
 
 def _aligned(lines: Mapping[str, Numbers]) -> tuple[dict[str, np.ndarray], int]:

@@ -227,9 +227,9 @@ def drawing_data() -> dict[str, Any]:
     }
 
 
-def instance_lists(table: pd.DataFrame | None, n: int) -> list[list[list[Any]]]:
+def instance_lists(table: pd.DataFrame | None, n: int) -> list[list[list[object]]]:
     """Return for each of n sequences its instances as [start, end, motif, strand, matters]."""
-    found: list[list[list[Any]]] = [[] for _ in range(n)]
+    found: list[list[list[object]]] = [[] for _ in range(n)]
     if table is None:
         return found
     roles = table["role"] if "role" in table.columns else ["core"] * len(table)

@@ -79,7 +79,7 @@ class RelevanceWidget(anywidget.AnyWidget):
         *,
         names: Sequence[str],
         letters: Sequence[str],
-        instances: Sequence[Sequence[Sequence[Any]]],
+        instances: Sequence[Sequence[Sequence[object]]],
         stops: Sequence[float],
         presets: Sequence[str],
         methods: Sequence[str],

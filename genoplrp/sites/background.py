@@ -8,10 +8,11 @@ from jaxtyping import Bool, Float, UInt8
 from genoplrp.sequence import shuffle_codes
 from genoplrp.sites.candidates import WIDTH, candidate_sites
 
-KEPT = 0.8
+KEPT = 0.9
 """Share of a sequence's relevance whose windows the background null leaves alone; measured in docs/genome.md."""
 _MOST = 0.3  # of the positions: where relevance is spread evenly, the null would have no room
 _FLANK = 2
+_RIPPLE = 0.5  # of the score of a stronger window nearby: what has less belongs to that one
 
 
 def strongest(
@@ -19,8 +20,8 @@ def strongest(
 ) -> Bool[np.ndarray, "n length"]:
     """Where the strongest windows lie that together hold a share of each sequence's positive relevance.
 
-    A window less than half a window away from a stronger one is left out: a site has ripples of relevance beside it,
-    and these are chance sites that the null must be free to make (measured in docs/genome.md).
+    A window that is closer than its width to one more than twice as strong is left out: a site has ripples of relevance
+    beside it, and these are chance sites that the null must be free to make (measured in docs/genome.md).
 
     Parameters
     ----------
@@ -39,7 +40,7 @@ def strongest(
     """
     values = np.asarray(relevance, dtype=np.float64)
     found = candidate_sites(values, width)
-    mask, near = np.zeros(values.shape, dtype=bool), np.zeros(values.shape, dtype=bool)
+    mask, near = np.zeros(values.shape, dtype=bool), np.zeros(values.shape)
     wanted = share * np.maximum(values, 0).sum(axis=1)
     held = np.zeros(len(values))
     for k in np.lexsort((-found.score, found.sequence)):
@@ -47,9 +48,11 @@ def strongest(
         if held[row] < wanted[row] and mask[row].mean() < _MOST:
             held[row] += found.score[k]
             start, end = found.start[k], found.end[k]
-            if not near[row, start:end].any():
-                mask[row, max(0, start - _FLANK) : end + _FLANK] = True
-                near[row, max(0, start - width // 2) : end + width // 2] = True
+            if found.score[k] < _RIPPLE * near[row, start:end].max():
+                continue
+            mask[row, max(0, start - _FLANK) : end + _FLANK] = True
+            around = near[row, max(0, start - width) : end + width]
+            np.maximum(around, found.score[k], out=around)
     return mask
 
 

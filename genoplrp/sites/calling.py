@@ -74,7 +74,7 @@ def find_sites(
     null : {"background", "shuffled"}
         ``shuffled``: dinucleotide shuffles of the whole sequences. A network often answers to these in another way
         than to sequences with sites (its output is lower, and a chance match then weighs more), so that hardly anything
-        stands out. ``background`` therefore leaves the windows alone that hold 80 % of the sequence's relevance of that
+        stands out. ``background`` therefore leaves the windows alone that hold 90 % of the sequence's relevance of that
         sign (of either, where sites of both are asked for), see `strongest`, and lays them over shuffles of the whole
         sequence: candidates that lie between them for the larger part are the null. Their number is scaled from the
         positions between the windows to all that sites called at 20 % leave over.

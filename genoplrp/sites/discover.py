@@ -18,7 +18,7 @@ from genoplrp.sequence import one_hot_to_codes
 from genoplrp.sites.alike import explained_target, held
 from genoplrp.sites.calling import Explain, Null, Sign, find_sites, recursive_seqlets
 from genoplrp.sites.filters import FilterView
-from genoplrp.sites.found import CalledSites, by_rows, found_motifs, stacked
+from genoplrp.sites.found import CalledSites, by_rows, found_motifs, nothing_stands_out, stacked
 from genoplrp.sites.matching import match_motifs, motif_table
 from genoplrp.sites.motifs import LEIDEN_RUNS, FoundMotif
 from genoplrp.sites.pages import write_filters, write_pages
@@ -226,9 +226,9 @@ def _reason(n: int, silent: int, fdr: float, threshold: float, caller: Caller) -
         )
     if caller == "null":
         return (
-            f"no site stands out from shuffled sequences at a false-discovery rate of {fdr:g} in {n} "
-            "sequences: try more sequences, a larger --fdr, less pruning, or --caller tangermeme, which ranks "
-            "seqlets without a null; or the model may not use motifs here"
+            nothing_stands_out(n, fdr)
+            + ". On the command line: `genoplrp explain --positives`, `--fdr 0.2`; `--caller "
+            "tangermeme` ranks seqlets without a null"
         )
     return f"tangermeme finds no seqlet with p <= {threshold:g} in {n} sequences: try a larger --threshold"
 

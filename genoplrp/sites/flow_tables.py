@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -159,7 +159,10 @@ def _pieces(values: Tensor, x: Tensor, start: Tensor, width: int) -> np.ndarray:
     return pieces.float().numpy()
 
 
-def _add(sums: dict[Any, Tensor], key: Any, value: Tensor) -> None:
+_Key = TypeVar("_Key")
+
+
+def _add(sums: dict[_Key, Tensor], key: _Key, value: Tensor) -> None:
     sums[key] = sums[key] + value if key in sums else value
 
 

@@ -180,13 +180,19 @@ def find_motifs(
         calls[one] = CalledSites(codes_to_one_hot(codes), values, sites, regions)
     called = stacked(calls)
     if len(called.sites) == 0:
-        raise InputError(
-            f"no site stands out from shuffled sequences at a false-discovery rate of {fdr:g} in {len(codes)} "
-            "sequences: try more sequences, a larger fdr, or less pruning"
-        )
+        raise InputError(nothing_stands_out(len(codes), fdr))
     motifs = found_motifs(called, leiden_runs=leiden_runs)
     matches = match_motifs(motifs, database) if database else None
     return Motifs(motifs, by_rows(called.sites, called), motif_table(motifs, matches), matches)
+
+
+def nothing_stands_out(n: int, fdr: float) -> str:
+    """Say that there is no site, and what to try."""
+    return (
+        f"no site stands out from shuffled sequences at a false-discovery rate of {fdr:g} in "
+        f"{counted(n, 'sequence')}: take only sequences that the model scores high (in others chance matches weigh as "
+        "much), more of them, a larger rate, or less pruning; or the model may not use motifs here"
+    )
 
 
 def stacked(calls: Mapping[Any, CalledSites]) -> CalledSites:

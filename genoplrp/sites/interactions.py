@@ -11,9 +11,9 @@ regulatory DNA sequences*, Bioinformatics 34 (relevance of one feature while ano
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from genoplrp.errors import InputError
 from genoplrp.relevance import Explainer, Pruning, Target
-from genoplrp.relevance.inputs import check_input, check_target
+from genoplrp.relevance.inputs import OneTarget, check_input, check_target
 from genoplrp.relevance.methods.outputs import explained_outputs
 from genoplrp.sequence import shuffle_codes
 from genoplrp.sites.calling import q_values
@@ -167,7 +167,7 @@ class _Work:
         explain: Explainer,
         x: Tensor,
         extra: list[Tensor],
-        wanted: Any,
+        wanted: Callable[[int, int], OneTarget],
         scale: str,
         batch_size: int,
         progress: bool,
@@ -207,7 +207,7 @@ class _Work:
 
     def _batches(
         self, variants: list[tuple[int, int, int, int]], what: str | None
-    ) -> Iterator[tuple[Tensor, Any, list[Tensor]]]:
+    ) -> Iterator[tuple[Tensor, OneTarget, list[Tensor]]]:
         from tqdm import tqdm
 
         hidden = None if self.progress and what else True
@@ -284,7 +284,7 @@ def _pairs_of(table: pd.DataFrame, notes: list[str]) -> list[tuple[int, int]]:
     return apart
 
 
-def _on_sites(table: pd.DataFrame, maps: dict[Any, np.ndarray]) -> list[float]:
+def _on_sites(table: pd.DataFrame, maps: dict[int, np.ndarray]) -> list[float]:
     return [
         float(maps[row][start:end].sum())
         for row, start, end in zip(table["sequence"], table["start"], table["end"], strict=True)

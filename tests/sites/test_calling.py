@@ -100,8 +100,9 @@ def test_what_is_not_kept_is_filled_with_a_shuffle_of_the_whole_sequence():
     assert filled.dtype == np.uint8
 
 
-def test_the_strongest_windows_hold_the_share_asked_for_and_keep_their_distance():
-    r = np.random.default_rng(3).normal(size=(60, 60))
+def test_the_strongest_windows_hold_the_share_asked_for_without_ripples():
+    rng = np.random.default_rng(3)
+    r = rng.normal(size=(60, 60)) * np.repeat(rng.exponential(size=(60, 10)), 6, axis=1)
     left_out = 0
     for share in (0.2, 0.5):
         mask = strongest(r, 6, share)
@@ -114,10 +115,11 @@ def test_the_strongest_windows_hold_the_share_asked_for_and_keep_their_distance(
             for k in order[:number]:
                 if expected.mean() >= 0.3:
                     break
-                if any(found.start[k] - end < 3 and start - found.end[k] < 3 for start, end in kept):
+                start, end, score = found.start[k], found.end[k], found.score[k]
+                if any(start - b < 6 and a - end < 6 and score < s / 2 for a, b, s in kept):
                     left_out += 1
                     continue
-                kept.append((found.start[k], found.end[k]))
+                kept.append((start, end, score))
                 expected[max(0, found.start[k] - 2) : found.end[k] + 2] = True
             np.testing.assert_array_equal(mask[i], expected)
     assert left_out >= 5

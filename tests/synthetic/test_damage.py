@@ -38,6 +38,12 @@ FASTA = b">a x\nACGTNACGT\nACGT\n>b\nacgtRYK\n>c\nTTTT\n"
 BED = b"chr1\t0\t100\tx\nchr2\t5\t90\n#c\nchr1\t200\t300\n"
 
 
+def write(path: Path, content: bytes) -> None:
+    """Write a file anew: some file systems send one that is emptied and filled again to the disk at once."""
+    path.unlink(missing_ok=True)
+    path.write_bytes(content)
+
+
 def read_all(cases: int, damage: Callable[[], None], read: Callable[[], object]) -> Counter[str]:
     """Damage and read so often; count what is read and what is refused."""
     found: Counter[str] = Counter()
@@ -98,12 +104,12 @@ def test_damaged_data_sets(made: Path, tmp_path: Path, name: str, cases: int) ->
             content = damaged_bytes(content, rng)
         else:
             content = damaged_text(content, rng)
-        path.write_bytes(content)
+        write(path, content)
         if path.suffix != ".json":  # the checksum fits, so that the reader of this file meets the damage
             manifest = json.loads((work / "manifest.json").read_bytes())
             digest = hashlib.sha256(content).hexdigest()
             manifest["files"][path.name] = {"bytes": len(content), "sha256": digest}
-            (work / "manifest.json").write_text(json.dumps(manifest))
+            write(work / "manifest.json", json.dumps(manifest).encode())
 
     def read() -> None:
         data = Dataset.load(work)
@@ -130,7 +136,7 @@ def test_damaged_relevance_files(tmp_path: Path) -> None:
 
     def damage() -> None:
         if rng.random() < 0.7:
-            path.write_bytes(damaged_bytes(content, rng))
+            write(path, damaged_bytes(content, rng))
             return
         some = dict(arrays)
         name = rng.choice(list(some))
@@ -138,6 +144,7 @@ def test_damaged_relevance_files(tmp_path: Path) -> None:
             del some[name]
         else:
             some[name] = rng.choice([*others, some[name][..., None], some[name].astype("S4")])
+        path.unlink(missing_ok=True)
         np.savez(path, **some)
 
     found = read_all(1_000, damage, lambda: AttributionFile.load(path))
@@ -149,7 +156,7 @@ def test_damaged_motif_files(tmp_path: Path, kind: str) -> None:
     rng, path = random.Random(kind), tmp_path / "motifs.txt"
     damages = (damaged_text, damaged_text, damaged_bytes)
     found = read_all(
-        200, lambda: path.write_bytes(rng.choice(damages)(MOTIFS[kind], rng)), lambda: read_motifs(path)
+        200, lambda: write(path, rng.choice(damages)(MOTIFS[kind], rng)), lambda: read_motifs(path)
     )
     assert min(found["refused"], found["read"]) > 20
 
@@ -162,7 +169,7 @@ def test_damaged_sequences_and_regions(
 ) -> None:
     rng, path = random.Random(5), tmp_path / "file"
     damages = (damaged_text, damaged_bytes)
-    found = read_all(400, lambda: path.write_bytes(rng.choice(damages)(content, rng)), lambda: read(path))
+    found = read_all(400, lambda: write(path, rng.choice(damages)(content, rng)), lambda: read(path))
     assert min(found["refused"], found["read"]) > 20
 
 
@@ -175,9 +182,9 @@ def test_damaged_tables_of_labels(tmp_path: Path) -> None:
 
     def damage() -> None:
         for path, content in files.items():
-            path.write_bytes(content)
+            write(path, content)
         path = rng.choice(list(files))
-        path.write_bytes(rng.choice((damaged_text, damaged_bytes))(files[path], rng))
+        write(path, rng.choice((damaged_text, damaged_bytes))(files[path], rng))
 
     found = read_all(200, damage, lambda: read_labelled_fasta(fasta, labels))
     assert min(found["refused"], found["read"]) > 20
@@ -190,7 +197,7 @@ def test_damaged_cards_of_models(tmp_path: Path) -> None:
     card = json.loads((work / "model.json").read_text())
     found = read_all(
         60,
-        lambda: (work / "model.json").write_text(json.dumps(damaged_table(card, rng))) and None,
+        lambda: write(work / "model.json", json.dumps(damaged_table(card, rng)).encode()),
         lambda: load_model(work),
     )
     assert min(found["refused"], found["read"]) > 5

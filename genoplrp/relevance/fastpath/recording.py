@@ -15,7 +15,7 @@ import threading
 import warnings
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -74,7 +74,7 @@ class _Recording(Generic[Results]):
     replay: Callable[[], object]
     questions: Questions
     results: Results
-    kept: Sequence[Any]  # what lies outside of the recording's own memory
+    kept: Sequence[object]  # what lies outside of the recording's own memory
 
 
 @dataclass(eq=False)
@@ -101,7 +101,7 @@ class Recordings(Generic[Results]):
         x: Tensor,
         enqueue: Callable[[Tensor, Questions], Results],
         answers: Answers,
-        kept: Callable[[], Sequence[Any]],
+        kept: Callable[[], Sequence[object]],
         fetch: Callable[[Results], Results],
     ) -> Results | None:
         """Return the results of a batch; None where the caller is to compute it.
@@ -148,7 +148,7 @@ class Recordings(Generic[Results]):
         x: Tensor,
         enqueue: Callable[[Tensor, Questions], Results],
         answers: Answers,
-        kept: Callable[[], Sequence[Any]],
+        kept: Callable[[], Sequence[object]],
     ) -> _Recording[Results] | None:
         static, found = x.clone(), dict(answers)
         results: list[Results] = []

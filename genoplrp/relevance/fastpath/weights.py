@@ -105,7 +105,7 @@ class PreparedLayers:
         self._entries: dict[str, _Entry] = {}
 
     @property
-    def entries(self) -> tuple[Any, ...]:
+    def entries(self) -> tuple[object, ...]:
         """What was made, to hold on to."""
         return tuple(self._entries.values())
 

@@ -5,7 +5,7 @@ Not here: which parts those are, and what becomes of what arrives (`conditional`
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -123,7 +123,7 @@ class Passes:
         return self.leaf.detach() * g + direct, (g != 0).any(dim=1) | (direct != 0).any(dim=1)
 
     def _direct(
-        self, starts: list[Tensor], sent: list[Any], groups: Mapping[str, Tensor]
+        self, starts: list[Tensor], sent: Sequence[Tensor | None], groups: Mapping[str, Tensor]
     ) -> tuple[dict[str, Tensor], Tensor]:
         """Return what arrives through no other layer: at the groups of the layers, (rows, G), and at the bases."""
         every = [(name, cut) for name, pairs in self.arrived.items() for cut, _ in pairs]
@@ -170,8 +170,13 @@ class Passes:
         return [every[k] for k in sorted(reached)], has_input
 
     def _back(
-        self, starts: list[Tensor], sent: list[Any], more: list[Tensor], *, with_input: bool = True
-    ) -> list[Any]:
+        self,
+        starts: list[Tensor],
+        sent: Sequence[Tensor | None],
+        more: list[Tensor],
+        *,
+        with_input: bool = True,
+    ) -> Sequence[Tensor | None]:
         """Return the gradients at the input (always two entries) and at further tensors; None where none came."""
         inputs = self.inputs if with_input else []
         ones = [torch.ones_like(s) if g is None else g for s, g in zip(starts, sent, strict=True)]

@@ -185,8 +185,7 @@ def sum_where_kept(a: Tensor, b: Tensor | None, kept: Tensor, x: Tensor) -> Tens
 
 
 def _ratio(before: Tensor, after: Tensor, cap: float) -> Tensor:
-    ratio = before / torch.where(after == 0, 1, after)
-    return torch.where(after == 0, torch.zeros_like(ratio), ratio.clamp(min=1, max=cap))
+    return torch.where(after == 0, torch.zeros_like(after), (before / after).clamp(min=1, max=cap))
 
 
 def _channel_runs(x: Tensor) -> int | None:

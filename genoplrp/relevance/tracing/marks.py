@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from torch import Tensor
+
+from genoplrp.relevance.propagation.layer import Layer
 
 
 @dataclass
@@ -35,7 +36,7 @@ class Marks:
     shadow: Tensor | None = None
     gate: bool = False
     logit: Callable[[], Tensor] | None = None
-    affine: Any = None
+    affine: tuple[Tensor, Layer] | None = None
     order: tuple[int, ...] | None = None
     batch_axis: int | None = None
 

@@ -173,6 +173,8 @@ ARRANGED: dict[str, Callable[[Tensor, int], Tensor]] = {
     "dense": lambda t, i: t.flatten(1),
     "dense, transposed": lambda t, i: t.flatten(1).T.contiguous().T,
     "a plane": lambda t, i: t[:, :, None].contiguous(memory_format=torch.channels_last),
+    "a plane in order": lambda t, i: t[:, :, None].contiguous(),
+    "one with gaps, others channels last": lambda t, i: ARRANGED["channels last" if i else "with gaps"](t, i),
     "nothing": lambda t, i: t[:0],
 }
 """How the i-th of several tensors of a call may lie; loops are compiled for some of these."""
@@ -185,14 +187,11 @@ def arranged(how: str, *tensors: Tensor) -> tuple[list[Tensor], list[Tensor], fl
     return given, [t.double().clone(memory_format=torch.contiguous_format) for t in given], tolerance
 
 
-def draws(n: int, *, zeros: float = 0.2) -> list[Tensor]:
-    random = torch.Generator().manual_seed(n)
-    shape = (3, 4, 5)
-    return [
-        torch.randn(shape, generator=random, dtype=torch.float64)
-        * (torch.rand(shape, generator=random) >= zeros)
-        for _ in range(n)
-    ]
+def draws(n: int, *shape: int) -> list[Tensor]:
+    """Numbers of either sign, a fifth of them 0."""
+    random, size = torch.Generator().manual_seed(n), shape or (3, 4, 5)
+    values = [torch.randn(size, generator=random, dtype=torch.float64) for _ in range(n)]
+    return [t * (torch.rand(size, generator=random) >= 0.2) for t in values]
 
 
 @pytest.mark.parametrize("how", ARRANGED)
@@ -220,9 +219,25 @@ def test_a_signal_is_its_formula_however_the_tensors_lie(
 @pytest.mark.parametrize("outputs", ["positive", "negative"])
 def test_others_are_outputs_of_the_other_sign_that_have_a_multiplier(form: str, outputs: Outputs) -> None:
     z = torch.tensor([[1.0, 2.0, -1.0]] if outputs == "positive" else [[-1.0, -2.0, 0.0]])
-    for g, expected in (([3.0, 3.0, 0.0], False), ([0.0, 0.0, 3.0], True), ([0.0, 0.0, 0.0], False)):
-        assert arithmetic.signal(torch.tensor([g]), z, None, 0.1, outputs)[1] is expected
-        assert arithmetic.signal(torch.tensor([g]), z, None, 0.1)[1] is False
+    for values, expected in (([3.0, 3.0, 0.0], False), ([0.0, 0.0, 1.0], True), ([0.0, 0.0, 0.0], False)):
+        g = torch.tensor([values])
+        for own in (False, True):
+            assert arithmetic.signal(g, z, torch.ones_like(z) if own else None, 0.1, outputs)[1] is expected
+            assert arithmetic.signal(g, z, torch.ones_like(z) if own else None, 0.1)[1] is False
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_an_output_of_zero_counts_as_positive(form: str, own: bool) -> None:
+    z, g = torch.tensor([[1.0, 0.0, -0.0]]), torch.ones(1, 3)
+    assert arithmetic.signal(g, z, torch.ones_like(z) if own else None, 0.1, "positive")[1] is False
+    assert arithmetic.signal(g, z, torch.ones_like(z) if own else None, 0.1, "negative")[1] is True
+
+
+def test_signals_longer_than_the_blocks_they_are_made_in(form: str) -> None:
+    g, z = draws(2, 2, 3, 900)
+    found, others = arithmetic.signal(g, z, None, 0.1, "positive", 0.5)
+    torch.testing.assert_close(found, torch.where(z >= 0, 0.5 * g * z.abs() / (z.abs() + 0.1), 0 * g))
+    assert others
 
 
 def test_a_signal_takes_the_memory_that_it_may_have() -> None:
@@ -284,13 +299,26 @@ def test_whether_an_entry_is_negative_however_the_tensor_lies(form: str, how: st
         assert arithmetic.is_nonnegative(x) is (least is zero or x.numel() == 0)
 
 
+@pytest.mark.parametrize("place", [0, 4095, 4096, 8191, 8192, 9999])
+def test_a_negative_entry_is_found_wherever_it_is(form: str, place: int) -> None:
+    x = torch.zeros(10_000)
+    x[place] = -1
+    assert arithmetic.is_nonnegative(x) is False
+
+
 @pytest.mark.parametrize("how", ARRANGED)
 def test_products_of_rows_are_summed_in_float64_or_left_to_others(form: str, how: str) -> None:
-    (a, b), (A, B), _ = arranged(how, *draws(2))
+    (a, b), (A, B), _ = arranged(how, *draws(2, 3, 4, 25))
     found = arithmetic.row_products(a, b)
-    is_compiled = form == "compiled" and how in (
-        "contiguous", "channels last", "one of each", "the other of each", "single precision", "dense", "one with gaps"
-    )  # fmt: skip
+    left = (
+        "half precision",
+        "with gaps",
+        "three of them with gaps",
+        "dense, transposed",
+        "a plane",
+        "nothing",
+    )
+    is_compiled = form == "compiled" and how not in left
     assert (found is not None) is is_compiled
     if found is not None:
         torch.testing.assert_close(found, (A * B).flatten(1).sum(dim=1), rtol=1e-13, atol=1e-13)

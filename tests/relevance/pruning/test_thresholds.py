@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import sys
 import warnings
 from fractions import Fraction
@@ -232,6 +233,38 @@ def test_more_is_pruned_as_p_grows(implementation: str) -> None:
     kept = [keep_mask(r, p, p / 2) for p in np.linspace(0, 1, 21)]
     assert all(not (after & ~before).any() for before, after in itertools.pairwise(kept))
     assert kept[-1].sum() < kept[0].sum()
+
+
+def mass_by_definition(ascending: list[float], smallest: int) -> list[float]:
+    """Groups of eight binades, from that of the smallest normal number: exact sums, rounded once, then added up."""
+    below, inside, last, found = 0.0, Fraction(0), 0, []
+    for value in ascending:
+        binade = max(math.frexp(value)[1] - 1, smallest) if value else smallest
+        if (group := (binade - smallest) // 8) != last:
+            below, inside, last = below + float(inside), Fraction(0), group
+        inside += Fraction(value)
+        found.append(below + float(inside))
+    return found
+
+
+@pytest.mark.parametrize(("dtype", "smallest"), [(torch.float32, -126), (torch.float64, -1022)])
+def test_cumulated_mass_is_that_of_the_definition_to_the_bit(dtype: torch.dtype, smallest: int) -> None:
+    random = torch.Generator().manual_seed(0)
+    rows = [torch.rand(300, generator=random, dtype=torch.float64) + 0.5 for _ in range(5)]
+    lowest, count = smallest - (20 if dtype == torch.float32 else 40), torch.linspace(0, 1, 300)
+    powers = [
+        torch.linspace(smallest, 100, 300),  # nearly all that there is
+        torch.linspace(lowest, smallest + 12, 300),  # subnormal numbers and the binades next to them
+        torch.linspace(0, 7, 300),  # one group
+        torch.linspace(0, 40, 300),
+        torch.where(count < 0.3, -torch.inf, 3.0),  # zeros first
+    ]
+    values = torch.stack(
+        [row * torch.pow(2.0, power.round().double()) for row, power in zip(rows, powers, strict=True)]
+    )
+    ascending = values.to(dtype).sort(dim=1).values
+    expected = [mass_by_definition(row, smallest) for row in ascending.double().tolist()]
+    assert cumulated_mass(ascending).tolist() == expected
 
 
 def test_cumulated_mass_is_the_sum(implementation: str) -> None:

@@ -6,8 +6,6 @@ layers.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -15,7 +13,7 @@ from genoplrp.relevance.tracing.operations.linear import merge_affine
 from genoplrp.relevance.tracing.tracer import Tracer
 
 
-def scaled_by_channel(tracer: Tracer, a: Any, b: Any) -> Tensor | None:
+def scaled_by_channel(tracer: Tracer, a: object, b: object) -> Tensor | None:
     """Return ``a * b`` as the layer that made one of them, scaled; None where it is not of that kind."""
     z, constant = _layer_and_constant(tracer, a, b)
     if z is None:
@@ -23,7 +21,7 @@ def scaled_by_channel(tracer: Tracer, a: Any, b: Any) -> Tensor | None:
     return merge_affine(tracer, z, constant.detach().reshape(-1), None)
 
 
-def shifted_by_channel(tracer: Tracer, a: Any, b: Any, sign: float = 1.0) -> Tensor | None:
+def shifted_by_channel(tracer: Tracer, a: object, b: object, sign: float = 1.0) -> Tensor | None:
     """Return ``a + sign * b`` as the layer that made ``a`` (or, of a sum, ``b``), with that bias; or None."""
     z, constant = _layer_and_constant(tracer, a, b)
     if z is None or (sign < 0 and z is not a):
@@ -31,7 +29,7 @@ def shifted_by_channel(tracer: Tracer, a: Any, b: Any, sign: float = 1.0) -> Ten
     return merge_affine(tracer, z, None, sign * constant.detach().reshape(-1))
 
 
-def _layer_and_constant(tracer: Tracer, a: Any, b: Any) -> tuple[Tensor, Tensor] | tuple[None, Tensor]:
+def _layer_and_constant(tracer: Tracer, a: object, b: object) -> tuple[Tensor, Tensor] | tuple[None, Tensor]:
     """Return the layer's output and the constant, which varies along the layer's channels alone."""
     nothing = None, torch.empty(0)
     if not (isinstance(a, Tensor) and isinstance(b, Tensor)):

@@ -11,7 +11,7 @@ Arras et al. 2019, in *Explainable AI*, LNCS 11700 (LRP-all: the signal takes al
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -57,27 +57,41 @@ def rnn_relu(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> tuple[Te
     return x, h_n
 
 
-def _run(tracer: Tracer, name: str, args: Args, direction: Cell) -> tuple[Tensor, Any, Tensor, Tensor | None]:
+def _check(tracer: Tracer, name: str, args: Args) -> None:
+    """Refuse the forms of a recurrent layer that are not unrolled here."""
     if len(args) != 9 or not isinstance(args[3], bool):
         raise tracer.refuse(f"{name} on a packed sequence", remedy="hand it a padded tensor of equal lengths")
-    x, state, flat, has_biases, layers, _, _, bidirectional, batch_first = args
-    h0, c0 = state if isinstance(state, tuple | list) else (state, None)
+    _, state, flat, has_biases, layers, _, _, bidirectional, _ = args
+    h0 = state[0] if isinstance(state, tuple | list) else state
     if not isinstance(h0, Tensor) or tracer.is_traced(h0):
         raise tracer.refuse(f"{name} with an initial state that depends on the input")
+    if len(flat) != (4 if has_biases else 2) * (2 if bidirectional else 1) * layers:
+        raise tracer.refuse(f"{name} with a projection of its state")
+
+
+def _weights_of(flat: Sequence[Tensor], number: int, has_biases: bool) -> Weights:
+    """Return the weights of a layer's direction, the directions of all layers counted through."""
+    if has_biases:
+        w, u, b, c = flat[4 * number : 4 * number + 4]
+        return w, u, b, c
+    w, u = flat[2 * number : 2 * number + 2]
+    return w, u, None, None
+
+
+def _run(tracer: Tracer, name: str, args: Args, direction: Cell) -> tuple[Tensor, Any, Tensor, Tensor | None]:
+    _check(tracer, name, args)
+    x, state, flat, has_biases, layers, _, _, bidirectional, batch_first = args
+    h0, c0 = state if isinstance(state, tuple | list) else (state, None)
     tracer.count("ruled", name)
     x = x if batch_first else _batch_first(tracer, x)
-    per_direction = 4 if has_biases else 2
     directions = 2 if bidirectional else 1
-    if len(flat) != per_direction * directions * layers:
-        raise tracer.refuse(f"{name} with a projection of its state")
     last_h: list[Tensor] = []
     last_c: list[Tensor] = []
     for layer in range(layers):
         outputs = []
         for d in range(directions):
             k = layer * directions + d
-            w = flat[k * per_direction : (k + 1) * per_direction]
-            weights: Weights = (w[0], w[1], w[2] if has_biases else None, w[3] if has_biases else None)
+            weights = _weights_of(flat, k, has_biases)
             out, c = direction(tracer, x, weights, h0[k], None if c0 is None else c0[k], d == 1)
             outputs.append(out)
             last_h.append(out[:, 0 if d == 1 else -1])
