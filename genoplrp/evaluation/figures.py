@@ -28,14 +28,12 @@ _FAMILY_COLORS = {
 }
 
 
-def draw_benchmark(
-    results: pd.DataFrame, summary: pd.DataFrame, timing: pd.DataFrame, folder: Path
-) -> list[str]:
+def draw_benchmark(summary: pd.DataFrame, timing: pd.DataFrame, folder: Path) -> list[str]:
     """Draw every figure that the results allow, as PNG and SVG.
 
     Parameters
     ----------
-    results, summary, timing : pandas.DataFrame
+    summary, timing : pandas.DataFrame
         As `genoplrp.evaluation.write_report` makes them.
     folder : Path
         Where to write; it is created.
@@ -47,7 +45,7 @@ def draw_benchmark(
 
     Examples
     --------
-    >>> draw_benchmark(results, summary, timing, Path("figures"))    # doctest: +SKIP
+    >>> draw_benchmark(summary, timing, Path("figures"))    # doctest: +SKIP
     """
     folder.mkdir(parents=True, exist_ok=True)
     figures = {"methods": plot_methods(summary)}

@@ -104,7 +104,7 @@ def write_report(
     if figures and len(summary):
         from genoplrp.evaluation.figures import draw_benchmark
 
-        drawn = draw_benchmark(results, summary, timing, out / "figures")
+        drawn = draw_benchmark(summary, timing, out / "figures")
     (out / "report.md").write_text(
         _report(plan, left_out, scored, failed, summary, comparisons, timing, drawn)
     )

@@ -148,7 +148,7 @@ def quickstart(
         scores = _score(files, data, folder)
         log(_table(scores))
         log("5/5  Draw logos")
-        _draw(files, data, fit, folder / "figures")
+        _draw(files, data, folder / "figures")
         (folder / "README.txt").write_text(_readme(preset, n, architecture, p, seed, metrics))
     seconds = time.perf_counter() - begun
     log(f"Done in {seconds:.0f} s: {out}/ (README.txt says what each file is)")
@@ -208,7 +208,7 @@ def _table(scores: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def _draw(files: dict[str, AttributionFile], data: Dataset, fit: TrainedModel, folder: Path) -> None:
+def _draw(files: dict[str, AttributionFile], data: Dataset, folder: Path) -> None:
     from genoplrp.plotting import plot_comparison
 
     folder.mkdir(exist_ok=True)

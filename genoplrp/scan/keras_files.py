@@ -334,15 +334,6 @@ def _has_code(config: dict[str, Any]) -> bool:
 
 # -- what Keras does not know -----------------------------------------------------------------------------------------
 
-_NO_LAYERS = {
-    "function",
-    "__lambda__",
-    "__keras_tensor__",
-    "__tensor__",
-    "__numpy__",
-    "__slice__",
-    "__ellipsis__",
-}
 _KERAS_2_ONLY = {"TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer", "ClassMethod", "InstanceMethod"}
 
 

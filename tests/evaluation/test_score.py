@@ -71,6 +71,19 @@ def test_rma_of_a_map_without_positive_mass_is_chance():
     assert relevance_mass_accuracy([[-1.0, 0.0, -2.0, 0.0]], [[1, 0, 0, 0]])[0] == 0.25
 
 
+def test_rma_is_a_share_on_every_scale_and_however_the_map_lies():
+    maps = np.random.default_rng(0).random((400, 37))
+    maps[:, 0] = 0
+    mask = np.ones(maps.shape, dtype=bool)
+    mask[:, 0] = False
+    for scale in (1e-3, 1.0, 1e3):
+        for order in ("C", "F"):  # by which sums run in other orders
+            shares = relevance_mass_accuracy(np.array(scale * maps, order=order), mask)
+            assert shares.max() <= 1 and shares.min() > 1 - 1e-12
+    with pytest.raises(InputError, match="sign must be 'positive' or 'absolute'; got 'negative'"):
+        relevance_mass_accuracy(maps, mask, sign="negative")
+
+
 @given(tied_maps_and_masks())
 @settings(max_examples=60, deadline=None)
 def test_ties_are_broken_in_expectation_over_all_orders(case):

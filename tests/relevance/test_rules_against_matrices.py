@@ -235,6 +235,13 @@ def test_alpha_and_beta_that_do_not_conserve_are_refused(alpha, beta):
         AlphaBeta(alpha, beta)
 
 
+@pytest.mark.parametrize(("alpha", "beta"), [(1.0, 0.0), (2.0, 1.0), (1.3, 0.3), (3.5, 2.5)])
+def test_alpha_and_beta_that_conserve_are_taken(alpha, beta):
+    x = _input((4, 9))
+    rule = AlphaBeta(alpha, beta)
+    _compare(Weighted(_seeded(LAYERS["conv"]), x), x, rule, "alphabeta", {"alpha": alpha, "beta": beta})
+
+
 @pytest.mark.parametrize("rule", [Epsilon, Gamma, ZPlus, AlphaBeta])
 @pytest.mark.parametrize(
     ("settings", "message"),
@@ -328,7 +335,7 @@ def test_a_rule_of_ones_own_that_defines_nothing_is_refused():
             Explainer(model, own())(x, None)
 
 
-@pytest.mark.parametrize("epsilon", [0.0, 0.1])
+@pytest.mark.parametrize("epsilon", [0.0, 0.1, 1.0])
 def test_a_stabilizer_leads_away_from_zero_and_zero_counts_as_positive(epsilon):
     z = torch.tensor([-2.0, -0.05, 0.0, 3.0], dtype=torch.float64)
     np.testing.assert_allclose(stabilize(z, epsilon), stab(z.numpy(), epsilon), rtol=1e-15)

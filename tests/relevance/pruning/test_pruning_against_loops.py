@@ -298,19 +298,22 @@ def test_m_of_a_rule_of_ones_own_with_any_blends(part, weights, sign):
         np.testing.assert_allclose(found.numpy(), expected, rtol=0, atol=1e-10 * np.abs(expected).max())
 
 
-@pytest.mark.parametrize("pruning", [None, Pruning(1e-12, method="M")], ids=["unpruned", "M"])
+@pytest.mark.parametrize("pruning", [None, Pruning(0.01, method="M")], ids=["unpruned", "M"])
 def test_an_input_of_zero_takes_the_multiplier_of_the_positive_ones(pruning):
     """Without a stabilizer below it goes on as a gradient does, though its relevance is 0."""
-    first, second = nn.Linear(3, 3, bias=False).double(), nn.Linear(3, 1, bias=False).double()
-    W = torch.tensor([[1.0, -1.0, 0.0], [-1.0, -1.0, -1.0], [0.0, 0.0, 0.5]], dtype=torch.float64)
-    first.weight.data, second.weight.data = W, torch.tensor([[2.0, 3.0, 1.0]], dtype=torch.float64)
-    x = torch.tensor([[1.0, 1.0, 4.0]], dtype=torch.float64)  # units 0, -6 and 2; output -18 + 2
+    first, second = nn.Linear(3, 4, bias=False).double(), nn.Linear(4, 1, bias=False).double()
+    tiny = 0.001
+    W = torch.tensor([[1.0, -1, 0], [-1, -1, -1], [0, 0, 0.5], [0, 0, tiny / 4]], dtype=torch.float64)
+    first.weight.data, second.weight.data = W, torch.tensor([[2.0, 3.0, 1.0, 1.0]], dtype=torch.float64)
+    x = torch.tensor([[1.0, 1.0, 4.0]], dtype=torch.float64)  # units 0, -6, 2 and tiny; output -18 + 2 + tiny
     explain = Explainer(
         nn.Sequential(first, second), {"0": Epsilon(0.0), "1": Gamma(0.5, epsilon=0.0)}, pruning
     )
     # The output is negative: negative contributions are raised by a half, those of positive inputs by negative weights.
-    sent = -16 / (-27 + 2) * torch.tensor([2.0, 4.5, 1.0], dtype=torch.float64)
-    torch.testing.assert_close(explain(x).relevance, x * (sent @ W))
+    sent = torch.tensor([2.0, 4.5, 1.0, 1.0], dtype=torch.float64) * (-16 + tiny) / (-27 + 2 + tiny)
+    if pruning is not None:  # of the tiny one; the other positive contributions have its share
+        sent = sent * torch.tensor([1 + tiny / 2, 1, 1 + tiny / 2, 0], dtype=torch.float64)
+    torch.testing.assert_close(explain(x).relevance, x * (sent @ W), rtol=1e-9, atol=0)
 
 
 @pytest.mark.parametrize("method", ["M", "M-literal"])

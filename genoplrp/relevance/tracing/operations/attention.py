@@ -65,7 +65,7 @@ def multi_head_attention(
         _heads(dense(tracer, x, w, b, "attention") if tracer.is_traced(x) else F.linear(x, w, b), heads)
         for x, w, b in zip((query, key, value), weights, biases, strict=True)
     )
-    mask = _mask(c["attn_mask"], c["key_padding_mask"], q, k)
+    mask = _mask(c["attn_mask"], c["key_padding_mask"], q)
     attended, weights_out = attend(tracer, q, k, v, mask, None)
     joined = attended.transpose(1, 2).reshape(query.shape[0], query.shape[1], size)
     out = dense(tracer, joined, c["out_proj_weight"], c["out_proj_bias"], "attention").transpose(0, 1)
@@ -111,7 +111,7 @@ def _heads(x: Tensor, heads: int) -> Tensor:
     return x.reshape(x.shape[0], x.shape[1], heads, -1).transpose(1, 2)
 
 
-def _mask(attn_mask: Tensor | None, key_padding_mask: Tensor | None, q: Tensor, k: Tensor) -> Tensor | None:
+def _mask(attn_mask: Tensor | None, key_padding_mask: Tensor | None, q: Tensor) -> Tensor | None:
     """Return one additive mask, (N or 1, heads or 1, Lq, Lk)."""
     total: Tensor | None = None
     if attn_mask is not None:
