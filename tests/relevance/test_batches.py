@@ -148,7 +148,7 @@ def test_the_result_is_joined_over_batches():
     assert ((windows["end"] - windows["start"]) == 5).all()
 
 
-def test_a_lean_explainer_keeps_no_books_and_gives_the_same_map():
+def test_a_lean_explainer_keeps_no_ledger_and_gives_the_same_map():
     model, X = Net(), one_hot()
     lean = Explainer(model, pruning=Pruning(0.1), diagnostics=False)(X)
     assert torch.equal(lean.relevance, Explainer(model, pruning=Pruning(0.1))(X).relevance)
@@ -157,7 +157,7 @@ def test_a_lean_explainer_keeps_no_books_and_gives_the_same_map():
 
 
 @pytest.mark.parametrize("n", [2, 3, 4])
-def test_a_stack_of_two_outputs_keeps_the_batch_together_and_the_books_by_sequence(n):
+def test_a_stack_of_two_outputs_keeps_the_batch_together_and_the_ledger_by_sequence(n):
     """As where two models' counts join by log-sum-exp; with two sequences no shape tells which axis is which."""
 
     class Joined(nn.Module):

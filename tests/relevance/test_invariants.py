@@ -234,7 +234,7 @@ def test_the_average_over_p_lies_between_its_maps_and_has_the_first_ones_mass(se
     assert bool(torch.isfinite(e.relevance).all())
 
 
-def test_an_average_over_p_says_that_it_has_no_books():
+def test_an_average_over_p_says_that_it_has_no_ledger():
     model = Small(0, torch.float64)
     with pytest.raises(InputError, match=r"average over p.*sweep"):
         Explainer(model).average(_one_hot(0, 2, torch.float64)).check()

@@ -87,7 +87,7 @@ class Run:
             raise AmbiguousBatchError("the model moves the batch off its first axis")
         return tensor.reshape(self.batch, -1)
 
-    def for_books(self, tensor: Tensor, axis: int | None) -> Tensor:
+    def for_ledger(self, tensor: Tensor, axis: int | None) -> Tensor:
         """Return the same where the batch may be the only axis of its length, or is known to be another."""
         axes = [i for i, size in enumerate(tensor.shape) if size == self.batch]
         if axis is None and len(axes) == 1:
@@ -191,7 +191,7 @@ class Tap(torch.autograd.Function):
         if run.ledger is not None:
             # A masked score is -inf with multiplier 0: it carries nothing.
             x = torch.where(g == 0, torch.zeros_like(x), x)
-            rows = run.for_books(g, ctx.axis), run.for_books(x, ctx.axis)
+            rows = run.for_ledger(g, ctx.axis), run.for_ledger(x, ctx.axis)
             run.ledger.enter_operation(ctx.key, ctx.sign * sum_of(*rows))
         return g, None, None, None, None
 
@@ -211,5 +211,5 @@ class ShadowTap(torch.autograd.Function):
         (relevance,) = grads
         run: Run = ctx.run
         if run.ledger is not None:
-            run.ledger.enter_operation(ctx.key, ctx.sign * sum_of(run.for_books(relevance, None), None))
+            run.ledger.enter_operation(ctx.key, ctx.sign * sum_of(run.for_ledger(relevance, None), None))
         return relevance, None, None, None

@@ -175,7 +175,7 @@ def test_a_zero_column_keeps_the_contribution_of_the_reference():
     assert e.check(1e-10).holds
 
 
-def test_a_sweep_and_the_books_work_as_in_the_explainer():
+def test_a_sweep_and_the_ledger_work_as_in_the_explainer():
     model, X, reference = _network(), _one_hot(3), _one_hot(3, seed=2)
     explain = DeepLift(model, references=lambda X: reference[:, None], keep_intermediate="9")
     maps = dict(explain.sweep(X, 0, [0.0, 0.2]))

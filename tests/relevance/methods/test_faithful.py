@@ -52,7 +52,7 @@ def test_the_chosen_p_is_the_last_before_faithfulness_falls_below_the_share(name
             assert all(math.isnan(float(v)) for v in tried[expected + 2 :])
 
 
-def test_the_books_are_those_of_the_chosen_p():
+def test_the_ledger_are_those_of_the_chosen_p():
     model, X, target, _ = _build("Basset")
     e = Explainer(
         model, pruning=Pruning(p="faithful", faithfulness=0.9), batch_size=3, keep_intermediate=True

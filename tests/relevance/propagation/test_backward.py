@@ -40,14 +40,14 @@ def test_a_row_is_a_sequence_and_where_the_batch_is_not_first_it_is_refused() ->
 def test_for_the_ledger_the_batch_may_stand_on_another_axis_if_there_is_no_doubt() -> None:
     x = draw(2, 3, 4, seed=0)
     for axis in (1, 2):
-        assert torch.equal(Run(batch=2).for_books(x.movedim(0, axis), None), x.flatten(1))
+        assert torch.equal(Run(batch=2).for_ledger(x.movedim(0, axis), None), x.flatten(1))
     # Where another axis has the batch's length, it has to be said which; the first is taken to be the batch's.
     square = draw(2, 2, 4, seed=1)
-    assert torch.equal(Run(batch=2).for_books(square, None), square.flatten(1))
-    assert torch.equal(Run(batch=2).for_books(square, 1), square.movedim(1, 0).flatten(1))
+    assert torch.equal(Run(batch=2).for_ledger(square, None), square.flatten(1))
+    assert torch.equal(Run(batch=2).for_ledger(square, 1), square.movedim(1, 0).flatten(1))
     with pytest.raises(AmbiguousBatchError):
-        Run(batch=2).for_books(draw(4, 2, 2, seed=1), None)
-    assert torch.equal(Run(batch=1).for_books(x, 2), x.flatten()[None])
+        Run(batch=2).for_ledger(draw(4, 2, 2, seed=1), None)
+    assert torch.equal(Run(batch=1).for_ledger(x, 2), x.flatten()[None])
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -215,7 +215,7 @@ def test_weights_shared_by_two_modules_are_two_layers():
 
 
 @pytest.mark.parametrize("bias", [True, False])
-def test_a_convolution_with_two_consumers_keeps_its_books(bias):
+def test_a_convolution_with_two_consumers_keeps_its_ledger(bias):
     def forward(m, x):
         h = m.conv(x)
         return m.head((F.relu(m.norm(h)) + F.relu(m.norm2(h)) + h).mean(dim=2))
@@ -314,7 +314,7 @@ ACTIVATIONS = [
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS, ids=lambda a: type(a).__name__)
-def test_every_activation_runs_keeps_the_models_value_and_the_books(activation):
+def test_every_activation_runs_keeps_the_models_value_and_the_ledger(activation):
     half = isinstance(activation, nn.GLU)
     model = Model(
         lambda m, x: m.head2(m.act(m.conv(x)).mean(dim=2)),
@@ -353,7 +353,7 @@ NORMS = [
 
 
 @pytest.mark.parametrize("norm", NORMS, ids=str)
-def test_every_normalisation_keeps_the_models_value_and_the_books(norm):
+def test_every_normalisation_keeps_the_models_value_and_the_ledger(norm):
     model = Model(lambda m, x: m.head(F.relu(m.extra(m.conv2(F.relu(m.conv(x))))).mean(dim=2)), extra=norm)
     if hasattr(norm, "running_var") and norm.running_var is not None:
         norm.running_var.abs_().add_(0.2)
@@ -468,7 +468,7 @@ def test_what_is_computed_from_a_reading_is_a_constant_and_said_so():
         ),
     ],
 )
-def test_less_common_operations_keep_the_models_value_and_the_books(forward):
+def test_less_common_operations_keep_the_models_value_and_the_ledger(forward):
     model = Model(forward)
     e = Explainer(model)(_one_hot())
     with torch.no_grad():

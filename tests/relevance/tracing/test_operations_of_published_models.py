@@ -143,10 +143,10 @@ def test_a_summand_that_differs_along_the_sequence_is_no_bias():
     position = torch.randn(6, LENGTH - 4, dtype=torch.float64)
     e = Explainer(Net(lambda m, h: m.deep(F.pad(h, (1, 1))) + position))(X)
     assert e.check().holds
-    assert any("add" in key for _, books in e.ledgers for key in books.absorbed)
+    assert any("add" in key for _, ledger in e.ledgers for key in ledger.absorbed)
 
 
-def test_a_layer_used_with_and_without_its_factor_keeps_its_books():
+def test_a_layer_used_with_and_without_its_factor_keeps_its_ledger():
     def between(m, h):
         z = m.deep(F.pad(h, (1, 1)))
         return F.relu(z * m.gain) + torch.tanh(z)

@@ -53,7 +53,7 @@ def _states(state):
 
 @pytest.mark.parametrize("read", READS)
 @pytest.mark.parametrize("name", RECURRENT)
-def test_a_recurrent_layer_has_torchs_values_and_keeps_the_books(name, read):
+def test_a_recurrent_layer_has_torchs_values_and_keeps_the_ledger(name, read):
     model, X = Wrapped(RECURRENT[name](), READS[read]), _signal()
     e = Explainer(model, Epsilon(0.0))(X)
     with torch.no_grad():
@@ -205,7 +205,7 @@ MASKS = {
 @pytest.mark.parametrize("mask", MASKS)
 @pytest.mark.parametrize("weights", [False, True])
 @pytest.mark.parametrize("settings", [{}, {"kdim": 4, "vdim": 4, "bias": False}])
-def test_multihead_attention_has_torchs_values_and_keeps_the_books(settings, weights, mask):
+def test_multihead_attention_has_torchs_values_and_keeps_the_ledger(settings, weights, mask):
     layer = nn.MultiheadAttention(4, 2, batch_first=True, **settings)
 
     def read(layer, x):
@@ -235,7 +235,7 @@ def test_attention_weights_returned_by_the_layer_are_torchs():
 @pytest.mark.parametrize("norm_first", [False, True])
 @pytest.mark.parametrize("activation", ["relu", "gelu"])
 @pytest.mark.parametrize("mask", [None, "padding"])
-def test_a_transformer_encoder_has_torchs_values_and_keeps_the_books(norm_first, activation, mask):
+def test_a_transformer_encoder_has_torchs_values_and_keeps_the_ledger(norm_first, activation, mask):
     layer = nn.TransformerEncoderLayer(
         4, 2, 8, batch_first=True, norm_first=norm_first, activation=activation
     )
