@@ -172,10 +172,11 @@ def summarise_methods(results: pd.DataFrame, metrics: Sequence[str]) -> pd.DataF
     for (dataset, architecture, method), part in results.groupby(
         [*CELL, "method"], sort=False, observed=True
     ):
+        seeds, sequences = part["seed"].to_numpy(), part["sequence"].to_numpy()
         for metric in metrics:
-            values = part.set_index(["seed", "sequence"])[metric].dropna()
-            interval, seeds = _over_seeds(values)
-            rows.append((dataset, architecture, method, metric, *interval[:3], seeds, len(values)))
+            values = part[metric].to_numpy(dtype=np.float64, na_value=np.nan)
+            interval, *counts = _over_seeds(values, seeds, sequences)
+            rows.append((dataset, architecture, method, metric, *interval[:3], *counts))
     columns = [*CELL, "method", "metric", "mean", "low", "high", "seeds", "n"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -243,12 +244,16 @@ def compare_methods(
             if method not in by_method or reference not in by_method:
                 continue
             difference = by_method[method] - by_method[reference]
+            seeds, sequences = (
+                difference.index.get_level_values(name).to_numpy() for name in ("seed", "sequence")
+            )
             for metric in metrics:
-                values = difference[metric].dropna()
-                interval, seeds = _over_seeds(values)
-                wins = np.mean((values > 0) + 0.5 * (values == 0)) if len(values) else np.nan
+                values = difference[metric].to_numpy(dtype=np.float64, na_value=np.nan)
+                interval, *counts = _over_seeds(values, seeds, sequences)
+                known = values[~np.isnan(values)]
+                wins = np.mean((known > 0) + 0.5 * (known == 0)) if len(known) else np.nan
                 key = (dataset, architecture, method, reference, metric)
-                rows.append((*key, *interval[:3], wins, interval.p_value, seeds, len(values)))
+                rows.append((*key, *interval[:3], wins, interval.p_value, *counts))
     columns = [
         *CELL,
         "method",
@@ -296,11 +301,13 @@ def holm(p_values: np.ndarray) -> np.ndarray:
     return corrected
 
 
-def _over_seeds(values: pd.Series) -> tuple[Interval, int]:
-    """Interval of values indexed by seed and sequence, and the number of seeds that have one."""
-    groups = [part for _, part in values.groupby(level="seed")]
-    members = [part.index.get_level_values("sequence").to_numpy() for part in groups]
-    return mean_interval([part.to_numpy() for part in groups], members=members), len(groups)
+def _over_seeds(values: np.ndarray, seeds: np.ndarray, sequences: np.ndarray) -> tuple[Interval, int, int]:
+    """Interval of the values that are no NaN, how many seeds have one, and their number."""
+    known = ~np.isnan(values)
+    values, seeds, sequences = values[known], seeds[known], sequences[known]
+    parts = [seeds == seed for seed in np.unique(seeds)]
+    interval = mean_interval([values[part] for part in parts], members=[sequences[part] for part in parts])
+    return interval, len(parts), len(values)
 
 
 def _kept(

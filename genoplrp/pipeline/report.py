@@ -77,9 +77,8 @@ def report_content(
     InputError
         If the model does not fit the data, the target is unknown, or a list is empty.
     """
-    from genoplrp.evaluation import METRICS, score
+    from genoplrp.evaluation import METRICS
     from genoplrp.evaluation.blocks import pad
-    from genoplrp.evaluation.sparsity import gini
     from genoplrp.report import MapStore, ReportContent
 
     if not (rules and methods and p):
@@ -105,17 +104,14 @@ def report_content(
         ):
             store.put(first, index, maps)
             prediction[chunk] = logits
-            real = lengths[chunk]
-            found = (
-                {"gini": gini(maps, lengths=real)} if mask is None else score(maps, mask[chunk], lengths=real)
-            )
+            found = _scores(maps, None if mask is None else mask[chunk], lengths[chunk])
             for metric, values in scores.items():
                 values[chunk, index] = np.asarray(found[metric])
             bar.update(len(maps))
     bar.close()
     longest = data.length
     return ReportContent(
-        title=title or f"{data.spec.name if data.spec is not None else 'Data set'}, {subject.name} network",
+        title=title or _heading(data, subject),
         facts=_facts(subject, data, task_name, len(rows)),
         names=part.names,
         sequences=[sequence.ljust(longest, "N") for sequence in part.sequences],
@@ -130,6 +126,22 @@ def report_content(
         instances=_instances(part, truth_task),
         notes=_notes(data.length, planted),
     )
+
+
+def _scores(
+    maps: np.ndarray, mask: np.ndarray | None, lengths: np.ndarray
+) -> pd.DataFrame | dict[str, np.ndarray]:
+    """Return the scores of maps, (n, L); without planted sites sparsity only."""
+    from genoplrp.evaluation import score
+    from genoplrp.evaluation.sparsity import gini
+
+    if mask is None:
+        return {"gini": gini(maps, lengths=lengths)}
+    return score(maps, mask, lengths=lengths)
+
+
+def _heading(data: Dataset, subject: Subject) -> str:
+    return f"{data.spec.name if data.spec is not None else 'Data set'}, {subject.name} network"
 
 
 def _truth_of(data: Dataset, subject: Subject, name: str, index: int) -> int | None:

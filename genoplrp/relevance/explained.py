@@ -23,7 +23,7 @@ def explained_numbers(y: Any, tracer: Tracer, target: OneTarget, n: int) -> Tens
         chosen = select_target(y, target, n)
     output: Tensor = tracer.latest(chosen)
     if not tracer.is_traced(output):
-        raise InputError("the explained output does not depend on the model's input")
+        raise InputError("the explained output does not depend on the model's input: name another output")
     if not tracer.known(output):
         raise tracer.refuse(type(output.grad_fn).__name__, "the output was made by code that cannot be seen")
     check_finite(output, "the model's output")

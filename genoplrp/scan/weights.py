@@ -177,14 +177,22 @@ def _state_dicts(held: object, where: str = "", depth: int = 0) -> Iterator[tupl
 
 def _fits(where: str, state: dict[str, Tensor], own: dict[str, Tensor]) -> Iterator[_Fit]:
     """The state dict as the module names it: as it is, less a prefix, or with one."""
-    if not own:
-        return
+    if own:
+        yield from _less_a_prefix(where, state, own)
+        yield from _with_a_prefix(where, state, own)
+
+
+def _less_a_prefix(where: str, state: dict[str, Tensor], own: dict[str, Tensor]) -> Iterator[_Fit]:
     first = next(iter(own))
     prefixes = {key.removesuffix(first) for key in state if key.endswith(first)}
     for prefix in sorted((p for p in prefixes if not p or p.endswith(".")), key=len):
         inner = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
         if _same_shapes(inner, own):
             yield _Fit(where, prefix, inner)
+
+
+def _with_a_prefix(where: str, state: dict[str, Tensor], own: dict[str, Tensor]) -> Iterator[_Fit]:
+    first = next(iter(own))
     for key in state:
         prefix = first.removesuffix(key)
         if prefix != first and prefix.endswith("."):

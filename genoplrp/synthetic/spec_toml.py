@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import tomllib
 import types
@@ -100,7 +101,7 @@ def spec_from_table(table: Mapping[str, Any], *, where: str = "spec", folder: Pa
         sources = [_build(MotifSource, entry, f"motifs[{i}]") for i, entry in enumerate(entries)]
         named_sets = _convert(rest.pop("sets", {}), Mapping[str, tuple[str, ...]], "sets")
         _place_backgrounds(rest, folder or Path())
-        limits = _convert(rest.get("similarity", []), get_type_hints(Spec)["similarity"], "similarity")
+        limits = _convert(rest.get("similarity", []), _hints(Spec)["similarity"], "similarity")
         motifs, sets, limits = collect_motifs(sources, named_sets, limits, folder or Path())
         rest.pop("similarity", None)
         spec: Spec = _build(Spec, rest, "", motifs=motifs, sets=sets, similarity=limits)
@@ -232,6 +233,12 @@ def _with_folder(background: Any, folder: Path) -> Any:
     return background | {key: path for key, path in paths.items() if background[key]}
 
 
+@functools.cache
+def _hints(cls: type[Any]) -> dict[str, Any]:
+    """Types of the fields of a dataclass: to read them once compiles each annotation."""
+    return get_type_hints(cls)
+
+
 def _build(cls: type[Any], table: Any, where: str, **ready: Any) -> Any:
     """Make a dataclass of a table; messages carry the path of the key."""
     if not isinstance(table, dict):
@@ -240,7 +247,7 @@ def _build(cls: type[Any], table: Any, where: str, **ready: Any) -> Any:
     for key in table:
         if key not in fields:
             raise SpecError(f"{_join(where, key)}: unknown key; {suggestion(key, fields)}")
-    hints = get_type_hints(cls)
+    hints = _hints(cls)  # type: ignore[arg-type]  # to mypy a class is not hashable
     values = {key: _convert(value, hints[key], _join(where, key)) for key, value in table.items()} | ready
     for f in fields.values():
         required = f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING

@@ -175,6 +175,7 @@ ARRANGED: dict[str, Callable[[Tensor, int], Tensor]] = {
     "a plane": lambda t, i: t[:, :, None].contiguous(memory_format=torch.channels_last),
     "a plane in order": lambda t, i: t[:, :, None].contiguous(),
     "one with gaps, others channels last": lambda t, i: ARRANGED["channels last" if i else "with gaps"](t, i),
+    "two positions": lambda t, i: t[..., :2].contiguous(),
     "nothing": lambda t, i: t[:0],
 }
 """How the i-th of several tensors of a call may lie; loops are compiled for some of these."""

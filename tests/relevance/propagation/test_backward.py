@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 import torch
 from torch import Tensor
 
+from genoplrp.relevance import Pruning
 from genoplrp.relevance.propagation.backward import (
     AmbiguousBatchError,
     Run,
@@ -14,7 +17,7 @@ from genoplrp.relevance.propagation.backward import (
     close_layer,
     sum_of,
 )
-from genoplrp.relevance.propagation.layer import Layer
+from genoplrp.relevance.propagation.layer import Layer, multiplier_of
 from genoplrp.relevance.propagation.ledger import Ledger
 from genoplrp.relevance.propagation.linear_maps import Dense
 from genoplrp.relevance.rules import Epsilon
@@ -61,8 +64,11 @@ def dense(x: Tensor) -> Layer:
 
 @pytest.mark.parametrize("direct", [False, True])
 @pytest.mark.parametrize("batch", [1, 2])
-def test_what_a_layer_takes_in_and_hands_on_is_entered_by_sequence(batch: int, direct: bool) -> None:
-    layer = dense(draw(2, 4, 5, seed=0))
+@pytest.mark.parametrize("step", [1, 2])  # in one piece of memory, or not
+def test_what_a_layer_takes_in_and_hands_on_is_entered_by_sequence(
+    step: int, batch: int, direct: bool
+) -> None:
+    layer = dense(draw(2, 4, 5 * step, seed=0)[..., ::step])
     g, g_x, x = draw(2, 4, 3, seed=4), draw(2, 4, 5, seed=5), None if direct else layer.x
     run = Run(batch=batch, ledger=Ledger())
     assert close_layer(run, layer, g, x, g_x) is g_x
@@ -72,6 +78,21 @@ def test_what_a_layer_takes_in_and_hands_on_is_entered_by_sequence(batch: int, d
     relevance = g_x if direct else g_x * layer.x
     torch.testing.assert_close(row["relevance_in"], (g * layer.z).reshape(batch, -1).sum(dim=1))
     torch.testing.assert_close(row["relevance_out"], relevance.reshape(batch, -1).sum(dim=1))
+
+
+@pytest.mark.parametrize("method", ["lambda", "M", "M-literal"])
+def test_what_pruning_loses_is_entered_too(method: Literal["lambda", "M", "M-literal"]) -> None:
+    layer = dense(draw(2, 5, seed=0))
+    g = draw(2, 3, seed=4)
+    g_x = multiplier_of(layer, g)
+    run = Run(batch=2, ledger=Ledger(), pruning=Pruning(0.25, method=method, input=True).plan([layer]))
+    found = close_layer(run, layer, g, layer.x, g_x.clone())
+    assert (found == 0).any() and run.ledger is not None
+    run.ledger.close()
+    row = run.ledger.rows["one"]
+    torch.testing.assert_close(row["relevance_out"], (layer.x * found).sum(dim=1))
+    torch.testing.assert_close(row["pruning_loss"], (layer.x * (g_x - found)).sum(dim=1))
+    assert (row["pruning_loss"].abs() < 1e-12).all() == (method == "lambda")
 
 
 def test_the_relevance_of_the_layers_that_are_asked_for_is_kept() -> None:
