@@ -84,6 +84,25 @@ def test_rma_is_a_share_on_every_scale_and_however_the_map_lies():
         relevance_mass_accuracy(maps, mask, sign="negative")
 
 
+@pytest.mark.parametrize(
+    "metric", [relevance_mass_accuracy, relevance_rank_accuracy, average_precision, auroc]
+)
+def test_a_sequence_is_scored_as_if_it_were_alone_and_not_padded(metric, many):
+    maps, masks = many[0][:6], many[1][:6].copy()
+    masks[2] = False  # no site, no score
+    lengths = [50, 20, 30, 50, 41, 7]
+    for k, length in enumerate(lengths):
+        masks[k, 0], masks[k, length:] = k != 2, False
+    expected = [metric(maps[[k], :n], masks[[k], :n])[0] for k, n in enumerate(lengths)]
+    np.testing.assert_array_equal(metric(maps, masks, lengths=lengths), expected)
+    assert np.isnan(expected).tolist() == [k == 2 for k in range(6)]
+    whole = [metric(maps[[k]], masks[[k]])[0] for k in range(6)]
+    np.testing.assert_array_equal(metric(maps, masks), whole)
+    masks[5, 7] = True
+    with pytest.raises(InputError, match="mask marks position 7 of sequence 5, which has 7 positions"):
+        metric(maps, masks, lengths=lengths)
+
+
 @given(tied_maps_and_masks())
 @settings(max_examples=60, deadline=None)
 def test_ties_are_broken_in_expectation_over_all_orders(case):

@@ -147,6 +147,22 @@ def test_multipliers_without_relevance_are_left_alone(implementation: str) -> No
     assert out.tolist() == [[5.0, 0.0, 1.25]]
 
 
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_sample_is_pruned_as_if_it_were_alone(implementation: str, policy: str) -> None:
+    random = torch.Generator().manual_seed(0)
+    r = torch.randn(5, 40, generator=random, dtype=torch.float64) * torch.tensor(
+        [[1e-9], [1.0], [1e3], [0.1], [0.0]]
+    )
+    r[3] = r[3].abs()
+    multiplier, stats = prune_multipliers(torch.ones_like(r), r, 0.3, 0.2, policy=policy)
+    for i in range(len(r)):
+        one, alone = prune_multipliers(
+            torch.ones(1, 40, dtype=r.dtype), r[i : i + 1], 0.3, 0.2, policy=policy
+        )
+        assert torch.equal(multiplier[i], one[0])
+        assert [float(value[i]) for value in stats] == [float(value[0]) for value in alone]
+
+
 def test_shares_may_differ_between_samples(implementation: str) -> None:
     r = torch.tensor([[1.0, 9.0], [1.0, 9.0]])
     p = torch.tensor([0.0, 0.1], dtype=torch.float64)
