@@ -6,6 +6,7 @@ Not here: the graph of one flow (`genoplrp.sites.flow`).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -158,15 +159,13 @@ class _Silent(Explainer):
         wanted = check_target(target, len(shuffled))
         for start in range(0, len(shuffled), silent.batch_size):
             stop = min(start + silent.batch_size, len(shuffled))
-            run = Run(batch=stop - start, cuts=Cuts(lambda name: name in sums))
-            with autograd_on():
-                silent._traced(shuffled[start:stop], wanted(start, stop), run)
-            assert run.cuts is not None
-            for name in names:
-                cut = run.cuts.found[name][-1]
-                axis = 1 if cut.layer.map.kind == "convolution" else cut.before.dim() - 1
-                values = cut.before.detach().movedim(axis, 0).flatten(1)
-                sums[name].append(values.mean(dim=1) * (stop - start))
+            with autograd_on(), Cuts(lambda name: name in sums) as cuts:
+                silent._traced(shuffled[start:stop], wanted(start, stop), Run(batch=stop - start, cuts=cuts))
+                for name in names:
+                    cut = cuts.found[name][-1]
+                    axis = 1 if cut.layer.map.kind == "convolution" else cut.before.dim() - 1
+                    values = cut.before.detach().movedim(axis, 0).flatten(1)
+                    sums[name].append(values.mean(dim=1) * (stop - start))
         silent._means = {name: torch.stack(parts).sum(dim=0) / len(shuffled) for name, parts in sums.items()}
         return silent
 
@@ -176,10 +175,9 @@ class _Silent(Explainer):
         for start in range(0, len(x), self.batch_size):
             stop = min(start + self.batch_size, len(x))
             here = None if kept is None else {name: v[start:stop].to(x.device) for name, v in kept.items()}
-            run = Run(batch=stop - start)
-            if here is not None:
-                run.cuts = Cuts(lambda name, here=here: name in here, edit=self._editor(here))  # type: ignore[misc]
-            with autograd_on():
+            cuts = None if here is None else Cuts(here.__contains__, edit=self._editor(here))
+            with autograd_on(), cuts or nullcontext():
+                run = Run(batch=stop - start, cuts=cuts)
                 values.append(self._traced(x[start:stop], wanted(start, stop), run).double().cpu())
         return torch.cat(values)
 

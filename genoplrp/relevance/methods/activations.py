@@ -63,11 +63,11 @@ class _Reader(Explainer):
     def outputs(self, X: Tensor, layers: Sequence[str], target: Target) -> tuple[Tensor, dict[str, Tensor]]:
         x, _ = check_input(X, None, self.network)
         wanted = check_target(target, len(x))(0, len(x))
-        run = Run(batch=len(x), cuts=Cuts(lambda name: name in layers))
-        with autograd_on(), one_explanation(), evaluation_mode(self.network):
-            leaf = self._forward(x, [], wanted, run)[0]
-        assert run.cuts is not None
-        return leaf, {name: found[-1].before for name, found in run.cuts.found.items()}
+        with Cuts(lambda name: name in layers) as cuts:
+            run = Run(batch=len(x), cuts=cuts)
+            with autograd_on(), one_explanation(), evaluation_mode(self.network):
+                leaf = self._forward(x, [], wanted, run)[0]
+            return leaf, {name: found[-1].before for name, found in cuts.found.items()}
 
     def _tracer(self, run: Run) -> Tracer:
         return self._kind._tracer(run)

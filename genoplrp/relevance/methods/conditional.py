@@ -234,8 +234,8 @@ class _Driver(Explainer):
         if repeats > 1:
             x, extra = _repeat(x, repeats), [_repeat(a, repeats) for a in extra]
             target = target.repeat(repeats) if isinstance(target, Tensor) else target
-        with autograd_on():
-            run = Run(batch=len(x), cuts=Cuts(self._is_wanted), decisions=Decisions())
+        with autograd_on(), Cuts(self._is_wanted) as cuts:
+            run = Run(batch=len(x), cuts=cuts, decisions=Decisions())
             leaf, shadow, output, _ = self._forward(x, extra, target, run)
             self._check_layers(run)
             results = []

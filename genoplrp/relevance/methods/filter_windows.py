@@ -204,8 +204,8 @@ class _Driver(Explainer):
     def _batch(
         self, x: Tensor, extra: list[Tensor], target: OneTarget, prunings: list[Pruning | None]
     ) -> list[Explanation]:
-        with autograd_on():
-            run = Run(batch=len(x), cuts=Cuts())
+        with autograd_on(), Cuts() as cuts:
+            run = Run(batch=len(x), cuts=cuts)
             leaf, shadow, output, _ = self._forward(x, extra, target, run)
             self._check_layer(run)
             results = []

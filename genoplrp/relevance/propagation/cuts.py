@@ -35,7 +35,10 @@ class Cut(NamedTuple):
 
 @dataclass(eq=False)
 class Cuts:
-    """The outputs of layers at which a graph can be taken apart.
+    """The outputs of layers at which a graph can be taken apart; a context, which lets go of the graph at its end.
+
+    A cut holds tensors, these hold the graph, and the nodes of the graph hold the cuts: a circle through C++ that
+    Python's collector does not see, so that every batch would stay in memory.
 
     Attributes
     ----------
@@ -53,6 +56,12 @@ class Cuts:
     edit: Callable[[Layer, Tensor], Tensor] | None = None
     found: dict[str, list[Cut]] = field(default_factory=dict)
     closed: bool = False
+
+    def __enter__(self) -> Cuts:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.found.clear()
 
     def cut(self, layer: Layer, z: Tensor) -> Tensor:
         """Return a layer's output for what comes after it."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -14,6 +17,8 @@ from genoplrp.relevance.methods.conditional import (
     conditional_relevance,
 )
 from genoplrp.relevance.methods.passes import OUTPUT
+from genoplrp.sites.fields import activations, receptive_fields
+from genoplrp.sites.thinning import thinning
 from genoplrp.training import build_architecture
 
 PRUNINGS = [
@@ -184,6 +189,40 @@ def test_parts_go_on_as_they_are_through_an_input_where_they_cancel() -> None:
         for pruning in (None, Pruning(1e-12))
     ]
     torch.testing.assert_close(maps[1], maps[0], rtol=1e-9, atol=1e-12)
+
+
+LONG = 53  # a length that tensors of no other test have
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda explain, X: channel_relevance(explain, X),
+        lambda explain, X: conditional_relevance(explain, X, {"0": torch.arange(3)}),
+        lambda explain, X: filter_windows(explain, X, "0"),
+        lambda explain, X: receptive_fields(explain, LONG, ["0"]),
+        lambda explain, X: activations(explain, "0", X),
+        lambda explain, X: thinning(explain, X, p=(0.0, 0.2)),
+    ],
+    ids=["channels", "groups", "windows", "fields", "activations", "thinning"],
+)
+def test_no_batch_stays_in_memory(call: Callable[[GradientTimesInput, Tensor], object]) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv1d(4, 3, 5, padding=2), nn.ReLU(), nn.Conv1d(3, 2, 5, padding=2), nn.ReLU(), nn.Flatten()
+    ).append(nn.Linear(2 * LONG, 1))
+    X = torch.eye(4)[torch.randint(4, (6, LONG))].mT.contiguous()
+
+    def tensors() -> int:
+        gc.collect()
+        return sum(type(o) is Tensor and o.shape[-1:] == (LONG,) for o in gc.get_objects())
+
+    explain = GradientTimesInput(model, batch_size=3)
+    explain(X)  # what it remembers of the model
+    before = tensors()
+    found = call(explain, X)
+    del found
+    assert tensors() == before
 
 
 def test_unknown_layers_and_searches_are_refused() -> None:
