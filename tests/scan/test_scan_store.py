@@ -215,14 +215,16 @@ def test_what_a_kill_leaves_behind_is_mended(tmp_path, damage):
 
 KILLS = textwrap.dedent(
     """
-    import os, random, signal, sys, time
+    import os, random, signal, sys, threading, time
     from pathlib import Path
     sys.path.insert(0, sys.argv[2])
-    import torch
+    import torch, tqdm
     torch.set_num_threads(1)
     import zarr, genoplrp.relevance, pandas
     from genoplrp.scan import run
     from test_scan_store import network, sequences, SMALL
+    # The lock of progress bars is shared with children: one that is killed while it holds it would stop all others.
+    tqdm.tqdm.set_lock(threading.RLock())
     run.ROWS_A_BLOCK = 8
     out, rng, kills, seed = Path(sys.argv[1]), random.Random(0), 0, 0
     for name in ("first", "whole"):  # here, so that no child has kernels to load: kills hit the work itself
@@ -266,6 +268,7 @@ def test_fifty_kills_at_random_moments_lose_nothing_and_change_no_byte(tmp_path)
         text=True,
         check=False,
         env={**os.environ, "PYTHONPATH": root},
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     kills, stores = map(int, done.stdout.split())
