@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from genoplrp.scan.store import DROPPED, JOURNAL, MANIFEST, REGIONS, read_manife
 # What lies in an unfinished scan before its manifest is written.
 _ARRAYS = {"sequence", "relevance", "prediction", "output", "hypothetical"}
 
+_ZARR_PART = re.compile(r"zarr\.[0-9a-f]{32}\.partial")  # what zarr's "zarr.json" is until it is whole
 _BEGUN = {REGIONS, DROPPED, JOURNAL, "zarr.json", f"{MANIFEST}.partial", *_ARRAYS}
 
 
@@ -55,7 +57,8 @@ def check_partial(folder: Path, manifest: dict[str, Any], overwrite: bool) -> No
     if not folder.exists():
         return
     if not (folder / MANIFEST).is_file():  # killed before the first block: nothing to lose
-        strange = sorted({path.name for path in folder.iterdir()} - _BEGUN)
+        names = {path.name for path in folder.iterdir()} - _BEGUN
+        strange = sorted(name for name in names if not _ZARR_PART.fullmatch(name))
         if strange:
             raise OutputExistsError(f"{folder} is in the way and holds {', '.join(strange[:3])}: move it")
         shutil.rmtree(folder)

@@ -215,13 +215,14 @@ def test_what_a_kill_leaves_behind_is_mended(tmp_path, damage):
 
 KILLS = textwrap.dedent(
     """
-    import os, random, signal, sys, threading, time
+    import os, random, signal, sys, threading, time, traceback
     from pathlib import Path
     sys.path.insert(0, sys.argv[2])
     import torch, tqdm
     torch.set_num_threads(1)
     import zarr, genoplrp.relevance, pandas
     from genoplrp.scan import run
+    from genoplrp.scan.store import JOURNAL
     from test_scan_store import network, sequences, SMALL
     # The lock of progress bars is shared with children: one that is killed while it holds it would stop all others.
     tqdm.tqdm.set_lock(threading.RLock())
@@ -240,6 +241,8 @@ KILLS = textwrap.dedent(
             try:
                 run.scan(network(), sequences(n=60), name, **SMALL)
                 code = 0
+            except BaseException:
+                traceback.print_exc()
             finally:
                 os._exit(code)
         time.sleep(rng.uniform(0, 0.6 * usual))
@@ -247,10 +250,10 @@ KILLS = textwrap.dedent(
         _, status = os.waitpid(child, 0)
         if os.WIFSIGNALED(status):
             kills += 1
-        elif os.WEXITSTATUS(status) == 0:
-            finished += 1
-        else:
+        elif os.WEXITSTATUS(status) != 0:
             sys.exit("a run failed")
+        # Also where the kill came after all had been done.
+        finished += name.exists() and not (name / JOURNAL).exists()
     run.scan(network(), sequences(n=60), out.with_name(f"s{finished}"), **SMALL)
     print(kills, finished + 1)
     """
@@ -296,6 +299,13 @@ def test_a_store_that_exists_is_replaced_only_on_purpose(tmp_path):
     assert digest(out) == before
     scan(network(), sequences(), out, batch_size=4, overwrite=True)
     assert ScanStore(out).manifest["pruning"] is None
+
+
+def test_a_kill_while_zarr_writes_its_first_file_is_nothing_to_move(tmp_path):
+    (tmp_path / "s.partial").mkdir()
+    (tmp_path / "s.partial" / f"zarr.{'0a' * 16}.partial").write_text("{")
+    out = scan(network(), sequences(), tmp_path / "s", **SMALL)
+    assert digest(out) == digest(scan(network(), sequences(), tmp_path / "whole", **SMALL))
 
 
 def test_a_foreign_folder_in_the_way_is_left_alone(tmp_path):
