@@ -234,7 +234,7 @@ def q_values(
     score, null : array
         Scores of the candidates and of the null's candidates.
     ratio : float
-        Sequences over null sequences.
+        Chance sites to expect for each candidate of the null; where both cover the same: sequences over null sequences.
     bound : float, optional
         In place of a count k of null candidates stands the mean that a Poisson count of k leaves below it with this
         confidence; of 0.8, that is 1.6 for none, 3.0 for one, 12.5 for nine. By default it is k + 1.
