@@ -13,6 +13,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
 from genoplrp.errors import InputError
 from genoplrp.plotting.arrays import as_logo
+from genoplrp.plotting.curves import new_axes
 from genoplrp.plotting.glyphs import BASES, scheme_colors
 from genoplrp.plotting.highlights import Highlight, draw_highlights, read_spans, warn_if_outside
 from genoplrp.plotting.letters import LETTER_WIDTH, draw_letters, stack_letters
@@ -114,7 +115,7 @@ def plot_logo(
 
     length = heights.shape[1]
     warn_if_outside(highlight, spans, start, length)
-    ax = new_axes(length, figsize) if ax is None else ax
+    ax = new_axes(figsize or (logo_width(length), 1.9)) if ax is None else ax
     forward = strand == "+"
     x = np.arange(start, start + length, dtype=np.float64)[:: 1 if forward else -1]
     if renderer == "logomaker":
@@ -127,14 +128,6 @@ def plot_logo(
     ax.set_ylabel(ylabel, fontsize=_SMALL)
     if title:
         ax.set_title(title, fontsize=_SMALL + 2, loc="left", pad=room + 5)
-    return ax
-
-
-def new_axes(length: int, figsize: tuple[float, float] | None = None) -> Axes:
-    """Axes in a new figure of pyplot's, so that notebooks show it and ``plt.show`` finds it."""
-    import matplotlib.pyplot as plt
-
-    _, ax = plt.subplots(figsize=figsize or (logo_width(length), 1.9), layout="constrained")
     return ax
 
 

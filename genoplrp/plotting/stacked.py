@@ -12,7 +12,7 @@ from matplotlib.figure import Figure, SubFigure
 from genoplrp.errors import InputError
 from genoplrp.plotting.arrays import as_array, as_logo
 from genoplrp.plotting.highlights import Highlight, Span, read_spans, warn_if_outside
-from genoplrp.plotting.logo import logo_limits, logo_width, plot_logo
+from genoplrp.plotting.logo import logo_limits, logo_width, plot_logo, sized_figure
 from genoplrp.plotting.options import ComparisonOptions, RowOptions
 
 if TYPE_CHECKING:
@@ -201,9 +201,7 @@ def _check_rows(
 
 def _row_axes(n: int, figure: Figure | SubFigure | None, size: tuple[float, float]) -> np.ndarray:
     if figure is None:
-        import matplotlib.pyplot as plt
-
-        figure = plt.figure(figsize=size)
+        figure = sized_figure(None, size)
     if isinstance(figure, Figure) and n <= _CONSTRAINED_ROWS and figure.get_layout_engine() is None:
         figure.set_layout_engine("constrained")
     axes = figure.subplots(n, 1, squeeze=False)[:, 0]
