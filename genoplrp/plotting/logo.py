@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
-from genoplrp.errors import InputError
+from genoplrp.errors import InputError, check_choice
 from genoplrp.plotting.arrays import as_logo
 from genoplrp.plotting.curves import new_axes
 from genoplrp.plotting.glyphs import BASES, scheme_colors
@@ -99,10 +99,8 @@ def plot_logo(
     ['_highlight', 'A', 'G', 'T']
     """
     heights = as_logo(relevance)
-    if strand not in ("+", "-"):
-        raise InputError(f"strand must be '+' or '-'; got {strand!r}")
-    if renderer not in ("batched", "logomaker"):
-        raise InputError(f"renderer must be 'batched' or 'logomaker'; got {renderer!r}")
+    check_choice("strand", strand, ("+", "-"))
+    check_choice("renderer", renderer, ("batched", "logomaker"))
     if style and renderer == "batched":
         raise InputError(f"plot_logo has no option {', '.join(style)}; logomaker's need renderer='logomaker'")
     colors = scheme_colors(scheme)

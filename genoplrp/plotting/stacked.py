@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure, SubFigure
 
-from genoplrp.errors import InputError
+from genoplrp.errors import InputError, check_choice
 from genoplrp.plotting.arrays import as_array, as_logo
 from genoplrp.plotting.highlights import Highlight, Span, read_spans, warn_if_outside
 from genoplrp.plotting.logo import logo_limits, logo_width, plot_logo, sized_figure
@@ -84,8 +84,7 @@ def plot_logos(
         as_logo(row, f"row {i}") for i, row in enumerate(rows.values() if isinstance(rows, Mapping) else rows)
     ]
     _check_rows(arrays, names, kinds)
-    if scale not in ("kind", "own"):
-        raise InputError(f"scale must be 'kind' or 'own'; got {scale!r}")
+    check_choice("scale", scale, ("kind", "own"))
     length = arrays[0].shape[1]
     spans = read_spans(highlight, start, chrom)
     warn_if_outside(highlight, spans, start, length)
