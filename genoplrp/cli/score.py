@@ -57,8 +57,8 @@ def command(
     from genoplrp.formats.table import write_csv
     from genoplrp.synthetic import Dataset
 
-    if out is not None and out.exists() and not force:
-        raise partial.exists_already(out, overwrite=False)
+    if out is not None:
+        partial.check_file(out, overwrite=force)
     wanted = int(task) if task is not None and task.isdigit() else task
     data = Dataset.load(dataset)
     if relevance.is_dir():
