@@ -8,22 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from genoplrp.cli.given import PATH
+
 if TYPE_CHECKING:
     import pandas as pd
 
     from genoplrp.evaluation.plan import Plan
 
 
-@click.command(
-    name="benchmark",
-    epilog="Example:  genoplrp benchmark --quick --out benchmark/",
-)
-@click.option(
-    "--out",
-    "-o",
-    type=click.Path(path_type=Path),
-    help="Folder for everything (required except with --list).",
-)
+@click.command(name="benchmark", epilog="Example:  genoplrp benchmark --quick --out benchmark/")
+@click.option("--out", "-o", type=PATH, help="Folder for everything (required except with --list).")
 @click.option(
     "--quick", is_flag=True, help="One data set, one network, one seed: at most ten minutes on two cores."
 )
@@ -93,6 +87,7 @@ def command(
     """
     from genoplrp.errors import InputError
     from genoplrp.evaluation.runner import benchmark
+    from genoplrp.synthetic import Dataset
 
     folders = {Path(name).name: Path(name) for name in dataset if Path(name).is_dir()}
     settings = _given(
@@ -120,7 +115,7 @@ def command(
     if list_only:
         click.echo("\n".join(plan.methods))
         return
-    own = _load(folders) if folders else None
+    own = {name: Dataset.load(path) for name, path in folders.items()} or None
     table = benchmark(own, out=out, plan=plan, jobs=jobs, resume=resume, force=force)
     click.echo(f"Wrote {len(table)} rows of scores, tables and figures to {out}; read {out / 'report.md'}")
     if "error" in table:
@@ -150,9 +145,3 @@ def _list_failures(table: pd.DataFrame) -> None:
     for (method, reason), part in failed.groupby(["method", "error"], sort=False):
         where = ", ".join(f"{row.dataset}/{row.architecture}-{row.seed}" for row in part.itertuples())
         click.echo(f"  {method} ({where}): {reason}", err=True)
-
-
-def _load(folders: dict[str, Path]) -> dict[str, Any]:
-    from genoplrp.synthetic import Dataset
-
-    return {name: Dataset.load(path) for name, path in folders.items()}

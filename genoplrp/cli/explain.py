@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from genoplrp.cli.genome_options import explain_genome, genome_options
-from genoplrp.cli.given import device_that_is_here, refuse_given
+from genoplrp.cli.given import PATH, SPLIT, device_that_is_here, refuse_given
 from genoplrp.cli.model_options import LOADING
 from genoplrp.wording import counted
 
@@ -24,14 +24,10 @@ if TYPE_CHECKING:
     epilog="Examples:  genoplrp explain model/ --dataset data/ --p 0.25 --out relevance.npz;  genoplrp explain "
     "net.py:Net --state-dict weights.pt --fasta genome.fa --bed peaks.bed --length 500 --out scan/",
 )
-@click.argument("model", type=click.Path(path_type=Path))
-@click.option("--dataset", "-d", type=click.Path(path_type=Path), help="Folder of a data set.")
+@click.argument("model", type=PATH)
+@click.option("--dataset", "-d", type=PATH, help="Folder of a data set.")
 @click.option(
-    "--out",
-    "-o",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="Relevance file to write (.npz); for a genome a folder.",
+    "--out", "-o", required=True, type=PATH, help="Relevance file to write (.npz); for a genome a folder."
 )
 @click.option(
     "--target",
@@ -40,9 +36,7 @@ if TYPE_CHECKING:
     help="What to explain: a task by name or number, an index for each axis of the output (0,2; a colon sums), behind "
     "an output's name (donor:0,2), a difference (1-0), or sum.",
 )
-@click.option(
-    "--split", type=click.Choice(["train", "valid", "test", "all"]), default="test", show_default=True
-)
+@click.option("--split", type=SPLIT, default="test", show_default=True)
 @click.option("--positives", is_flag=True, help="Only sequences whose label for the task is positive.")
 @click.option("--limit", type=click.IntRange(min=1), help="Explain at most this many sequences.")
 @click.option("--rules", help="Preset of propagation rules.  [default: gamma]")

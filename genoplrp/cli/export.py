@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from genoplrp.cli.given import check_device
+from genoplrp.cli.given import PATH, check_device
 from genoplrp.cli.site_options import SITE_OPTIONS, explained_model, site_options
 from genoplrp.wording import counted
 
@@ -34,16 +34,12 @@ def _known_format(ctx: click.Context, param: click.Parameter, name: str) -> str:
     "genoplrp export scan/ --to bed --model model/ --out sites.bed;  "
     "genoplrp export motifs/ --to meme --out motifs.meme",
 )
-@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("source", type=PATH)
 @click.option(
     "--to", "form", required=True, metavar="FORMAT", callback=_known_format, help="What to write; see above."
 )
-@click.option(
-    "--out", "-o", required=True, type=click.Path(path_type=Path), help="File to write; for modisco a folder."
-)
-@click.option(
-    "--dataset", "-d", type=click.Path(path_type=Path), help="Data set that a relevance file explains."
-)
+@click.option("--out", "-o", required=True, type=PATH, help="File to write; for modisco a folder.")
+@click.option("--dataset", "-d", type=PATH, help="Data set that a relevance file explains.")
 @click.option(
     "--scores",
     type=click.Choice(["projected", "hypothetical"]),
@@ -61,7 +57,7 @@ def _known_format(ctx: click.Context, param: click.Parameter, name: str) -> str:
 @click.option(
     "--model",
     "-m",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="For bed and meme: the model that was explained, for the null. The options below are for these two.",
 )
 @site_options

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from genoplrp.cli.given import PATH
 from genoplrp.cli.sequence_options import chosen_sequences, explainer_of, made_folder, sequence_options
 
 _READING = (
@@ -17,11 +18,8 @@ _READING = (
 )
 
 
-@click.command(
-    name="flow",
-    epilog="Example:  genoplrp flow model/ --dataset data/ --index 3 --out flow/",
-)
-@click.argument("model", type=click.Path(path_type=Path))
+@click.command(name="flow", epilog="Example:  genoplrp flow model/ --dataset data/ --index 3 --out flow/")
+@click.argument("model", type=PATH)
 @sequence_options
 @click.option(
     "--layers", help="Layers to show, e.g. conv1,conv2; wildcards allowed.  [default: four convolutions]"

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from genoplrp.cli.given import PATH, with_options
 from genoplrp.cli.model_options import MODEL_OPTIONS
 
 if TYPE_CHECKING:
     from genoplrp.relevance import Pruning
 
-F = TypeVar("F", bound=Callable[..., Any])
-_PATH = click.Path(path_type=Path)
 _OPTIONS = [
     click.option(
-        "--fasta", type=_PATH, help="Genome, instead of --dataset: FASTA (plain, gzip, bgzip) or 2bit."
+        "--fasta", type=PATH, help="Genome, instead of --dataset: FASTA (plain, gzip, bgzip) or 2bit."
     ),
-    click.option("--bed", type=_PATH, help="Regions of the genome: BED, narrowPeak, GTF / GFF or bigBed."),
+    click.option("--bed", type=PATH, help="Regions of the genome: BED, narrowPeak, GTF / GFF or bigBed."),
     click.option(
         "--vcf",
-        type=_PATH,
+        type=PATH,
         help="Variants: each with both alleles; with --bed in the window of every region that holds it.",
     ),
     click.option("--feature", help="From a GTF / GFF, only this feature, e.g. gene."),
@@ -78,11 +76,7 @@ _OPTIONS = [
 ]
 
 
-def genome_options(function: F) -> F:
-    """Give a command the options; they arrive as keyword arguments of their own names."""
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
+genome_options = with_options(_OPTIONS)
 
 
 def explain_genome(

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import click
 
+from genoplrp.cli.given import PATH
 from genoplrp.cli.sequence_options import chosen_sequences, explainer_of, made_folder, sequence_options
 from genoplrp.wording import counted, two_digits
 
@@ -19,10 +20,9 @@ _READING = (
 
 
 @click.command(
-    name="interactions",
-    epilog="Example:  genoplrp interactions model/ --dataset data/ --out interactions/",
+    name="interactions", epilog="Example:  genoplrp interactions model/ --dataset data/ --out interactions/"
 )
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model", type=PATH)
 @sequence_options
 @click.option("--fills", type=click.IntRange(min=1), default=4, show_default=True,
               help="Shuffles whose bases stand where a site was; no q-values below 2.")  # fmt: skip

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from genoplrp.cli.given import PATH
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -21,18 +23,18 @@ T = TypeVar("T")
     epilog="Examples:  genoplrp logo lrp.npz plrp.npz --dataset data/ --index 0 --out logo.png;  "
     "genoplrp logo scan/ --region chr1:100-300 --out logo.png",
 )
-@click.argument("relevance", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("relevance", nargs=-1, required=True, type=PATH)
 @click.option(
     "--dataset",
     "-d",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Folder of the data set that relevance files (.npz) explain; a store brings its own sequences.",
 )
 @click.option(
     "--out",
     "-o",
     required=True,
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Picture to write: .png, .svg or .pdf. Several sequences make a .pdf with one page each.",
 )
 @click.option(

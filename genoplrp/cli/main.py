@@ -11,6 +11,7 @@ from typing import NoReturn
 
 import click
 
+from genoplrp.cli.given import PATH
 from genoplrp.cli.notes import notes_shown
 from genoplrp.errors import GenoplrpError, InputError
 from genoplrp.version import __version__
@@ -66,7 +67,7 @@ class LazyGroup(click.Group):
 @click.option(
     "--load",
     "own_code",
-    type=click.Path(path_type=Path),
+    type=PATH,
     multiple=True,
     help="Run this Python file first, which registers metrics, presets, operations of your own.",
 )

@@ -6,15 +6,13 @@ from pathlib import Path
 
 import click
 
+from genoplrp.cli.given import PATH
 from genoplrp.wording import counted
 
 
-@click.command(
-    name="merge",
-    epilog="Example:  genoplrp merge scan.shard-*-of-0008 --out scan",
-)
-@click.argument("shards", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--out", "-o", required=True, type=click.Path(path_type=Path), help="Folder to make.")
+@click.command(name="merge", epilog="Example:  genoplrp merge scan.shard-*-of-0008 --out scan")
+@click.argument("shards", nargs=-1, required=True, type=PATH)
+@click.option("--out", "-o", required=True, type=PATH, help="Folder to make.")
 @click.option("--seed", type=int, default=0, help="Accepted everywhere; nothing here is random.")
 @click.option("--device", help="Accepted everywhere; nothing is computed on it.")
 @click.option("--force", is_flag=True, help="Replace a store that exists.")

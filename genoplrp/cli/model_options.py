@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from genoplrp.cli.given import PATH, with_options
 
 if TYPE_CHECKING:
     from genoplrp.pipeline.subject import Subject
 
-F = TypeVar("F", bound=Callable[..., Any])
 
 LOADING = ("state_dict", "trust_pickle", "keras_objects", "layout")
 """Names of the options; they are keywords of `genoplrp.scan.load_any_model`."""
 
 MODEL_OPTIONS = [
-    click.option(
-        "--state-dict",
-        type=click.Path(path_type=Path),
-        help="Weights for a model given as module:callable.",
-    ),
+    click.option("--state-dict", type=PATH, help="Weights for a model given as module:callable."),
     click.option(
         "--trust-pickle",
         is_flag=True,
@@ -38,11 +34,7 @@ MODEL_OPTIONS = [
 ]
 
 
-def model_options(function: F) -> F:
-    """Give a command the options; they arrive as keyword arguments of their own names."""
-    for option in reversed(MODEL_OPTIONS):
-        function = option(function)
-    return function
+model_options = with_options(MODEL_OPTIONS)
 
 
 def load_subject(model: Path, options: dict[str, Any], length: int) -> Subject:

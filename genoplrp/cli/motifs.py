@@ -7,19 +7,17 @@ from typing import Any
 
 import click
 
-from genoplrp.cli.given import check_device
+from genoplrp.cli.given import PATH, check_device
 from genoplrp.cli.site_options import SITE_OPTIONS, explained_model, several_targets, site_options
-
-_PATH = click.Path(path_type=Path)
 
 
 @click.command(
     name="motifs",
     epilog="Example:  genoplrp motifs relevance.npz --dataset data/ --model model/ --out motifs/",
 )
-@click.argument("source", type=_PATH)
-@click.option("--model", "-m", required=True, type=_PATH, help="The model that was explained, for the null.")
-@click.option("--out", "-o", required=True, type=_PATH, help="Folder to make.")
+@click.argument("source", type=PATH)
+@click.option("--model", "-m", required=True, type=PATH, help="The model that was explained, for the null.")
+@click.option("--out", "-o", required=True, type=PATH, help="Folder to make.")
 @click.option(
     "--target",
     "-t",
@@ -28,9 +26,9 @@ _PATH = click.Path(path_type=Path)
     help="Outputs to compare, e.g. 0,1,2 (or the option several times): those that SOURCE does not explain are "
     "explained in the same way, and motifs.tsv counts the sites of each.  [default: the one of SOURCE]",
 )
-@click.option("--dataset", "-d", type=_PATH, help="Data set that a relevance file explains.")
+@click.option("--dataset", "-d", type=PATH, help="Data set that a relevance file explains.")
 @click.option(
-    "--known", type=_PATH, help="Known motifs (MEME, JASPAR, TRANSFAC).  [default: JASPAR, vertebrates]"
+    "--known", type=PATH, help="Known motifs (MEME, JASPAR, TRANSFAC).  [default: JASPAR, vertebrates]"
 )
 @click.option(
     "--jaspar",

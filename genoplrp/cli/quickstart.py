@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from genoplrp.cli.given import check_device
+from genoplrp.cli.given import PATH, check_device
 
 
 @click.command(
@@ -19,7 +19,7 @@ from genoplrp.cli.given import check_device
     show_default=True,
     help="Preset to simulate (genoplrp simulate --list), or 'splice' for real splice junctions.",
 )
-@click.option("--out", "-o", type=click.Path(path_type=Path), help="Folder to make.  [default: quickstart]")
+@click.option("--out", "-o", type=PATH, help="Folder to make.  [default: quickstart]")
 @click.option(
     "-n", "n", type=click.IntRange(min=100), default=20_000, show_default=True, help="Sequences to simulate."
 )

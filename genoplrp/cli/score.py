@@ -6,27 +6,20 @@ from pathlib import Path
 
 import click
 
+from genoplrp.cli.given import PATH
 from genoplrp.wording import counted
 
 
-@click.command(
-    name="score",
-    epilog="Example:  genoplrp score relevance.npz --dataset data/ --out scores.csv",
-)
-@click.argument("relevance", type=click.Path(path_type=Path))
+@click.command(name="score", epilog="Example:  genoplrp score relevance.npz --dataset data/ --out scores.csv")
+@click.argument("relevance", type=PATH)
 @click.option(
     "--dataset",
     "-d",
     required=True,
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="Folder of the data set that was explained (genoplrp simulate).",
 )
-@click.option(
-    "--out",
-    "-o",
-    type=click.Path(path_type=Path),
-    help="CSV to write, one row per sequence.",
-)
+@click.option("--out", "-o", type=PATH, help="CSV to write, one row per sequence.")
 @click.option(
     "--target",
     "--task",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from genoplrp.cli.given import refuse_given
+from genoplrp.cli.given import PATH, refuse_given
 from genoplrp.wording import counted
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _OF_DATA = {"out", "workers", "bgzip", "parquet", "croissant", "truth", "variant
 @click.option(
     "-n", "--number", "n", type=click.IntRange(min=1), help="Number of sequences.  [default: 10000]"
 )
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder to write.")
+@click.option("-o", "--out", type=PATH, help="Folder to write.")
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same bytes."
 )
@@ -53,9 +53,7 @@ _OF_DATA = {"out", "workers", "bgzip", "parquet", "croissant", "truth", "variant
 @click.option(
     "--describe", "describe_it", is_flag=True, help="Describe PRESET or SPEC by a sample; write no data."
 )
-@click.option(
-    "--figure", type=click.Path(path_type=Path), help="With --describe: draw it, too (PNG, SVG or PDF)."
-)
+@click.option("--figure", type=PATH, help="With --describe: draw it, too (PNG, SVG or PDF).")
 def command(
     spec: str | None,
     n: int | None,

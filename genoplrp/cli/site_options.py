@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from genoplrp.cli.given import with_options
 from genoplrp.cli.model_options import LOADING, MODEL_OPTIONS
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from genoplrp.formats import Explained
     from genoplrp.relevance.targets import OneOutput
 
-F = TypeVar("F", bound=Callable[..., Any])
 _OPTIONS = [
     *MODEL_OPTIONS,
     click.option(
@@ -66,11 +66,7 @@ SITE_OPTIONS = ("fdr", "null", "caller", "threshold", "sign", "limit")
 """Names of those that say how sites are called; they are keywords of `genoplrp.sites.called_sites`."""
 
 
-def site_options(function: F) -> F:
-    """Give a command the options; they arrive as keyword arguments of their own names."""
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
+site_options = with_options(_OPTIONS)
 
 
 def explained_model(

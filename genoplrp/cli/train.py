@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from genoplrp.cli.given import check_device
+from genoplrp.cli.given import PATH, check_device
 
 _TASKS = click.Choice(["auto", "binary", "multiclass", "regression", "count"])
 
@@ -18,13 +18,9 @@ _TASKS = click.Choice(["auto", "binary", "multiclass", "regression", "count"])
     "genoplrp train peaks.fa --labels peaks.tsv -o model --reverse-complement;  "
     "genoplrp train data/ -o model --architecture mine.py:build",
 )
-@click.argument("dataset", type=click.Path(path_type=Path), required=False)
-@click.option(
-    "--out", "-o", type=click.Path(path_type=Path), help="Folder to make: the checkpoint.  [required]"
-)
-@click.option(
-    "--labels", type=click.Path(path_type=Path), help="Table of labels, where DATASET is a FASTA file."
-)
+@click.argument("dataset", type=PATH, required=False)
+@click.option("--out", "-o", type=PATH, help="Folder to make: the checkpoint.  [required]")
+@click.option("--labels", type=PATH, help="Table of labels, where DATASET is a FASTA file.")
 @click.option(
     "--architecture",
     "-a",
@@ -84,7 +80,7 @@ _TASKS = click.Choice(["auto", "binary", "multiclass", "regression", "count"])
     show_default=True,
     help="What has to improve on the validation part: the loss, or the mean over the tasks of AUROC (Pearson's r).",
 )
-@click.option("--start-from", type=click.Path(path_type=Path), help="Checkpoint whose layers to start from.")
+@click.option("--start-from", type=PATH, help="Checkpoint whose layers to start from.")
 @click.option("--task", type=_TASKS, default="auto", show_default=True, help="What the labels are.")
 @click.option(
     "--class-weight", type=click.Choice(["balanced"]), help="Weight the classes so that each counts the same."
@@ -118,17 +114,9 @@ _TASKS = click.Choice(["auto", "binary", "multiclass", "regression", "count"])
     callback=check_device,
     help="Where to train, e.g. cpu or cuda:0.  [default: a CUDA device if there is one]",
 )
-@click.option(
-    "--log",
-    type=click.Path(path_type=Path),
-    help="CSV file to keep up to date, one row per epoch (one file per seed).",
-)
-@click.option(
-    "--tensorboard",
-    type=click.Path(path_type=Path),
-    help="Folder for TensorBoard events (one subfolder per seed).",
-)
-@click.option("--figure", type=click.Path(path_type=Path), help="Draw the training curves (PNG, SVG or PDF).")
+@click.option("--log", type=PATH, help="CSV file to keep up to date, one row per epoch (one file per seed).")
+@click.option("--tensorboard", type=PATH, help="Folder for TensorBoard events (one subfolder per seed).")
+@click.option("--figure", type=PATH, help="Draw the training curves (PNG, SVG or PDF).")
 @click.option("--resume", is_flag=True, help="Go on with an interrupted training of the same command.")
 @click.option("--force", is_flag=True, help="Replace the checkpoint at --out.")
 def command(
@@ -170,17 +158,23 @@ def command(
     folders = [out] if seeds == 1 else [out / f"seed{s}" for s in range(seed, seed + seeds)]
     fits = []
     with notes_shown():
-        for number, folder in enumerate(folders):
+        for number, folder in enumerate(folders, start=seed):
+            name = f"seed{number}"
+            if seeds > 1:
+                log_of_seed = log and log.with_name(f"{log.stem}.{name}{log.suffix}")
+                events = tensorboard and tensorboard / name
+            else:
+                log_of_seed, events = log, tensorboard
             try:
                 fit = train_to_folder(
                     data,
                     folder,
                     named_architecture(architecture),
-                    seed + number,
+                    number,
                     parameters=parse_parameters(pairs),
                     clip_norm=clip_norm or None,
-                    log=_of_seed(log, seed + number, seeds),
-                    tensorboard=_folder_of_seed(tensorboard, seed + number, seeds),
+                    log=log_of_seed,
+                    tensorboard=events,
                     resume=resume,
                     overwrite=force,
                     progress=True,
@@ -198,14 +192,6 @@ def command(
     if figure is not None:
         _draw(figure, {f"seed {fit.seed}": fit.history for fit in fits}, force or resume)
     click.echo(f"Wrote {out}", err=True)
-
-
-def _of_seed(path: Path | None, seed: int, seeds: int) -> Path | None:
-    return path.with_name(f"{path.stem}.seed{seed}{path.suffix}") if path and seeds > 1 else path
-
-
-def _folder_of_seed(path: Path | None, seed: int, seeds: int) -> Path | None:
-    return path / f"seed{seed}" if path and seeds > 1 else path
 
 
 def _draw(path: Path, histories: dict[str, Any], overwrite: bool) -> None:
