@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from genoplrp.errors import InputError, MissingDependencyError
+from genoplrp.errors import InputError, MissingDependencyError, check_choice
 from genoplrp.formats.explained import BLOCK, Explained
 from genoplrp.formats.registry import built_in
 from genoplrp.formats.writing import written
@@ -62,8 +62,7 @@ def runs(explained: Explained, *, overlap: str = "mean") -> Iterator[Runs]:
     InputError
         If the rule is unknown, nothing was explained, or a window lies on a chromosome without a size.
     """
-    if overlap not in OVERLAPS:
-        raise InputError(f"overlap={overlap!r}: choose one of {', '.join(OVERLAPS)}")
+    check_choice("overlap", overlap, OVERLAPS)
     if len(explained) == 0:
         raise InputError("nothing was explained: there are no windows to write")
     regions, sizes = explained.regions, explained.chrom_sizes
