@@ -1,6 +1,8 @@
-"""The package's own exceptions: what the caller did wrong, or what the package cannot do; no behaviour."""
+"""The package's own exceptions: what the caller did wrong, or what the package cannot do."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 
 class GenoplrpError(Exception):
@@ -41,3 +43,32 @@ class MissingDependencyError(GenoplrpError, ImportError):
 
 class NonFiniteError(GenoplrpError, ArithmeticError):
     """NaN or infinity where a finite number is needed; the message says where it came from."""
+
+
+def check_choice(name: str, value: object, known: Iterable[str]) -> None:
+    """Refuse a value that is none of those known.
+
+    Parameters
+    ----------
+    name : str
+        What the caller's argument is called.
+    value : object
+        What was given.
+    known : iterable of str
+        What can be given.
+
+    Raises
+    ------
+    InputError
+        If the value is not known; the message names those that are.
+
+    Examples
+    --------
+    >>> check_choice("edge", "cut", ("drop", "pad"))
+    Traceback (most recent call last):
+        ...
+    genoplrp.errors.InputError: edge='cut': choose one of drop, pad
+    """
+    choices = list(known)
+    if value not in choices:
+        raise InputError(f"{name}={value!r}: choose one of {', '.join(choices)}")

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from genoplrp.errors import OutputExistsError
+from genoplrp.errors import InputError, OutputExistsError
 
 _PARTIAL, _OLD = "partial", "old"
 #: Of another machine's processes only the age of what they left can be seen.
@@ -36,6 +36,31 @@ def exists_already(path: Path, *, overwrite: bool) -> OutputExistsError:
         else "choose another name or pass --force (overwrite=True)"
     )
     return OutputExistsError(f"{path} exists already: {why}; nothing was written")
+
+
+def check_file(path: Path, *, overwrite: bool) -> None:
+    """Refuse a file that exists and is not to be replaced, or whose folder does not exist.
+
+    Parameters
+    ----------
+    path : Path
+        The file to make.
+    overwrite : bool
+        Whether a file that exists is to be replaced.
+
+    Raises
+    ------
+    OutputExistsError
+        If the file exists and `overwrite` is False, or `path` is a folder.
+    InputError
+        If its folder does not exist.
+    """
+    if path.is_dir():
+        raise OutputExistsError(f"{path} is a folder; name a file in it")
+    if path.exists() and not overwrite:
+        raise exists_already(path, overwrite=False)
+    if not path.parent.is_dir():
+        raise InputError(f"the folder {path.parent} does not exist; create it first")
 
 
 @contextmanager

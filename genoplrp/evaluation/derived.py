@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -169,22 +170,18 @@ def _pruning(kind: str, p: float | None, with_input: bool) -> Pruning:
 
     if kind in ("auto", "effective"):
         return Pruning(p=kind, input=with_input)
-    if kind == "M":
-        base = Pruning(p=0.0, method="M", input=with_input)
-    elif kind == "M-literal":
-        base = Pruning(p=0.0, method="M-literal", input=with_input)
+    if kind in ("M", "M-literal"):
+        base = Pruning(p=0.0, method=kind, input=with_input)  # type: ignore[arg-type]
     else:
         base = Pruning(p=0.0, input=with_input, total=kind == "total")
     # Set afterwards: a sweep goes beyond the p that a user is warned of, on purpose.
     return base.with_p(p or 0.0)
 
 
-def _threshold(plain: Maps, pruned: Maps, *, lengths: np.ndarray | None = None) -> Maps:
-    return threshold_at_gini(plain, gini(np.maximum(pruned, 0.0), lengths=lengths), lengths=lengths)
-
-
-def _sharpen(plain: Maps, pruned: Maps, *, lengths: np.ndarray | None = None) -> Maps:
-    return sharpen_at_gini(plain, gini(np.maximum(pruned, 0.0), lengths=lengths), lengths=lengths)
+def _as_sparse(
+    control: Callable[..., Maps], plain: Maps, pruned: Maps, *, lengths: np.ndarray | None = None
+) -> Maps:
+    return control(plain, gini(np.maximum(pruned, 0.0), lengths=lengths), lengths=lengths)
 
 
 def mean_of_shares(*maps: Maps, lengths: np.ndarray | None = None) -> Maps:
@@ -198,7 +195,7 @@ def mean_of_shares(*maps: Maps, lengths: np.ndarray | None = None) -> Maps:
 
 
 CONTROLS: dict[str, Callable[..., Maps]] = {
-    "threshold": _threshold,
-    "sharpen": _sharpen,
+    "threshold": partial(_as_sparse, threshold_at_gini),
+    "sharpen": partial(_as_sparse, sharpen_at_gini),
     "contiguity": weight_by_contiguity,
 }

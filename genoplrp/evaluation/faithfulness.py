@@ -7,8 +7,8 @@ fills, so that maps of the same sequences are compared in pairs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -133,6 +133,8 @@ def deletion_insertion(
     >>> curves.deletion.tolist()
     [[1.0, 0.0]]
     """
+    from tqdm import tqdm
+
     one_hot, maps = check_pair(X, per_nucleotide)
     n, length = maps.shape
     sizes = check_lengths(lengths, maps.shape)
@@ -146,7 +148,7 @@ def deletion_insertion(
     k = wanted.shape[1]
     step_slices = _step_slices(k, n, length)
     pieces = [(rows, draw) for rows in some_sequences(n, length) for draw in range(n_fills)]
-    for rows, draw in _progress(pieces, progress, "deletion and insertion"):
+    for rows, draw in tqdm(pieces, desc="deletion and insertion", disable=not progress):
         some = one_hot[rows]
         if draw == 0:
             full[rows] = ask(predict, some)
@@ -390,13 +392,3 @@ def ask(predict: Predict, X: np.ndarray) -> Float[np.ndarray, " n"]:
             f"the model's output is {output[~np.isfinite(output)][0]} for a changed sequence"
         )
     return output
-
-
-_Step = TypeVar("_Step")
-
-
-def _progress(steps: Iterable[_Step], show: bool, what: str) -> Iterable[_Step]:
-    from tqdm import tqdm
-
-    shown: Iterable[_Step] = tqdm(steps, desc=what, disable=not show)
-    return shown

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from genoplrp.plotting.curves import SERIES_COLORS
 from genoplrp.scores import described, shown_in
 
 if TYPE_CHECKING:
@@ -15,16 +17,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito (2008).
-_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#555555")
 _SWEEP = re.compile(r"plrp-(?P<kind>lambda|M|M-literal)-(?P<p>[\d.]+)@(?P<preset>[\w-]+)")
 _FAMILY_COLORS = {
-    "LRP": _COLORS[0],
-    "PLRP": _COLORS[1],
-    "control": _COLORS[6],
-    "rival": _COLORS[2],
-    "partial sequences": _COLORS[3],
-    "consensus": _COLORS[4],
+    "LRP": SERIES_COLORS[0],
+    "PLRP": SERIES_COLORS[1],
+    "control": SERIES_COLORS[6],
+    "rival": SERIES_COLORS[2],
+    "partial sequences": SERIES_COLORS[3],
+    "consensus": SERIES_COLORS[4],
 }
 
 
@@ -115,7 +115,7 @@ def plot_sweeps(sweep: pd.DataFrame) -> Figure:
     cells = list(dict.fromkeys(zip(sweep["dataset"], sweep["architecture"], strict=True)))
     for ax, metric in zip(axes, metrics, strict=False):
         part = sweep[sweep["metric"] == metric]
-        for color, cell in zip(_cycle(len(cells)), cells, strict=True):
+        for color, cell in zip(cycle(SERIES_COLORS), cells, strict=False):
             own = part[(part["dataset"] == cell[0]) & (part["architecture"] == cell[1])]
             for kind, line in (("lambda", "-"), ("M", "--")):
                 one = own[own["kind"] == kind].sort_values("p")
@@ -281,10 +281,6 @@ def _family(name: str) -> str:
     if name.startswith("lrp@"):
         return "LRP"
     return "control" if ":" in name else "rival"
-
-
-def _cycle(n: int) -> list[str]:
-    return [_COLORS[i % len(_COLORS)] for i in range(n)]
 
 
 def _quiet(ax: Axes) -> None:

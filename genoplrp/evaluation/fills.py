@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Int
 
-from genoplrp.errors import InputError
+from genoplrp.errors import check_choice
 from genoplrp.sequence import shuffle_codes
 
 Fill = Literal["dinucleotide", "random", "mean", "zero"]
@@ -51,8 +51,7 @@ def draw_fill(
     >>> draw_fill(X, "random", np.random.default_rng(0))[X == 1].tolist()
     [0.0, 0.0, 0.0, 0.0]
     """
-    if fill not in FILLS:
-        raise InputError(f"unknown fill {fill!r}; choose one of {', '.join(FILLS)}")
+    check_choice("fill", fill, FILLS)
     if fill == "mean":
         return np.full(X.shape, 0.25, dtype=np.float32)
     if fill == "zero":

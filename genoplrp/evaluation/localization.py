@@ -9,12 +9,12 @@ truth to find: NaN.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from genoplrp.errors import InputError
+from genoplrp.errors import check_choice
 from genoplrp.evaluation.blocks import by_blocks, check_lengths
 from genoplrp.evaluation.maps import Arrays, Maps, Masks, Scores, check_masks, read_maps
 
@@ -61,8 +61,7 @@ def relevance_mass_accuracy(
     >>> relevance_mass_accuracy([[3.0, 1.0, -4.0, 0.0]], [[1, 0, 0, 0]], sign="absolute")
     array([0.375])
     """
-    if sign not in ("positive", "absolute"):
-        raise InputError(f"sign must be 'positive' or 'absolute'; got {sign!r}")
+    check_choice("sign", sign, get_args(Sign))
     return against_mask(
         _positive_share if sign == "positive" else _absolute_share, per_nucleotide, mask, lengths
     )

@@ -22,15 +22,13 @@ Scores = Float[np.ndarray, " n"]
 _ROWS_AT_A_TIME = 256
 
 
-def check_maps(per_nucleotide: Arrays, *, name: str = "per_nucleotide") -> Maps:
+def check_maps(per_nucleotide: Arrays) -> Maps:
     """Turn per-nucleotide relevance into a float64 array, or say what is wrong with it.
 
     Parameters
     ----------
     per_nucleotide : array or tensor, shape (N, L)
         One number per position and sequence.
-    name : str
-        What to call the array in messages.
 
     Returns
     -------
@@ -49,8 +47,8 @@ def check_maps(per_nucleotide: Arrays, *, name: str = "per_nucleotide") -> Maps:
     >>> check_maps([[0, 1, 2]]).shape
     (1, 3)
     """
-    values = read_maps(per_nucleotide, name=name)
-    check_finite(values, name=name)
+    values = read_maps(per_nucleotide)
+    check_finite(values)
     return values.astype(np.float64, copy=False)
 
 
@@ -138,7 +136,7 @@ def check_finite(
 
 
 def check_masks(
-    mask: Arrays, shape: tuple[int, ...], *, lengths: Int[np.ndarray, " n"] | None = None, name: str = "mask"
+    mask: Arrays, shape: tuple[int, ...], *, lengths: Int[np.ndarray, " n"] | None = None
 ) -> Masks:
     """Turn a ground-truth mask into a boolean array of the given shape, or say what is wrong with it.
 
@@ -150,8 +148,6 @@ def check_masks(
         The shape of the relevance that the mask belongs to.
     lengths : numpy.ndarray, shape (N,), optional
         Real positions of each sequence; by default all L.
-    name : str
-        What to call the array in messages.
 
     Returns
     -------
@@ -167,23 +163,23 @@ def check_masks(
     >>> check_masks([[0, 1]], (1, 2))
     array([[False,  True]])
     """
-    values = as_array(mask, name)
+    values = as_array(mask, "mask")
     if values.shape != tuple(shape):
         raise InputError(
-            f"{name} has shape {values.shape}, the relevance {tuple(shape)}; both must be (N, L), row for row"
+            f"mask has shape {values.shape}, the relevance {tuple(shape)}; both must be (N, L), row for row"
         )
     if values.dtype == np.bool_:
-        return _without_padding(values, lengths, name)
+        return _without_padding(values, lengths)
     if values.dtype.kind not in "fiu":
-        raise InputError(f"{name} must be boolean; got dtype {values.dtype}")
+        raise InputError(f"mask must be boolean; got dtype {values.dtype}")
     odd = (values != 0) & (values != 1)
     if odd.any():
         row, position = np.argwhere(odd)[0]
         raise InputError(
-            f"{name} must hold only 0 and 1; got {values[row, position]} at sequence {row}, "
+            f"mask must hold only 0 and 1; got {values[row, position]} at sequence {row}, "
             f"position {position} (for truth with weights use the information-weighted metrics)"
         )
-    return _without_padding(values.astype(np.bool_), lengths, name)
+    return _without_padding(values.astype(np.bool_), lengths)
 
 
 def as_array(values: Arrays, name: str) -> np.ndarray:
@@ -225,7 +221,7 @@ def as_array(values: Arrays, name: str) -> np.ndarray:
     return array
 
 
-def _without_padding(masks: Masks, lengths: Int[np.ndarray, " n"] | None, name: str) -> Masks:
+def _without_padding(masks: Masks, lengths: Int[np.ndarray, " n"] | None) -> Masks:
     """Refuse a mask that marks positions behind the end of a sequence: one of the two is of something else."""
     if lengths is None:
         return masks
@@ -235,7 +231,7 @@ def _without_padding(masks: Masks, lengths: Int[np.ndarray, " n"] | None, name: 
         if beyond.any():
             row, position = np.argwhere(beyond)[0]
             raise InputError(
-                f"{name} marks position {position} of sequence {start + row}, which has {lengths[start + row]} "
+                f"mask marks position {position} of sequence {start + row}, which has {lengths[start + row]} "
                 "positions; pass the lengths that belong to it"
             )
     return masks

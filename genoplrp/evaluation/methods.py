@@ -265,6 +265,7 @@ def output_function(
     import torch
 
     from genoplrp.relevance import adapt_model
+    from genoplrp.training.model import evaluating
 
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
 
@@ -272,18 +273,11 @@ def output_function(
         nonlocal model
         first = torch.as_tensor(X[:1], dtype=torch.float32, device=device)
         model = adapt_model(model, X=first)
-        modes = {module: module.training for module in model.modules()}
-        if any(modes.values()):
-            model.eval()
-        try:
-            with torch.no_grad():
-                parts = [
-                    model(torch.as_tensor(X[i : i + batch_size], dtype=torch.float32, device=device))
-                    for i in range(0, len(X), batch_size)
-                ]
-        finally:
-            for module, training in modes.items():
-                module.training = training
+        with evaluating(model), torch.no_grad():
+            parts = [
+                model(torch.as_tensor(X[i : i + batch_size], dtype=torch.float32, device=device))
+                for i in range(0, len(X), batch_size)
+            ]
         output = torch.cat(parts) if parts else torch.zeros(0)
         output = output if output.dim() == 1 else output[:, target]
         values: np.ndarray = output.double().cpu().numpy()

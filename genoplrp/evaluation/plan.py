@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import NamedTuple, TypedDict
 
-from genoplrp.errors import InputError
+from genoplrp.errors import InputError, check_choice
 from genoplrp.evaluation.fills import FILLS, Fill
 from genoplrp.evaluation.methods import SWEEP_P, default_methods, full_name, get_method
 
@@ -160,8 +160,7 @@ class Plan:
         limits = self.epochs.values() if isinstance(self.epochs, Mapping) else [self.epochs or 1]
         if any(isinstance(epochs, bool) or epochs < 1 for epochs in limits):
             raise InputError(f"epochs must be at least 1; got {self.epochs}")
-        if self.fill not in FILLS:
-            raise InputError(f"unknown fill {self.fill!r}; choose one of {', '.join(FILLS)}")
+        check_choice("fill", self.fill, FILLS)
         object.__setattr__(self, "methods", _with_needs(self.methods or default_methods()))
 
     def cells(self) -> Iterator[Cell]:

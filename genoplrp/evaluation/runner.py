@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
     from genoplrp.synthetic import Dataset
 
-Say = Callable[[str], None]
-
 
 def benchmark(
     datasets: str | Sequence[str] | Mapping[str, Dataset] | None = None,
@@ -111,10 +109,10 @@ def benchmark(
         plan = _plan_of(folder)
     plan = _merge(plan, names, methods, dict(settings))
     _check_architectures(plan)
-    _prepare_folder(folder, plan, force, _say)
-    _prepare_data(folder, plan, own, resume, _say)
+    _prepare_folder(folder, plan, force)
+    _prepare_data(folder, plan, own, resume)
     cells = [CellRun(plan, cell, folder) for cell in plan.cells()]
-    _say_what_is_made_anew(cells, _say)
+    _say_what_is_made_anew(cells)
     _run(cells, plan, folder, jobs, progress)
     learnt = [cell for cell in cells if not cell.is_trained() or cell.has_learnt()]
     if not learnt:
@@ -165,7 +163,7 @@ def _merge(
         raise InputError(f"unknown setting: {error}; settings are {known}") from error
 
 
-def _prepare_folder(folder: Path, plan: Plan, force: bool, say: Say) -> None:
+def _prepare_folder(folder: Path, plan: Plan, force: bool) -> None:
     record = folder / "plan.json"
     if folder.exists() and not folder.is_dir():
         raise OutputExistsError(f"{folder} is a file; name a folder")
@@ -175,12 +173,12 @@ def _prepare_folder(folder: Path, plan: Plan, force: bool, say: Say) -> None:
         if force:
             shutil.rmtree(folder)
         elif changed := plan.differences(record):
-            say(f"{folder} was made with other settings ({changed}): what depends on them is made anew")
+            _say(f"{folder} was made with other settings ({changed}): what depends on them is made anew")
     folder.mkdir(parents=True, exist_ok=True)
     plan.save(record)
 
 
-def _prepare_data(folder: Path, plan: Plan, own: dict[str, Dataset], resume: bool, say: Say) -> None:
+def _prepare_data(folder: Path, plan: Plan, own: dict[str, Dataset], resume: bool) -> None:
     """Simulate or store the data sets, before any process needs them; what is there counts only if it is the same."""
     pieces = Pieces(folder)
     (folder / "data").mkdir(exist_ok=True)
@@ -192,7 +190,7 @@ def _prepare_data(folder: Path, plan: Plan, own: dict[str, Dataset], resume: boo
             continue
         if path.exists():
             changed = ", ".join(pieces.changes("data", name, made_of)) or "no record of what it was made of"
-            say(f"data set {name!r} is not the one that was used here before ({changed}): it is replaced")
+            _say(f"data set {name!r} is not the one that was used here before ({changed}): it is replaced")
         data = make()
         data.task_index(plan.task)
         pieces.forget("data", name)
@@ -211,7 +209,7 @@ def _recipe(
     kept = stored is not None and pieces.is_ready("data", name, manifest, stored)
     if kept and resume:
         return stored, None
-    from genoplrp.synthetic import load_spec
+    from genoplrp.synthetic import load_spec, simulate
     from genoplrp.synthetic.spec_toml import spec_to_table
 
     try:
@@ -227,10 +225,10 @@ def _recipe(
         "data_seed": plan.data_seed,
         "genoplrp": __version__,
     }
-    return made_of, lambda: _simulate(name, plan)
+    return made_of, lambda: simulate(spec, plan.n_sequences, seed=plan.data_seed)
 
 
-def _say_what_is_made_anew(cells: list[CellRun], say: Say) -> None:
+def _say_what_is_made_anew(cells: list[CellRun]) -> None:
     """One line for each reason."""
     found: dict[str, list[str]] = {}
     for cell in cells:
@@ -238,16 +236,9 @@ def _say_what_is_made_anew(cells: list[CellRun], say: Say) -> None:
             found.setdefault(", ".join(changed), []).append(f"{cell.cell.folder} {name}")
     for reason, names in found.items():
         shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-        say(
+        _say(
             f"{len(names)} of the results here were made of something else ({reason}) and are made anew: {shown}"
         )
-
-
-def _simulate(name: str, plan: Plan) -> Dataset:
-    from genoplrp.synthetic import load_spec, simulate
-
-    data: Dataset = simulate(load_spec(name), plan.n_sequences, seed=plan.data_seed)
-    return data
 
 
 def _run(cells: list[CellRun], plan: Plan, folder: Path, jobs: int, progress: bool) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,56 +15,11 @@ from genoplrp.scores import described
 if TYPE_CHECKING:
     import pandas as pd
 
+    from genoplrp.formats.attribution import AttributionFile
+    from genoplrp.synthetic import Dataset
+
 
 _SEQUENCES_AT_A_TIME = 4096
-
-
-class PlantedTruth(Protocol):
-    """What is needed of a data set to score against it: `genoplrp.synthetic.Dataset` has it."""
-
-    names: list[str]
-    tasks: list[str]
-
-    def subset(self, which: np.ndarray) -> PlantedTruth:
-        """Make a data set of some of the sequences, given by their rows."""
-        ...
-
-    @property
-    def lengths(self) -> np.ndarray:
-        """Length of each sequence, (N,); what follows in the arrays is padding."""
-        ...
-
-    def mask(self, task: int | str = 0) -> np.ndarray:
-        """Positions that matter for a task, (N, L) bool."""
-        ...
-
-    def signed_mask(self, task: int | str = 0) -> np.ndarray:
-        """Which way each position matters, (N, L): +1, -1 or 0."""
-        ...
-
-
-class Explained(Protocol):
-    """What is needed of explanations to score them: `genoplrp.formats.AttributionFile` has it."""
-
-    @property
-    def per_nucleotide(self) -> np.ndarray:
-        """Relevance per position, (n, L)."""
-        ...
-
-    @property
-    def prediction(self) -> np.ndarray:
-        """The model's output for the target, (n,)."""
-        ...
-
-    @property
-    def target(self) -> np.ndarray:
-        """Output that was explained, (n,)."""
-        ...
-
-    @property
-    def sequence(self) -> np.ndarray:
-        """Rows of the data set that were explained, (n,)."""
-        ...
 
 
 def score(per_nucleotide: Arrays, mask: Arrays, *, lengths: Arrays | None = None) -> pd.DataFrame:
@@ -140,7 +95,7 @@ def score(per_nucleotide: Arrays, mask: Arrays, *, lengths: Arrays | None = None
 
 
 def score_dataset(
-    explained: Explained, truth: PlantedTruth, *, task: int | str | None = None, signed: bool | None = None
+    explained: AttributionFile, truth: Dataset, *, task: int | str | None = None, signed: bool | None = None
 ) -> pd.DataFrame:
     """Score explanations of a data set's sequences against its masks, each for the task that was explained.
 
@@ -266,19 +221,18 @@ def chance_levels(means: pd.Series[float]) -> pd.Series[float]:
     return pd.Series(levels, dtype=float)
 
 
-def _has_negatives(truth: PlantedTruth, rows: np.ndarray, tasks: np.ndarray) -> bool:
+def _has_negatives(truth: Dataset, rows: np.ndarray, tasks: np.ndarray) -> bool:
     """Whether a planted site speaks against a task that is scored."""
-    from genoplrp.synthetic import Dataset
     from genoplrp.synthetic.polarity import instance_signs
 
-    if not isinstance(truth, Dataset) or not len(rows):
+    if not len(rows):
         return False
     signs = instance_signs(truth.subset(np.unique(rows)))
     return bool((signs[:, np.unique(tasks)] < 0).any())
 
 
 def _add_signed_scores(
-    table: pd.DataFrame, explained: Explained, truth: PlantedTruth, tasks: np.ndarray
+    table: pd.DataFrame, explained: AttributionFile, truth: Dataset, tasks: np.ndarray
 ) -> None:
     from genoplrp.evaluation.signed import score_signed
 
@@ -330,7 +284,7 @@ def what_is_missing(table: pd.DataFrame) -> list[str]:
     return lines
 
 
-def _check_same_data(explained: Explained, truth: PlantedTruth, longest: int, tasks: np.ndarray) -> None:
+def _check_same_data(explained: AttributionFile, truth: Dataset, longest: int, tasks: np.ndarray) -> None:
     """Refuse relevance that cannot be of this data set, or that counts a sequence twice."""
     n_rows, length = len(truth.names), explained.per_nucleotide.shape[1]
     beyond = explained.sequence[explained.sequence >= n_rows]
@@ -344,9 +298,8 @@ def _check_same_data(explained: Explained, truth: PlantedTruth, longest: int, ta
             f"the relevance is {length} bp long, the data set's sequences {longest} bp; "
             "pass the data set that was explained"
         )
-    # What is not a relevance file, or not a generated data set, has nothing to compare.
-    known = getattr(explained, "meta", {}).get("data_checksum")
-    if known is not None and hasattr(truth, "checksum") and known != truth.checksum():
+    known = explained.meta.get("data_checksum")
+    if known is not None and known != truth.checksum():
         raise InputError(
             "the relevance is of another data set (sequences, labels or split differ); pass the data set that was "
             "explained"

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from genoplrp import partial
-from genoplrp.errors import InputError, OutputExistsError
+from genoplrp.errors import InputError
 
 _ARRAYS = ("relevance", "per_nucleotide", "prediction", "target", "sequence")
 
@@ -124,12 +124,7 @@ class AttributionFile:
             If the folder does not exist.
         """
         path = Path(path)
-        if path.is_dir():
-            raise OutputExistsError(f"{path} is a folder; name a file, for example {path / 'relevance.npz'}")
-        if path.exists() and not overwrite:
-            raise partial.exists_already(path, overwrite=False)
-        if not path.parent.is_dir():
-            raise InputError(f"the folder {path.parent} does not exist; create it first")
+        partial.check_file(path, overwrite=overwrite)
         arrays = {name: getattr(self, name) for name in _ARRAYS}
         with partial.new_file(path) as temporary, temporary.open("wb") as stream:
             np.savez_compressed(stream, **arrays, meta=np.array(_to_json(self.meta)))

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from genoplrp.errors import InputError
+from genoplrp.errors import InputError, check_choice
 from genoplrp.sequence import check_one_hot
 
 if TYPE_CHECKING:
@@ -251,10 +251,9 @@ def check_scores(explained: Explained, scores: str) -> Scores:
     """
     if len(explained) == 0:
         raise InputError("nothing was explained: there are no sequences to export")
+    check_choice("scores", scores, ("projected", "hypothetical"))
     if scores == "projected":
         return "projected"
-    if scores != "hypothetical":
-        raise InputError(f"scores={scores!r}: choose projected or hypothetical")
     if not explained.has_hypothetical:
         raise no_hypothetical()
     return "hypothetical"

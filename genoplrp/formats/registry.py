@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from genoplrp.errors import InputError
+from genoplrp.errors import InputError, check_choice
 from genoplrp.formats.explained import Explained
 
 Writer = Callable[..., object]
@@ -102,8 +102,7 @@ def export(
     --------
     >>> export(explained, "bigwig", "relevance.bw", overlap="mean")  # doctest: +SKIP
     """
-    if name not in FORMATS:
-        raise InputError(f"unknown format {name!r}: choose one of {', '.join(FORMATS)}")
+    check_choice("format", name, FORMATS)
     form = FORMATS[name]
     chosen = {} if form.option is None or form.option not in options else {form.option: options[form.option]}
     form.write(explained, path, overwrite=overwrite, **chosen)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genoplrp import partial
-from genoplrp.errors import InputError
+from genoplrp.formats.writing import written
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,13 +42,6 @@ def write_csv(table: pd.DataFrame, path: str | Path, *, overwrite: bool = False)
     >>> write_csv(pd.DataFrame({"rma": [0.5]}), folder / "scores.csv").read_text()
     'rma\n0.5\n'
     """
-    path = Path(path)
-    if path.exists() and (path.is_dir() or not overwrite):
-        raise partial.exists_already(path, overwrite=False)
-    if not path.parent.is_dir():
-        raise InputError(f"the folder {path.parent} does not exist; create it first")
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-        part = Path(folder) / "part"
-        table.to_csv(part, index=table.index.name is not None)
-        part.replace(path)
-    return path
+    with written(path, overwrite=overwrite) as part:
+        table.to_csv(part, index=table.index.name is not None, compression=None)
+    return Path(path)

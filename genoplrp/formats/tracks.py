@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from genoplrp.errors import InputError, MissingDependencyError
+from genoplrp.errors import InputError, MissingDependencyError, check_choice
 from genoplrp.formats.explained import BLOCK, Explained, check_one_genome
 from genoplrp.formats.registry import built_in
 from genoplrp.formats.writing import written
@@ -63,8 +63,7 @@ def runs(explained: Explained, *, overlap: str = "mean") -> Iterator[Runs]:
         If the rule is unknown, nothing was explained, a window lies on a chromosome without a size, or the windows
         are those of alleles.
     """
-    if overlap not in OVERLAPS:
-        raise InputError(f"overlap={overlap!r}: choose one of {', '.join(OVERLAPS)}")
+    check_choice("overlap", overlap, OVERLAPS)
     if len(explained) == 0:
         raise InputError("nothing was explained: there are no windows to write")
     regions, sizes = explained.regions, explained.chrom_sizes

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from genoplrp import partial
-from genoplrp.errors import InputError, OutputExistsError
+from genoplrp.errors import InputError
 
 
 @contextmanager
@@ -43,12 +43,7 @@ def written(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
     'done'
     """
     path = Path(path)
-    if path.is_dir():
-        raise OutputExistsError(f"{path} is a folder; name a file in it")
-    if path.exists() and not overwrite:
-        raise partial.exists_already(path, overwrite=False)
-    if not path.parent.is_dir():
-        raise InputError(f"the folder {path.parent} does not exist; create it first")
+    partial.check_file(path, overwrite=overwrite)
     with partial.new_file(path) as part:
         yield part
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from genoplrp.errors import InputError
-from genoplrp.plotting.curves import quiet_axes
+from genoplrp.plotting.curves import new_axes, quiet_axes
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -55,10 +56,7 @@ def plot_examples(data: Dataset, rows: Sequence[int], ax: Axes | None = None) ->
     """
     if not len(rows) or not all(0 <= row < len(data) for row in rows):
         raise InputError(f"rows are {list(rows)}; name sequences from 0 to {len(data) - 1}.")
-    if ax is None:
-        import matplotlib.pyplot as plt
-
-        _, ax = plt.subplots(figsize=(7.0, 0.6 + 0.28 * len(rows)), layout="constrained")
+    ax = new_axes((7.0, 0.6 + 0.28 * len(rows))) if ax is None else ax
     table = data.instances[data.instances["sequence"].isin(rows)]
     colors = _colors(table)
     for place, row in enumerate(rows):
@@ -141,20 +139,15 @@ def _arrow(ax: Axes, place: int, start: int, end: int, color: str, strand: str, 
     )
 
 
-def _colors(table: object) -> dict[str, str]:
+def _colors(table: pd.DataFrame) -> dict[str, str]:
     """The commonest motifs that are no decoys each have a colour, the rest none."""
-    import pandas as pd
-
-    assert isinstance(table, pd.DataFrame)
     names = table["motif"][(table["role"] != "decoy").to_numpy(dtype=bool)].astype(str)
     return dict(zip(sorted(names.value_counts().index[: len(_COLORS)]), _COLORS, strict=False))
 
 
-def _legend(ax: Axes, table: object, colors: dict[str, str]) -> None:
-    import pandas as pd
+def _legend(ax: Axes, table: pd.DataFrame, colors: dict[str, str]) -> None:
     from matplotlib.patches import Patch
 
-    assert isinstance(table, pd.DataFrame)
     handles = [Patch(facecolor=color, label=name) for name, color in colors.items()]
     if (table["role"] == "decoy").any():
         handles.append(Patch(facecolor=_OTHER, label="decoy"))

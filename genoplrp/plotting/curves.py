@@ -69,7 +69,7 @@ def plot_sweep(
     """
     metrics = [metrics] if isinstance(metrics, str) else list(metrics)
     _check_columns(table, [p, *metrics, *([by] if by else [])])
-    ax = _new_axes(figsize) if ax is None else ax
+    ax = new_axes(figsize) if ax is None else ax
     groups = (
         [("", table)] if by is None else [(str(key), part) for key, part in table.groupby(by, sort=False)]
     )
@@ -156,7 +156,7 @@ def plot_deletion(
     x = np.linspace(0, 1, n_steps) if fraction is None else as_array(fraction, "fraction")
     if x.shape != (n_steps,):
         raise InputError(f"fraction must have shape ({n_steps},), one per step; got {x.shape}")
-    ax = _new_axes(figsize) if ax is None else ax
+    ax = new_axes(figsize) if ax is None else ax
     for color, (name, array) in zip(SERIES_COLORS * len(arrays), arrays.items(), strict=False):
         mean = array.mean(axis=0)
         half = 1.96 * array.std(axis=0, ddof=1) / np.sqrt(len(array)) if len(array) > 1 else np.zeros(n_steps)
@@ -193,7 +193,8 @@ def _check_columns(table: pd.DataFrame, columns: Sequence[str]) -> None:
         raise InputError("the table has no rows; there is nothing to draw")
 
 
-def _new_axes(figsize: tuple[float, float]) -> Axes:
+def new_axes(figsize: tuple[float, float]) -> Axes:
+    """Return the axes of a new figure of a size in inches."""
     import matplotlib.pyplot as plt
 
     _, ax = plt.subplots(figsize=figsize, layout="constrained")

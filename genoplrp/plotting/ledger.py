@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from genoplrp.errors import InputError
-from genoplrp.plotting.curves import SERIES_COLORS, quiet_axes
+from genoplrp.plotting.curves import SERIES_COLORS, new_axes, quiet_axes
 
 _NEEDED = ("layer", "entries", "entries_kept", "positive_mass", "positive_kept")
 _MASS, _ENTRIES = SERIES_COLORS[0], SERIES_COLORS[4]
@@ -74,10 +74,7 @@ def plot_ledger(
     )
     means = shares.groupby(["order", "layer"], sort=True)[["entries", "mass"]].mean().reset_index()
     means = means.sort_values("order", ascending=False, ignore_index=True)
-    if ax is None:
-        import matplotlib.pyplot as plt
-
-        _, ax = plt.subplots(figsize=figsize or (5.6, 0.9 + 0.45 * len(means)), layout="constrained")
+    ax = new_axes(figsize or (5.6, 0.9 + 0.45 * len(means))) if ax is None else ax
     y = np.arange(len(means))
     for offset, column, color, name in (
         (-0.19, "entries", _ENTRIES, "entries kept"),

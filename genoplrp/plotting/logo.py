@@ -11,8 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
-from genoplrp.errors import InputError
+from genoplrp.errors import InputError, check_choice
 from genoplrp.plotting.arrays import as_logo
+from genoplrp.plotting.curves import new_axes
 from genoplrp.plotting.glyphs import BASES, scheme_colors
 from genoplrp.plotting.highlights import Highlight, draw_highlights, read_spans, warn_if_outside
 from genoplrp.plotting.letters import LETTER_WIDTH, draw_letters, stack_letters
@@ -98,10 +99,8 @@ def plot_logo(
     ['_highlight', 'A', 'G', 'T']
     """
     heights = as_logo(relevance)
-    if strand not in ("+", "-"):
-        raise InputError(f"strand must be '+' or '-'; got {strand!r}")
-    if renderer not in ("batched", "logomaker"):
-        raise InputError(f"renderer must be 'batched' or 'logomaker'; got {renderer!r}")
+    check_choice("strand", strand, ("+", "-"))
+    check_choice("renderer", renderer, ("batched", "logomaker"))
     if style and renderer == "batched":
         raise InputError(f"plot_logo has no option {', '.join(style)}; logomaker's need renderer='logomaker'")
     colors = scheme_colors(scheme)
@@ -114,7 +113,7 @@ def plot_logo(
 
     length = heights.shape[1]
     warn_if_outside(highlight, spans, start, length)
-    ax = new_axes(length, figsize) if ax is None else ax
+    ax = new_axes(figsize or (logo_width(length), 1.9)) if ax is None else ax
     forward = strand == "+"
     x = np.arange(start, start + length, dtype=np.float64)[:: 1 if forward else -1]
     if renderer == "logomaker":
@@ -127,14 +126,6 @@ def plot_logo(
     ax.set_ylabel(ylabel, fontsize=_SMALL)
     if title:
         ax.set_title(title, fontsize=_SMALL + 2, loc="left", pad=room + 5)
-    return ax
-
-
-def new_axes(length: int, figsize: tuple[float, float] | None = None) -> Axes:
-    """Axes in a new figure of pyplot's, so that notebooks show it and ``plt.show`` finds it."""
-    import matplotlib.pyplot as plt
-
-    _, ax = plt.subplots(figsize=figsize or (logo_width(length), 1.9), layout="constrained")
     return ax
 
 

@@ -12,6 +12,7 @@ from matplotlib.image import AxesImage
 
 from genoplrp.errors import InputError
 from genoplrp.plotting.arrays import as_array, as_logo, as_profile
+from genoplrp.plotting.curves import new_axes
 from genoplrp.plotting.highlights import Highlight, Span, draw_highlights, read_spans
 from genoplrp.plotting.logo import logo_limits, plot_logo, set_logo_axes
 from genoplrp.plotting.options import RowOptions
@@ -77,10 +78,7 @@ def plot_overview(
     edges = np.linspace(0, len(values), min(bins, len(values)) + 1).astype(int)
     high = np.maximum(np.maximum.reduceat(values, edges[:-1]), 0)
     low = np.minimum(np.minimum.reduceat(values, edges[:-1]), 0)
-    if ax is None:
-        import matplotlib.pyplot as plt
-
-        _, ax = plt.subplots(figsize=figsize, layout="constrained")
+    ax = new_axes(figsize) if ax is None else ax
     forward = strand == "+"
     x = start - 0.5 + edges if forward else start + len(values) - 0.5 - edges
     set_logo_axes(ax, values[None], start, None, forward=forward)
@@ -149,10 +147,7 @@ def plot_heatmap(
     if sort:
         values = values[np.argsort(np.abs(values).argmax(axis=1), kind="stable")]
     limit = limit or float(np.percentile(np.abs(values), 99.5)) or float(np.abs(values).max()) or 1.0
-    if ax is None:
-        import matplotlib.pyplot as plt
-
-        _, ax = plt.subplots(figsize=figsize, layout="constrained")
+    ax = new_axes(figsize) if ax is None else ax
     n, length = values.shape
     image: AxesImage = ax.imshow(
         values,

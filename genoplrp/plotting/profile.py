@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from genoplrp.errors import InputError
 from genoplrp.plotting.arrays import as_array, as_profile
-from genoplrp.plotting.curves import SERIES_COLORS, quiet_axes
+from genoplrp.plotting.curves import SERIES_COLORS, new_axes, quiet_axes
 from genoplrp.plotting.highlights import Highlight, draw_highlights, read_spans
 from genoplrp.plotting.options import Numbers
 
@@ -84,10 +84,7 @@ def plot_profile(
         raise InputError(f"center must be a position of the sequences, 0 to {length - 1}; got {center}")
     first = -(center or 0)
     spans = read_spans(highlight, first)
-    if ax is None:
-        import matplotlib.pyplot as plt
-
-        _, ax = plt.subplots(figsize=figsize, layout="constrained")
+    ax = new_axes(figsize) if ax is None else ax
     x = np.arange(first, first + length)
     for color, (name, profile) in zip(SERIES_COLORS * len(profiles), profiles.items(), strict=False):
         _draw_line(ax, x, np.abs(profile) if absolute else profile, real[name], color, name or None)

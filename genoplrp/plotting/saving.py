@@ -43,10 +43,7 @@ def check_figure_path(path: str | Path, *, overwrite: bool = False) -> Path:
     path = Path(path)
     if path.suffix.lower().lstrip(".") not in FORMATS:
         raise InputError(f"cannot write {path}: name a file that ends in .{', .'.join(FORMATS)}")
-    if not path.parent.is_dir():
-        raise InputError(f"the folder {path.parent} does not exist; create it first")
-    if path.is_dir() or (path.exists() and not overwrite):
-        raise partial.exists_already(path, overwrite=False)
+    partial.check_file(path, overwrite=overwrite)
     return path
 
 

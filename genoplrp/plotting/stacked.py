@@ -9,10 +9,10 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.figure import Figure, SubFigure
 
-from genoplrp.errors import InputError
+from genoplrp.errors import InputError, check_choice
 from genoplrp.plotting.arrays import as_array, as_logo
 from genoplrp.plotting.highlights import Highlight, Span, read_spans, warn_if_outside
-from genoplrp.plotting.logo import logo_limits, logo_width, plot_logo
+from genoplrp.plotting.logo import logo_limits, logo_width, plot_logo, sized_figure
 from genoplrp.plotting.options import ComparisonOptions, RowOptions
 
 if TYPE_CHECKING:
@@ -84,8 +84,7 @@ def plot_logos(
         as_logo(row, f"row {i}") for i, row in enumerate(rows.values() if isinstance(rows, Mapping) else rows)
     ]
     _check_rows(arrays, names, kinds)
-    if scale not in ("kind", "own"):
-        raise InputError(f"scale must be 'kind' or 'own'; got {scale!r}")
+    check_choice("scale", scale, ("kind", "own"))
     length = arrays[0].shape[1]
     spans = read_spans(highlight, start, chrom)
     warn_if_outside(highlight, spans, start, length)
@@ -201,9 +200,7 @@ def _check_rows(
 
 def _row_axes(n: int, figure: Figure | SubFigure | None, size: tuple[float, float]) -> np.ndarray:
     if figure is None:
-        import matplotlib.pyplot as plt
-
-        figure = plt.figure(figsize=size)
+        figure = sized_figure(None, size)
     if isinstance(figure, Figure) and n <= _CONSTRAINED_ROWS and figure.get_layout_engine() is None:
         figure.set_layout_engine("constrained")
     axes = figure.subplots(n, 1, squeeze=False)[:, 0]

@@ -184,10 +184,7 @@ def check_report_path(path: str | Path, *, overwrite: bool = False) -> Path:
     path = Path(path)
     if path.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"the report is one HTML file: name a file that ends in .html instead of {path}")
-    if path.is_dir() or (path.exists() and not overwrite):
-        raise partial.exists_already(path, overwrite=False)
-    if not path.parent.is_dir():
-        raise InputError(f"the folder {path.parent} does not exist; create it first")
+    partial.check_file(path, overwrite=overwrite)
     return path
 
 

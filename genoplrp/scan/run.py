@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from genoplrp.errors import InputError
+from genoplrp.errors import InputError, check_choice
 from genoplrp.relevance import Explainer, Pruning, Rules
 from genoplrp.relevance.inputs import automatic_batch
 from genoplrp.relevance.naming import CONSENSUS_RULES, describe
@@ -309,10 +309,8 @@ def _manifest(
 
 
 def _check(manifest: dict[str, Any], source: Source, shard: tuple[int, int] | None) -> None:
-    if manifest["values"] not in VALUES:
-        raise InputError(f"values={manifest['values']!r}: choose one of {', '.join(VALUES)}")
-    if manifest["dtype"] not in ("float32", "float16"):
-        raise InputError(f"dtype={manifest['dtype']!r}: choose float32 or float16")
+    check_choice("values", manifest["values"], VALUES)
+    check_choice("dtype", manifest["dtype"], ("float32", "float16"))
     if manifest["batch_size"] < 1:
         raise InputError(f"batch_size={manifest['batch_size']}: must be at least 1")
     if len(source.table) == 0:
@@ -322,8 +320,7 @@ def _check(manifest: dict[str, Any], source: Source, shard: tuple[int, int] | No
 
 
 def _check_engine(engine: str, workers: int | None, address: str | None) -> None:
-    if engine not in ENGINES:
-        raise InputError(f"engine={engine!r}: choose one of {', '.join(ENGINES)}")
+    check_choice("engine", engine, ENGINES)
     if engine == "local" and not (workers is None and address is None):
         raise InputError("workers and address are for the Ray engine: choose it, or leave them out")
 

@@ -159,10 +159,7 @@ def write_fasta(
     '>seq0\nACGT\n'
     """
     path = Path(path)
-    if path.exists() and not overwrite:
-        raise partial.exists_already(path, overwrite=False)
-    if not path.parent.is_dir():
-        raise InputError(f"The folder {path.parent} does not exist; make it first.")
+    partial.check_file(path, overwrite=overwrite)
     names = [f"seq{i}" for i in range(len(sequences))] if names is None else names
     descriptions = [""] * len(sequences) if descriptions is None else descriptions
     if not len(names) == len(descriptions) == len(sequences):

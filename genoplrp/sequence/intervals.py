@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from genoplrp.errors import InputError, MissingDependencyError
+from genoplrp.errors import InputError, MissingDependencyError, check_choice
 from genoplrp.sequence.fasta import open_text
 
 if TYPE_CHECKING:
@@ -66,8 +66,7 @@ def read_regions(
     """
     path = Path(path)
     form = _form(path) if form is None else form
-    if form not in get_args(RegionFormat):
-        raise InputError(f"form={form!r}: choose one of {', '.join(get_args(RegionFormat))}")
+    check_choice("form", form, get_args(RegionFormat))
     if feature is not None and form not in ("gtf", "gff"):
         raise InputError(f"feature={feature!r} is for GTF and GFF files; {path} is read as {form}")
     rows = [(*row, 0) for row in _bigbed(path)] if form == "bigbed" else list(_lines(path, form, feature))

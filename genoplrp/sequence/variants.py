@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -27,7 +27,7 @@ _LETTERS = frozenset("ACGTN")
 
 
 @dataclass(frozen=True, eq=False)
-class VariantWindows:
+class VariantWindows(Windows):
     """Two windows a variant, the reference and then the alternative allele, read when they are asked for.
 
     The variant's first base lies at position ``length // 2`` of both, or wherever it falls in the window of a region.
@@ -49,20 +49,6 @@ class VariantWindows:
     length : int
         Length of a window in bp.
     """
-
-    table: pd.DataFrame
-    dropped: pd.DataFrame
-    genome: Genome
-    length: int
-    notes: list[str] = field(default_factory=list)
-
-    def __len__(self) -> int:
-        return len(self.table)
-
-    @property
-    def chrom_sizes(self) -> dict[str, int]:
-        """Length of every chromosome in bp."""
-        return self.genome.sizes
 
     def codes(self, start: int, stop: int) -> UInt8[np.ndarray, "n length"]:
         """Base numbers of the windows start to stop as the model is to read them: minus strand reverse complemented."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from jaxtyping import UInt8
 
-from genoplrp.errors import InputError
+from genoplrp.errors import InputError, check_choice
 from genoplrp.sequence.alphabet import UNKNOWN
 from genoplrp.sequence.genome import Genome
 from genoplrp.sequence.intervals import match_names
@@ -170,8 +170,7 @@ def place_windows(
 def _check(length: int, edge: str, max_unknown: float) -> None:
     if length < 1:
         raise InputError(f"length={length}: a window has at least 1 bp")
-    if edge not in get_args(Edge):
-        raise InputError(f"edge={edge!r}: choose one of {', '.join(get_args(Edge))}")
+    check_choice("edge", edge, get_args(Edge))
     if not 0 <= max_unknown <= 1:
         raise InputError(f"max_unknown={max_unknown:g}: a share between 0 and 1")
 

@@ -77,12 +77,6 @@ class Count:
         """Draw ``n`` numbers, from one uniform number each."""
         return draw_from(rng, n, *self._pmf)
 
-    @property
-    def mean_count(self) -> float:
-        """Expected number."""
-        values, p = self.pmf()
-        return float(values @ p)
-
     @cached_property
     def _pmf(self) -> tuple[np.ndarray, np.ndarray]:
         values, p = self._table()

@@ -13,7 +13,7 @@ from jaxtyping import Float, UInt8
 from numpy.typing import ArrayLike
 
 from genoplrp.errors import InputError
-from genoplrp.sequence import check_one_hot, encode_codes, one_hot_to_codes
+from genoplrp.sequence import check_one_hot, encode_codes, encode_padded, one_hot_to_codes
 
 if TYPE_CHECKING:
     from genoplrp.synthetic import Dataset
@@ -178,7 +178,7 @@ def draw_split(
 
 
 def _from_dataset(data: Any, seed: int) -> TrainingData:
-    codes = encode_codes(_padded(data.sequences))
+    codes = encode_padded(data.sequences)
     labels = np.asarray(data.labels, dtype=np.float32)
     read = _assemble(codes, labels, tuple(data.tasks), data.split, seed)
     kinds, profiles = tuple(data.kinds), None
@@ -252,12 +252,6 @@ def _take_valid_from_train(codes: UInt8[np.ndarray, "n length"], parts: np.ndarr
     drawn = draw_split(codes[train], seed, (0.9, 0.1, 0.0))
     parts[train[drawn == "valid"]] = "valid"
     return parts
-
-
-def _padded(sequences: Sequence[str]) -> list[str]:
-    """Sequences of one length: N on the right, so that the coordinates of planted instances stay."""
-    longest = max((len(s) for s in sequences), default=0)
-    return [s if len(s) == longest else s.ljust(longest, "N") for s in sequences]
 
 
 def group_of_equals(codes: UInt8[np.ndarray, "n length"]) -> np.ndarray:

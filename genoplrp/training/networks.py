@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from genoplrp.errors import InputError
+from genoplrp.errors import InputError, check_choice
 from genoplrp.training.sequence_model import SequenceModel, adapt_pools
 
 
@@ -411,6 +411,5 @@ def _left_over(length: int, kernels: Sequence[int], pools: Sequence[int]) -> int
 
 
 def _activation(name: str) -> nn.Module:
-    if name not in ("relu", "exponential"):
-        raise InputError(f"activation={name!r}: choose 'relu' or 'exponential'.")
+    check_choice("activation", name, ("relu", "exponential"))
     return nn.ReLU() if name == "relu" else Exponential()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypedDict
 import torch
 from numpy.typing import ArrayLike
 
-from genoplrp.errors import InputError
+from genoplrp.errors import InputError, check_choice
 
 if TYPE_CHECKING:
     from genoplrp.training.model import TrainedModel
@@ -92,9 +92,9 @@ class Options:
             raise InputError(f"label_smoothing={self.label_smoothing!r}: from 0 (none) to below 1.")
         if self.clip_norm is not None and self.clip_norm <= 0:
             raise InputError(f"clip_norm={self.clip_norm!r}: a positive number, or None for no clipping.")
-        _one_of("schedule", self.schedule, SCHEDULES)
-        _one_of("monitor", self.monitor, MONITORS)
-        _one_of("precision", self.precision, PRECISIONS)
+        check_choice("schedule", self.schedule, SCHEDULES)
+        check_choice("monitor", self.monitor, MONITORS)
+        check_choice("precision", self.precision, PRECISIONS)
 
     def check_precision(self, device: torch.device) -> None:
         """Refuse mixed precision where it does not pay: on CPUs it is slower, and crashes some of them."""
@@ -143,8 +143,3 @@ def resolve_device(device: str | torch.device | None) -> torch.device:
 
 def _half_cosine(share: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(share, 1.0)))
-
-
-def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise InputError(f"{name}={value!r}: choose one of {', '.join(allowed)}.")

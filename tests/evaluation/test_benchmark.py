@@ -188,7 +188,7 @@ def test_a_folder_with_something_else_is_left_alone(tiny_data, tmp_path):
         ({"seeds": ()}, "seeds"),
         ({"seeds": (0, 0)}, "without repetitions"),
         ({"n_explain": 0}, "n_explain must be at least 1"),
-        ({"fill": "blur"}, "unknown fill 'blur'"),
+        ({"fill": "blur"}, "fill='blur': choose one of dinucleotide"),
         ({"methods": ("saliency",)}, "unknown method"),
         ({"colour": 3}, "unknown setting.*colour"),
         ({"architectures": ("unet",)}, "no architecture 'unet'"),

@@ -212,7 +212,7 @@ def test_bad_input_is_refused_with_the_reason(X):
         deletion_insertion(lambda x: np.full(len(x), np.nan), X, maps)
     with pytest.raises(InputError, match="ascend"):
         deletion_insertion(linear, X, maps, positions=[5, 3])
-    with pytest.raises(InputError, match="unknown fill 'blur'"):
+    with pytest.raises(InputError, match="fill='blur': choose one of dinucleotide"):
         deletion_insertion(linear, X, maps, fill="blur")
     with pytest.raises(InputError, match=r"\(6, 29\)"):
         deletion_insertion(linear, X, maps[:, :29])

@@ -101,7 +101,7 @@ def designed(n: int) -> Dataset:
 def explained(maps: np.ndarray) -> SimpleNamespace:
     n = len(maps)
     return SimpleNamespace(
-        per_nucleotide=maps, prediction=np.zeros(n), target=np.zeros(n, int), sequence=np.arange(n)
+        per_nucleotide=maps, prediction=np.zeros(n), target=np.zeros(n, int), sequence=np.arange(n), meta={}
     )
 
 

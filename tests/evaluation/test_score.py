@@ -80,7 +80,7 @@ def test_rma_is_a_share_on_every_scale_and_however_the_map_lies():
         for order in ("C", "F"):  # by which sums run in other orders
             shares = relevance_mass_accuracy(np.array(scale * maps, order=order), mask)
             assert shares.max() <= 1 and shares.min() > 1 - 1e-12
-    with pytest.raises(InputError, match="sign must be 'positive' or 'absolute'; got 'negative'"):
+    with pytest.raises(InputError, match="sign='negative': choose one of positive, absolute"):
         relevance_mass_accuracy(maps, mask, sign="negative")
 
 

@@ -35,7 +35,7 @@ def test_a_format_of_the_package_is_not_replaced():
 
 
 def test_an_unknown_format_is_an_error_with_the_known_ones(explained, tmp_path):
-    with pytest.raises(InputError, match=r"unknown format 'wig'.*modisco.*bedgraph"):
+    with pytest.raises(InputError, match=r"format='wig'.*modisco.*bedgraph"):
         export(explained, "wig", tmp_path / "out.wig")
 
 

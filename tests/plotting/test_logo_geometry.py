@@ -320,11 +320,11 @@ def test_a_wrong_array_is_named_with_its_remedy(bad, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"strand": "."}, "strand must be"),
+        ({"strand": "."}, "strand="),
         ({"scheme": "rainbow"}, "no colour scheme 'rainbow'"),
         ({"scheme": {"A": "red"}}, "lacks C, G, T"),
         ({"scheme": dict.fromkeys("ACGT", "no such colour")}, "not a colour"),
-        ({"renderer": "svg"}, "renderer must be"),
+        ({"renderer": "svg"}, "renderer="),
         ({"fade_below": 0.5}, "fade_below"),
     ],
 )

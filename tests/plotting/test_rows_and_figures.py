@@ -78,7 +78,7 @@ def test_the_comparison_finds_the_planted_letters_on_the_minus_strand(one_hot):
         ([np.eye(4), np.zeros((4, 5))], {}, r"lengths are \[4, 5\]"),
         ([np.eye(4)], {"kinds": ["a", "b"]}, "one entry per row"),
         ([np.zeros((5, 4))], {}, r"row 0\.T"),
-        ([np.eye(4)], {"scale": "log"}, "scale must be"),
+        ([np.eye(4)], {"scale": "log"}, "scale="),
     ],
 )
 def test_wrong_rows_are_named(rows, options, message):

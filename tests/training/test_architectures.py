@@ -90,7 +90,7 @@ def test_pools_shrink_only_for_short_inputs():
         ("koo", {"length": 5}, "5 bp are too short"),
         ("koo", {"n_tasks": 0}, "n_tasks=0"),
         ("koo", {"width": 3}, "has no parameter 'width'; it has filters"),
-        ("koo", {"activation": "gelu"}, "choose 'relu' or 'exponential'"),
+        ("koo", {"activation": "gelu"}, "choose one of relu, exponential"),
         ("basset", {"pools": (2,)}, "one entry per convolution"),
         (
             "koo",

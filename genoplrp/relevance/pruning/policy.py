@@ -87,7 +87,7 @@ class Pruning:
 
     Examples
     --------
-    >>> Pruning(p=0.1).p_neg_of(0.1)
+    >>> Pruning(p=0.1).with_p(0.05).p
     0.05
     """
 
@@ -133,10 +133,6 @@ class Pruning:
             raise InputError(
                 f"faithfulness={self.faithfulness!r}: the share to keep must be a number in (0, 1]"
             )
-
-    def p_neg_of(self, p: float) -> float:
-        """Return the share of the negative mass that goes with ``p``."""
-        return p / 2 if self.p_neg is None else self.p_neg
 
     def with_p(self, p: float) -> Pruning:
         """Return the same pruning with another p, without a second warning."""
