@@ -28,14 +28,14 @@ T = TypeVar("T")
     "--dataset",
     "-d",
     type=PATH,
-    help="Folder of the data set that relevance files (.npz) explain; a store brings its own sequences.",
+    help="Folder of the data set that relevance files (.npz) explain; a store contains its own sequences.",
 )
 @click.option(
     "--out",
     "-o",
     required=True,
     type=PATH,
-    help="Picture to write: .png, .svg or .pdf. Several sequences make a .pdf with one page each.",
+    help="Picture to write: .png, .svg or .pdf. Several sequences need a .pdf, with one page each.",
 )
 @click.option(
     "--index",
@@ -45,8 +45,8 @@ T = TypeVar("T")
 @click.option("--name", help="Sequence to draw, by its name in the data set or store, instead of --index.")
 @click.option(
     "--region",
-    help="Stretch to draw, e.g. 40-120 (0-based, half-open); of a store a place, chr1:100-300, which also finds the "
-    "window.  [default: all]",
+    help="Stretch to draw, e.g. 40-120 (0-based, half-open); for a store, genome coordinates such as chr1:100-300, "
+    "which also select the window.  [default: all]",
 )
 @click.option("--scheme", type=click.Choice(["classic", "colorblind"]), default="classic", show_default=True)
 @click.option("--scale", type=click.Choice(["kind", "own"]), default="kind", show_default=True,
@@ -75,9 +75,9 @@ def command(
 ) -> None:
     """Draw RELEVANCE, relevance files or stores of regions, as sequence logos, one row per file.
 
-    The planted motifs of a data set are drawn above. Coordinates of a store are those of the genome; a window on the
-    minus strand runs backwards, as the model read it. Letters are as high as their relevance, negative ones hang
-    below the line. Motifs that matter for the explained task are marked in colour, decoys in grey.
+    The planted motifs of a data set are drawn above: motifs that matter for the explained task in colour, decoys in
+    grey. A store has genome coordinates; a window on the minus strand is drawn from high to low coordinates, as the
+    model reads it. The height of a letter is its relevance; negative letters hang below the line.
     """
     from tqdm import tqdm
 

@@ -21,15 +21,13 @@ MODEL_OPTIONS = [
     click.option(
         "--trust-pickle",
         is_flag=True,
-        help="Load a pickled module, or a Keras file with code; it can do anything.",
+        help="Load a pickled module or a Keras file with code, which can execute anything.",
     ),
-    click.option(
-        "--keras-objects", help="Custom layers of a Keras file: a Python file or module that has them."
-    ),
+    click.option("--keras-objects", help="Python file or module with the custom layers of a Keras file."),
     click.option(
         "--layout",
         type=click.Choice(["NCL", "NLC", "N1CL", "N1LC", "NC1L", "NCL1", "NLC1"]),
-        help="Order of axes that the model takes, e.g. NLC for (N, L, 4).  [default: recognised]",
+        help="Order of axes that the model takes, e.g. NLC for (N, L, 4).  [default: detected]",
     ),
 ]
 

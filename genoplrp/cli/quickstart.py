@@ -25,9 +25,15 @@ from genoplrp.cli.given import PATH, check_device
 )
 @click.option("--architecture", default="koo", show_default=True, help="Network to train.")
 @click.option(
-    "--p", type=float, default=0.25, show_default=True, help="Share of relevance PLRP prunes at each layer."
+    "--p",
+    type=float,
+    default=0.25,
+    show_default=True,
+    help="Share of relevance that PLRP prunes at each layer.",
 )
-@click.option("--epochs", type=click.IntRange(min=1), help="Epochs at most.  [default: 10; splice: 20]")
+@click.option(
+    "--epochs", type=click.IntRange(min=1), help="Maximum number of epochs.  [default: 10; splice: 20]"
+)
 @click.option(
     "--explain", type=click.IntRange(min=1), default=300, show_default=True, help="Sequences to explain."
 )
@@ -44,7 +50,7 @@ def command(
     seed: int,
     device: str | None,
 ) -> None:
-    """Simulate, train, explain with LRP and PLRP, score against the planted truth, draw logos: one folder.
+    """Simulate, train, explain with LRP and PLRP, score against the planted motifs and draw logos, in one folder.
 
     Takes about a minute on two cores and downloads nothing.
     """

@@ -24,27 +24,27 @@ if TYPE_CHECKING:
 @click.option("--dataset", "-d", type=PATH, help="Folder of the data set, or splice for the"
               " splice junctions that come with the package.  [default: RUN/data]")  # fmt: skip
 @click.option(
-    "--target", help="What to explain, as in genoplrp explain.  [default: 0; of a store what it explains]"
+    "--target", help="What to explain, as in genoplrp explain.  [default: 0, or what a store explains]"
 )
 @model_options
 @click.option("--split", type=SPLIT,
-              help="Part to report.  [default: what RUN/relevance holds, else test]")  # fmt: skip
+              help="Part to report.  [default: that of RUN/relevance, else test]")  # fmt: skip
 @click.option(
-    "--limit", type=click.IntRange(min=1), default=200, show_default=True, help="At most this many sequences."
+    "--limit", type=click.IntRange(min=1), default=200, show_default=True, help="Maximum number of sequences."
 )
-@click.option("--rules", default="gamma,epsilon", show_default=True, help="Presets of rules to choose from.")
-@click.option("--methods", default="lambda,M", show_default=True, help="Ways of pruning to choose from.")
+@click.option("--rules", default="gamma,epsilon", show_default=True, help="Presets of rules to offer.")
+@click.option("--methods", default="lambda,M", show_default=True, help="Pruning methods to offer.")
 @click.option("--steps", type=click.IntRange(min=2), default=20, show_default=True,
-              help="Stops of the slider from p = 0 to 0.95.")  # fmt: skip
+              help="Number of stops of the slider, from p = 0 to 0.95.")  # fmt: skip
 @click.option(
     "--flow",
     is_flag=True,
     help="Add a section that shows which sites feed which filters and channels, at p = 0.15.",
 )
-@click.option("--title", help="Heading.")
+@click.option("--title", help="Title of the report.")
 @click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True)
 @click.option("--device", callback=check_device, help="Where to compute, e.g. cpu or cuda.  [default: cpu]")
-@click.option("--seed", type=int, default=0, help="Accepted everywhere; explanations are deterministic.")
+@click.option("--seed", type=int, default=0, help="Has no effect: explanations are deterministic.")
 @click.option("--force", is_flag=True, help="Replace the file if it exists.")
 def command(
     run: Path,
@@ -65,14 +65,14 @@ def command(
     force: bool,
     **loading: Any,
 ) -> None:
-    """Make a report of RUN: logos drawn in the browser, with a slider over p.
+    """Make an HTML report of RUN: logos drawn in the browser, with a slider for p.
 
     RUN is a folder of genoplrp quickstart, or a store of regions (genoplrp explain --fasta ...). A store needs --model
-    for the slider; without it the report shows the maps that the store holds.
+    for the slider; without it the report shows the stored maps.
 
-    The file is self-contained: no network, no server. It holds the relevance of every sequence at every stop of the
-    slider, one byte per base: 200 sequences of 200 bp take about 4 MB. For long windows or many sequences leave out
-    what you do not need: --rules gamma --methods lambda makes it four times smaller (500 of 5,000 bp: 60 MB).
+    The file is self-contained and needs no network or server. It holds the relevance of every sequence at every stop
+    of the slider, one byte per base: 200 sequences of 200 bp take about 4 MB. For long windows or many sequences offer
+    fewer choices: --rules gamma --methods lambda makes it four times smaller (500 sequences of 5,000 bp: 60 MB).
     """
     import numpy as np
 

@@ -24,7 +24,7 @@ _OPTIONS = [
         type=click.FloatRange(0, 1, min_open=True),
         default=0.05,
         show_default=True,
-        help="False-discovery rate: share of the sites that may be chance.",
+        help="False-discovery rate: share of the called sites that may be due to chance.",
     ),
     click.option(
         "--null",
@@ -38,28 +38,28 @@ _OPTIONS = [
         type=click.Choice(["null", "tangermeme"]),
         default="null",
         show_default=True,
-        help="Sites at a false-discovery rate against shuffled sequences, or tangermeme's recursive_seqlets.",
+        help="Call sites at a false-discovery rate against shuffled sequences, or by tangermeme's recursive_seqlets.",
     ),
     click.option(
         "--threshold",
         type=click.FloatRange(0, 1, min_open=True),
         default=0.01,
         show_default=True,
-        help="Largest p-value of tangermeme's seqlets (a ranking, not an error rate).",
+        help="Maximum p-value of tangermeme's seqlets (a ranking, not an error rate).",
     ),
     click.option(
         "--sign",
         type=click.Choice(["both", "positive", "negative"]),
         default="both",
         show_default=True,
-        help="Sites of positive relevance, of negative, or of both.",
+        help="Call sites of positive relevance, of negative relevance, or both.",
     ),
     click.option(
         "--limit",
         type=click.IntRange(min=1),
         default=5000,
         show_default=True,
-        help="Use the first sequences, at most this many; they are held in memory.",
+        help="Maximum number of sequences, which are held in memory; the first ones are used.",
     ),
 ]
 SITE_OPTIONS = ("fdr", "null", "caller", "threshold", "sign", "limit")
