@@ -1,6 +1,7 @@
 """How often a motif gets its own name: planted and found motifs, and JASPAR's own matrices, looked up in JASPAR.
 
-A name is right if the base of the matrix id is (MA0058 of MA0058.4). Run:
+A name is right if the base of the matrix id is (MA0058 of MA0058.4). And how often motifs that are in no database get a
+name: by the q-value alone, and as `genoplrp.sites.motif_table` gives one. Run:
 ``python -m benchmarks.names --data data/ --motifs motifs/``: `data` with its ``motifs.meme``, `motifs` a folder of
 ``genoplrp motifs``; each found motif is compared with the planted one that it is most like.
 """
@@ -16,11 +17,14 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.timing import machine
-from genoplrp.sites import FoundMotif, jaspar_vertebrates, match_motifs, overlay
+from genoplrp.sites import FoundMotif, jaspar_vertebrates, match_motifs, motif_table, overlay
+from genoplrp.sites.matching import CERTAIN
 from genoplrp.synthetic import Motif, read_motifs
 
 RELEASES = ("JASPAR2016", "JASPAR2024")
 FLANK, INSTANCES, SAMPLE, LISTED = 8, 150, 200, 40
+WORDS = ((0, 2), (2, 3), (1, 0, 2), (0, 2, 2))
+"""AG, GT, CAG, AGG."""
 
 
 def base(motif: Motif) -> str:
@@ -69,17 +73,64 @@ def general(source: Sequence[Motif], known: Sequence[Motif], *, strongest: bool)
         for k, i in enumerate(rows)
     ]
     matches = match_motifs(queries, known, nearest=5)
+    table = motif_table(queries, matches).set_index("motif")
     matches["base"] = matches["matrix_id"].str.partition(".")[0]
-    first, five, family = [], [], []
+    first, five, family, lost = [], [], [], []
     for query, i in zip(queries, rows, strict=True):
         own = matches[matches["motif"] == query.name]
         first.append(own["base"].iloc[0] == base(able[i]))
         five.append(base(able[i]) in set(own["base"]))
         family.append(own["family"].iloc[0] == there[base(able[i])])
+        lost.append(family[-1] and own["q_value"].iloc[0] <= CERTAIN and not table["match"][query.name])
     return {"n": len(rows)} | {
         key: float(np.mean(values))
-        for key, values in {"first": first, "among_five": five, "family_first": family}.items()
+        for key, values in {
+            "first": first,
+            "among_five": five,
+            "family_first": family,
+            "right_family_but_no_name": lost,
+        }.items()
     }
+
+
+def strangers(rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Frequencies of motifs that no transcription factor has, one of each kind."""
+
+    def some(concentration: float, low: int, high: int) -> np.ndarray:
+        return rng.dirichlet(np.full(4, concentration), size=int(rng.integers(low, high))).T
+
+    def tract(bases: tuple[int, ...], low: int, high: int) -> np.ndarray:
+        pwm = np.zeros((4, int(rng.integers(low, high))))
+        pwm[list(bases)] = rng.dirichlet(np.full(len(bases), 3.0), size=pwm.shape[1]).T
+        return float(rng.choice([0.75, 0.85, 0.95])) * (pwm - 0.25) + 0.25
+
+    word = np.eye(4)[list(WORDS[rng.integers(len(WORDS))])].T * 0.96 + 0.01
+    pairs = ((1, 3), (0, 2), (0, 3), (1, 2))
+    return {
+        "random columns": some(float(rng.choice([0.2, 0.5, 1.0])), 6, 20),
+        "tract of one base": tract((int(rng.integers(4)),), 8, 22),
+        "tract of two bases": tract(pairs[rng.integers(4)], 8, 22),
+        "pyrimidines, then a word": np.hstack([tract((1, 3), 6, 16), some(2.0, 1, 2), word]),
+        "weak columns, then a word": np.hstack([some(5.0, 6, 16), word]),
+    }
+
+
+def named_by_chance(known: Sequence[Motif], seed: int = 1) -> list[dict[str, object]]:
+    """Share of the motifs that are in no database that have a name, by kind."""
+    rng = np.random.default_rng(seed)
+    queries, kinds = [], []
+    for _ in range(SAMPLE):
+        n = int(rng.choice([30, 60, 150, 400]))
+        for kind, pwm in strangers(rng).items():
+            queries.append(trimmed(sampled(pwm, n, rng), f"m{len(queries)}"))
+            kinds.append(kind)
+    table = motif_table(queries, match_motifs(queries, known, nearest=1))
+    table = table.assign(kind=kinds, alone=table["q_value"] <= CERTAIN, here=table["match"].to_numpy() != "")
+    shares = table.groupby("kind", sort=False)[["alone", "here"]].mean()
+    return [
+        {"kind": str(kind), "n": SAMPLE, "named by q alone": one["alone"], "named": one["here"]}
+        for kind, one in shares.iterrows()
+    ]
 
 
 def planted(
@@ -130,6 +181,8 @@ def main() -> None:
             shares.append({"matrices of": source, "looked up in": known, "stronger half": strongest} | share)
     print(pd.DataFrame(shares).to_string(index=False))
     result["general"] = shares
+    result["strangers"] = named_by_chance(databases[RELEASES[1]])
+    print(pd.DataFrame(result["strangers"]).to_string(index=False))
     if given.json is not None:
         given.json.write_text(json.dumps(result, indent=1) + "\n")
 

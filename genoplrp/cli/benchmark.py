@@ -8,24 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from genoplrp.cli.given import PATH
+
 if TYPE_CHECKING:
     import pandas as pd
 
     from genoplrp.evaluation.plan import Plan
 
 
-@click.command(
-    name="benchmark",
-    epilog="Example:  genoplrp benchmark --quick --out benchmark/",
-)
+@click.command(name="benchmark", epilog="Example:  genoplrp benchmark --quick --out benchmark/")
+@click.option("--out", "-o", type=PATH, help="Folder for everything (required except with --list).")
 @click.option(
-    "--out",
-    "-o",
-    type=click.Path(path_type=Path),
-    help="Folder for everything (required except with --list).",
-)
-@click.option(
-    "--quick", is_flag=True, help="One data set, one network, one seed: at most ten minutes on two cores."
+    "--quick",
+    is_flag=True,
+    help="Use one data set, one network and one seed: at most ten minutes on two cores.",
 )
 @click.option(
     "--dataset",
@@ -48,19 +44,23 @@ if TYPE_CHECKING:
 @click.option(
     "--n-explain", type=click.IntRange(1), help="Sequences to explain for each network.  [default: 300]"
 )
-@click.option("--random-labels", is_flag=True, help="Compare with networks trained on permuted labels, too.")
-@click.option("--epochs", type=click.IntRange(1), help="Epochs at most.  [default: the trainer's; bpnet 8]")
+@click.option("--random-labels", is_flag=True, help="Also compare with networks trained on permuted labels.")
+@click.option("--epochs", type=click.IntRange(1), help="Maximum number of epochs.  [default: 20; bpnet 8]")
 @click.option(
     "--least-auroc",
     type=click.FloatRange(0, 1),
-    help="Networks below it on the test part have not learnt and are not explained.  [default: 0.8]",
+    help="Networks with a lower test AUROC have not learned the task and are not explained.  [default: 0.8]",
 )
 @click.option("--target", "--task", "task", help="Task to explain, by name or number.  [default: the first]")
 @click.option("--seed", type=int, help="Seed of the data sets.  [default: 0]")
-@click.option("--jobs", "-j", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
-@click.option("--list", "list_only", is_flag=True, help="Print the methods of the plan and stop.")
 @click.option(
-    "--resume", is_flag=True, help="Take the plan from the folder and compute what is missing or has failed."
+    "--jobs", "-j", type=click.IntRange(1), default=1, show_default=True, help="Number of processes."
+)
+@click.option("--list", "list_only", is_flag=True, help="List the methods and exit.")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Take the settings from the folder and compute what is missing or has failed.",
 )
 @click.option("--force", is_flag=True, help="Empty the folder first, if a benchmark made it.")
 def command(
@@ -83,16 +83,17 @@ def command(
     resume: bool,
     force: bool,
 ) -> None:
-    """Compare methods of explanation on networks trained on planted motifs.
+    """Compare explanation methods on networks trained on planted motifs.
 
-    Trains the networks, makes every map, scores it against the planted sites and by asking the network, and writes
-    tables, paired comparisons, figures and report.md into the folder. After an interruption the same command goes on
-    where it was; methods, seeds and data sets can be added later. Results of other data, weights, code, package
-    versions or settings are made again, and the reason is printed. A method that fails is listed with its reason, the
-    others go on, and the exit code is 1; --resume tries just the failed ones again.
+    Trains the networks, makes all maps, scores them against the planted sites and with the network, and writes tables,
+    paired comparisons, figures and report.md into the folder. After an interruption, run the same command again to
+    continue; you can also add methods, seeds and data sets later. Results from other data, weights, code, package
+    versions or settings are computed again, and the reason is printed. If a method fails, the others continue, the
+    reason is listed, and the exit code is 1; --resume tries only the failed ones again.
     """
     from genoplrp.errors import InputError
     from genoplrp.evaluation.runner import benchmark
+    from genoplrp.synthetic import Dataset
 
     folders = {Path(name).name: Path(name) for name in dataset if Path(name).is_dir()}
     settings = _given(
@@ -120,7 +121,7 @@ def command(
     if list_only:
         click.echo("\n".join(plan.methods))
         return
-    own = _load(folders) if folders else None
+    own = {name: Dataset.load(path) for name, path in folders.items()} or None
     table = benchmark(own, out=out, plan=plan, jobs=jobs, resume=resume, force=force)
     click.echo(f"Wrote {len(table)} rows of scores, tables and figures to {out}; read {out / 'report.md'}")
     if "error" in table:
@@ -150,9 +151,3 @@ def _list_failures(table: pd.DataFrame) -> None:
     for (method, reason), part in failed.groupby(["method", "error"], sort=False):
         where = ", ".join(f"{row.dataset}/{row.architecture}-{row.seed}" for row in part.itertuples())
         click.echo(f"  {method} ({where}): {reason}", err=True)
-
-
-def _load(folders: dict[str, Path]) -> dict[str, Any]:
-    from genoplrp.synthetic import Dataset
-
-    return {name: Dataset.load(path) for name, path in folders.items()}

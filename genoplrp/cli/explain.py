@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from genoplrp.cli.genome_options import explain_genome, genome_options
-from genoplrp.cli.given import device_that_is_here, refuse_given
+from genoplrp.cli.given import PATH, SPLIT, device_that_is_here, refuse_given
 from genoplrp.cli.model_options import LOADING
 from genoplrp.wording import counted
 
@@ -24,31 +24,25 @@ if TYPE_CHECKING:
     epilog="Examples:  genoplrp explain model/ --dataset data/ --p 0.25 --out relevance.npz;  genoplrp explain "
     "net.py:Net --state-dict weights.pt --fasta genome.fa --bed peaks.bed --length 500 --out scan/",
 )
-@click.argument("model", type=click.Path(path_type=Path))
-@click.option("--dataset", "-d", type=click.Path(path_type=Path), help="Folder of a data set.")
+@click.argument("model", type=PATH)
+@click.option("--dataset", "-d", type=PATH, help="Folder of a data set.")
 @click.option(
-    "--out",
-    "-o",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="Relevance file to write (.npz); for a genome a folder.",
+    "--out", "-o", required=True, type=PATH, help="Relevance file to write (.npz), or folder for a genome."
 )
 @click.option(
     "--target",
     default="0",
     show_default=True,
-    help="What to explain: a task by name or number, an index for each axis of the output (0,2; a colon sums), behind "
-    "an output's name (donor:0,2), a difference (1-0), or sum.",
+    help="What to explain: a task by name or number; an index for each axis of the output (0,2; a colon sums over the "
+    "axis), after the name of an output if there are several (donor:0,2); a difference (1-0); or sum.",
 )
-@click.option(
-    "--split", type=click.Choice(["train", "valid", "test", "all"]), default="test", show_default=True
-)
-@click.option("--positives", is_flag=True, help="Only sequences whose label for the task is positive.")
+@click.option("--split", type=SPLIT, default="test", show_default=True)
+@click.option("--positives", is_flag=True, help="Only sequences with a positive label for the task.")
 @click.option("--limit", type=click.IntRange(min=1), help="Explain at most this many sequences.")
 @click.option("--rules", help="Preset of propagation rules.  [default: gamma]")
 @click.option(
     "--p",
-    help="Share of relevance to prune at each layer; 0 for plain LRP; auto, effective, gain or faithful to choose it.  "
+    help="Share of relevance to prune at each layer; 0 for plain LRP; auto, effective, gain or faithful choose it.  "
     "[default: 0.25]",
 )
 @click.option("--p-neg", type=float, help="The same for negative relevance.  [default: p / 2]")
@@ -58,34 +52,35 @@ if TYPE_CHECKING:
 @click.option(
     "--scope", type=click.Choice(["sample", "position", "filter"]), default="sample", show_default=True
 )
-@click.option("--total", is_flag=True, help="Read p as the share over the whole depth.")
+@click.option("--total", is_flag=True, help="Read p as the share over the whole network.")
 @click.option(
     "--consensus",
     is_flag=True,
-    help="What twelve views of each sequence agree on: shifted, on the other strand, by relevance, box rule and "
-    "DeepLIFT; views to which the model answers differently are left out. Rules: gamma and gamma-all in turn, "
-    "unless given; pruned only if --p is given, which is then the share over the whole depth.",
+    help="Keep what twelve passes agree on: shifted and reverse-complemented views of each sequence, by relevance, "
+    "relevance with the z-box rule, and DeepLIFT. Views to which the model responds differently are omitted. Rules are "
+    "gamma and gamma-all in turn unless --rules is given. Views are pruned only if --p is given, as the share over the "
+    "whole network.",
 )
 @click.option(
     "--max-shift",
     type=click.IntRange(min=0),
     default=3,
     show_default=True,
-    help="With --consensus: bases to shift by; 0 where the output belongs to a position, e.g. a splice site.",
+    help="With --consensus: largest shift in bp; 0 if the output belongs to a position, e.g. a splice site.",
 )
 @click.option(
     "--one-strand",
     is_flag=True,
-    help="With --consensus: leave the other strand out, e.g. for RNA or a stranded output.",
+    help="With --consensus: omit the other strand, e.g. for RNA or a stranded output.",
 )
-@click.option("--prune-input", is_flag=True, help="Prune the network's input too.")
+@click.option("--prune-input", is_flag=True, help="Also prune the input of the network.")
 @click.option(
     "--batch-size",
     type=click.IntRange(min=1),
-    help="Sequences at once.  [default: 64; for a genome by length]",
+    help="Sequences per batch.  [default: 64; for a genome it depends on the length]",
 )
 @click.option("--device", help="Where to compute, e.g. cpu or cuda.  [default: cpu]")
-@click.option("--seed", type=int, default=0, help="Accepted everywhere; explanations are deterministic.")
+@click.option("--seed", type=int, default=0, help="Has no effect: explanations are deterministic.")
 @click.option("--force", is_flag=True, help="Replace the file if it exists.")
 @genome_options
 def command(
@@ -117,11 +112,11 @@ def command(
     MODEL is a checkpoint of genoplrp train, a torch.export archive (.pt2), a Keras file (.keras, .h5), or
     module:callable or file.py:callable that returns the nn.Module, with its weights as --state-dict.
 
-    With --dataset: writes relevance for every base, in units of the explained logit, and prints how sparse it is and
+    With --dataset, writes the relevance of every base, in units of the explained logit, and prints how sparse it is and
     whether it is conserved.
 
-    With --fasta, and --bed or --vcf (with neither, every record is a sequence of the model's length): writes a folder
-    (Zarr) in batches; run again after an interruption, it goes on where it was.
+    With --fasta and --bed or --vcf, writes a folder (Zarr) in batches; after an interruption, run the same command
+    again to continue. Without --bed and --vcf, every FASTA record is a sequence of the model's length.
     """
     from genoplrp import partial
     from genoplrp.errors import InputError

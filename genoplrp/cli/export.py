@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from genoplrp.cli.given import check_device
+from genoplrp.cli.given import PATH, check_device
 from genoplrp.cli.site_options import SITE_OPTIONS, explained_model, site_options
 from genoplrp.wording import counted
 
@@ -34,35 +34,31 @@ def _known_format(ctx: click.Context, param: click.Parameter, name: str) -> str:
     "genoplrp export scan/ --to bed --model model/ --out sites.bed;  "
     "genoplrp export motifs/ --to meme --out motifs.meme",
 )
-@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("source", type=PATH)
 @click.option(
     "--to", "form", required=True, metavar="FORMAT", callback=_known_format, help="What to write; see above."
 )
-@click.option(
-    "--out", "-o", required=True, type=click.Path(path_type=Path), help="File to write; for modisco a folder."
-)
-@click.option(
-    "--dataset", "-d", type=click.Path(path_type=Path), help="Data set that a relevance file explains."
-)
+@click.option("--out", "-o", required=True, type=PATH, help="File to write; for modisco a folder.")
+@click.option("--dataset", "-d", type=PATH, help="Data set of the relevance file.")
 @click.option(
     "--scores",
     type=click.Choice(["projected", "hypothetical"]),
     default="projected",
     show_default=True,
-    help="For arrays: relevance of the bases that are there, or of all four (if they were kept).",
+    help="For arrays: relevance of the bases in the sequence, or of all four (if stored).",
 )
 @click.option(
     "--overlap",
     type=click.Choice(["mean", "max", "first"]),
     default="mean",
     show_default=True,
-    help="For tracks, where windows overlap: the mean, the largest in magnitude, or the window first in the table.",
+    help="For tracks, where windows overlap: the mean, the largest absolute value, or the first window of the table.",
 )
 @click.option(
     "--model",
     "-m",
-    type=click.Path(path_type=Path),
-    help="For bed and meme: the model that was explained, for the null. The options below are for these two.",
+    type=PATH,
+    help="For bed and meme: the explained model, for the null. The options below are for these two formats.",
 )
 @site_options
 @click.option("--device", callback=check_device, help="Where to compute, e.g. cpu or cuda.  [default: cpu]")
@@ -84,12 +80,11 @@ def command(
     """Write SOURCE, a relevance file (.npz, with --dataset) or a store of scanned regions, for other programs.
 
     modisco: ohe.npz and attr.npz for TF-MoDISco-lite. chrombpnet: HDF5 with raw/seq, shap/seq, projected_shap/seq.
-    finemo: regions npz. bigwig, bedgraph: relevance per base in genome coordinates; zeros are left out.
+    finemo: regions npz. bigwig, bedgraph: relevance per base in genome coordinates, without zeros.
 
-    bed: the sites that genoplrp motifs calls, in genome coordinates; a site of several windows is
-    written once, from the window where it is strongest.
-    meme: the motifs that it makes of them (extra modisco). SOURCE may be a folder of genoplrp motifs here: then nothing
-    is computed, and no model needed.
+    bed: the sites called as by genoplrp motifs, in genome coordinates; a site in several windows is written once, from
+    the window where it is strongest. meme: the motifs of these sites (extra modisco). For bed and meme, SOURCE may also
+    be a folder of genoplrp motifs: then nothing is computed, and no model is needed.
     """
     from genoplrp import formats
     from genoplrp.scan import open_explained

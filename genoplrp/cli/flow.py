@@ -7,36 +7,36 @@ from typing import Any
 
 import click
 
+from genoplrp.cli.given import PATH
 from genoplrp.cli.sequence_options import chosen_sequences, explainer_of, made_folder, sequence_options
 
 _READING = (
-    "From left to right: sites, channels of layers, the output. A bar is as high as its node's share of its column's "
-    "relevance, a band is what passes between two nodes. Red speaks for the output, blue against it, grey is pooled. "
-    "Letters are the mean relevance of the bases where a channel's relevance gathers. All figures are in units of "
-    "the output."
+    "From left to right: sites, channels of layers, the output. The height of a bar is the share of its node in the "
+    "column, a band is the relevance between two nodes. Red speaks for the output, blue against it; grey nodes pool "
+    "the rest. Letters show the mean relevance of the bases that a channel reads. All figures are in units of the "
+    "output."
 )
 
 
-@click.command(
-    name="flow",
-    epilog="Example:  genoplrp flow model/ --dataset data/ --index 3 --out flow/",
-)
-@click.argument("model", type=click.Path(path_type=Path))
+@click.command(name="flow", epilog="Example:  genoplrp flow model/ --dataset data/ --index 3 --out flow/")
+@click.argument("model", type=PATH)
 @sequence_options
 @click.option(
     "--layers", help="Layers to show, e.g. conv1,conv2; wildcards allowed.  [default: four convolutions]"
 )
-@click.option("--own-sites", is_flag=True, help="Take the strongest windows as sites, not the planted ones.")
+@click.option(
+    "--own-sites", is_flag=True, help="Use the strongest windows as sites instead of the planted ones."
+)
 @click.option("--share", type=click.FloatRange(0, 1, min_open=True), default=0.9, show_default=True,
-              help="Share of a layer's relevance that its nodes hold, and of the bands that are drawn.")  # fmt: skip
+              help="Share of a layer's relevance that the shown nodes, and the drawn bands, must hold.")  # fmt: skip
 @click.option(
     "--most",
     type=click.IntRange(min=1),
     default=10,
     show_default=True,
-    help="At most this many nodes in a layer.",
+    help="Maximum number of nodes per layer.",
 )
-@click.option("--seed", type=int, default=0, help="Accepted everywhere; flows are deterministic.")
+@click.option("--seed", type=int, default=0, help="Has no effect: flows are deterministic.")
 def command(
     model: Path,
     out: Path,
@@ -47,7 +47,7 @@ def command(
     seed: int,
     **options: Any,
 ) -> None:
-    """Show what flows where in MODEL: from sites through the channels of layers to the output.
+    """Trace relevance in MODEL from sites through the channels of its layers to the output.
 
     For one sequence (--index) each site is a node; for several, each motif is, and all figures are means. Writes
     flow.svg, flow.html, and the tables nodes.tsv, edges.tsv, windows.tsv and, with motifs, purity.tsv: which channel

@@ -2,44 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from genoplrp.cli.given import PATH, with_options
 from genoplrp.cli.model_options import MODEL_OPTIONS
 
 if TYPE_CHECKING:
     from genoplrp.relevance import Pruning
 
-F = TypeVar("F", bound=Callable[..., Any])
-_PATH = click.Path(path_type=Path)
 _OPTIONS = [
     click.option(
-        "--fasta", type=_PATH, help="Genome, instead of --dataset: FASTA (plain, gzip, bgzip) or 2bit."
+        "--fasta",
+        type=PATH,
+        help="Genome to explain instead of --dataset: FASTA (plain, gzip, bgzip) or 2bit.",
     ),
-    click.option("--bed", type=_PATH, help="Regions of the genome: BED, narrowPeak, GTF / GFF or bigBed."),
+    click.option("--bed", type=PATH, help="Regions of the genome: BED, narrowPeak, GTF / GFF or bigBed."),
     click.option(
         "--vcf",
-        type=_PATH,
-        help="Variants: each with both alleles; with --bed in the window of every region that holds it.",
+        type=PATH,
+        help="Variants, explained with both alleles; with --bed, in the window of every region that contains them.",
     ),
-    click.option("--feature", help="From a GTF / GFF, only this feature, e.g. gene."),
+    click.option("--feature", help="Use only this feature of a GTF / GFF, e.g. gene."),
     click.option(
         "--tile", type=click.IntRange(min=1), help="Cover each region with windows this many bp apart."
     ),
     click.option(
         "--length",
         type=click.IntRange(min=1),
-        help="Length of the windows in bp, where the model does not say it.",
+        help="Length of the windows in bp, if the model does not define it.",
     ),
     click.option(
         "--edge",
         type=click.Choice(["drop", "shift", "pad"]),
         default="drop",
         show_default=True,
-        help="What to do with a window that reaches beyond its chromosome.",
+        help="What to do with a window that extends beyond its chromosome.",
     ),
     click.option(
         "--max-unknown",
@@ -54,35 +54,31 @@ _OPTIONS = [
         type=click.Choice(["per_nucleotide", "full"]),
         default="per_nucleotide",
         show_default=True,
-        help="What a store keeps: relevance per position, or of all four channels.",
+        help="What to store: relevance per position, or for all four channels.",
     ),
     click.option(
-        "--hypothetical", is_flag=True, help="Keep relevance per unit of input for all four bases too."
+        "--hypothetical", is_flag=True, help="Also store relevance per unit of input for all four bases."
     ),
     click.option("--dtype", type=click.Choice(["float32", "float16"]), default="float32", show_default=True),
-    click.option("--devices", help="Several devices that share the windows, e.g. 0,1: instead of --device."),
-    click.option("--shard", help="i/n: only this part of the windows; see genoplrp merge."),
+    click.option("--devices", help="Several devices to share the windows, e.g. 0,1 (instead of --device)."),
+    click.option("--shard", help="i/n: explain only part i of n; then see genoplrp merge."),
     click.option(
         "--engine",
         type=click.Choice(["local", "ray"]),
         default="local",
         show_default=True,
-        help="Compute here, or on a Ray cluster (extra ray): the same store.",
+        help="Compute here or on a Ray cluster (extra ray), with the same result.",
     ),
     click.option(
         "--workers", type=click.IntRange(min=1), help="Ray workers.  [default: as many as the cluster holds]"
     ),
     click.option(
-        "--address", help="Ray cluster to join.  [default: that of RAY_ADDRESS, else one on this machine]"
+        "--address", help="Ray cluster to join.  [default: RAY_ADDRESS, else a new one on this machine]"
     ),
 ]
 
 
-def genome_options(function: F) -> F:
-    """Give a command the options; they arrive as keyword arguments of their own names."""
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
+genome_options = with_options(_OPTIONS)
 
 
 def explain_genome(

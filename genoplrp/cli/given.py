@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 from click.core import ParameterSource
+
+F = TypeVar("F", bound=Callable[..., Any])
+PATH = click.Path(path_type=Path)
+SPLIT = click.Choice(["train", "valid", "test", "all"])
+
+
+def with_options(options: Sequence[Callable[..., Any]]) -> Callable[[F], F]:
+    """Give a command several options; they arrive as keyword arguments of their own names."""
+
+    def decorate(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
 
 
 def refuse_given(names: Collection[str], why: str) -> None:

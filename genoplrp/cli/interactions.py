@@ -8,31 +8,31 @@ from typing import Any, Literal
 
 import click
 
+from genoplrp.cli.given import PATH
 from genoplrp.cli.sequence_options import chosen_sequences, explainer_of, made_folder, sequence_options
 from genoplrp.wording import counted, two_digits
 
 _READING = (
-    "Sites are taken out, each alone and both: an interaction above 0 says that two sites do more together than each "
-    "for itself, below 0 that one is enough or undoes the other. In the matrix a dot marks pairs with q <= .05, and "
-    "the bars are what the output loses without each site."
+    "Sites are removed, each alone and both together. An interaction above 0 means that two sites do more together "
+    "than the sum of both alone, below 0 that one replaces or counteracts the other. In the matrix a dot marks pairs "
+    "with q <= .05, and the bars show what the output loses without each site."
 )
 
 
 @click.command(
-    name="interactions",
-    epilog="Example:  genoplrp interactions model/ --dataset data/ --out interactions/",
+    name="interactions", epilog="Example:  genoplrp interactions model/ --dataset data/ --out interactions/"
 )
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model", type=PATH)
 @sequence_options
 @click.option("--fills", type=click.IntRange(min=1), default=4, show_default=True,
-              help="Shuffles whose bases stand where a site was; no q-values below 2.")  # fmt: skip
+              help="Number of shuffles that replace a site; q-values need at least 2.")  # fmt: skip
 @click.option("--scale", type=click.Choice(["output", "probability"]), default="output", show_default=True,
               help="Scale on which effects add up: the logit, or its logistic function.")  # fmt: skip
 @click.option("--most", type=click.IntRange(min=1), default=12, show_default=True,
-              help="At most this many sites of a sequence, the strongest.")  # fmt: skip
-@click.option("--no-relevance", is_flag=True, help="Leave out how relevance changes: forward passes only.")
+              help="Maximum number of sites per sequence; the strongest are used.")  # fmt: skip
+@click.option("--no-relevance", is_flag=True, help="Omit the changes of relevance: forward passes only.")
 @click.option("--bin", "width", type=click.IntRange(min=1), default=5, show_default=True,
-              help="Width of the bins of distance, in bp.")  # fmt: skip
+              help="Width of the distance bins, in bp.")  # fmt: skip
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the shuffles.")
 def command(
     model: Path,
@@ -45,10 +45,11 @@ def command(
     seed: int,
     **options: Any,
 ) -> None:
-    """Take sites out of the sequences of MODEL, alone and in pairs, and say which pairs work together.
+    """Remove sites from sequences, alone and in pairs, and report which pairs work together in MODEL.
 
     Sites are those of --sites, or those planted in the data set. Writes sites.tsv, pairs.tsv, summary.tsv (by motifs),
-    layout.tsv (by motifs, order and orientation), distance.tsv, a matrix and curves as SVG, and a page to read.
+    layout.tsv (by motifs, order and orientation), distance.tsv, a matrix and curves as SVG, and
+    interactions.html.
     """
     from matplotlib.figure import Figure
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from genoplrp.cli.given import PATH
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -21,19 +23,19 @@ T = TypeVar("T")
     epilog="Examples:  genoplrp logo lrp.npz plrp.npz --dataset data/ --index 0 --out logo.png;  "
     "genoplrp logo scan/ --region chr1:100-300 --out logo.png",
 )
-@click.argument("relevance", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("relevance", nargs=-1, required=True, type=PATH)
 @click.option(
     "--dataset",
     "-d",
-    type=click.Path(path_type=Path),
-    help="Folder of the data set that relevance files (.npz) explain; a store brings its own sequences.",
+    type=PATH,
+    help="Folder of the data set that relevance files (.npz) explain; a store contains its own sequences.",
 )
 @click.option(
     "--out",
     "-o",
     required=True,
-    type=click.Path(path_type=Path),
-    help="Picture to write: .png, .svg or .pdf. Several sequences make a .pdf with one page each.",
+    type=PATH,
+    help="Picture to write: .png, .svg or .pdf. Several sequences need a .pdf, with one page each.",
 )
 @click.option(
     "--index",
@@ -43,8 +45,8 @@ T = TypeVar("T")
 @click.option("--name", help="Sequence to draw, by its name in the data set or store, instead of --index.")
 @click.option(
     "--region",
-    help="Stretch to draw, e.g. 40-120 (0-based, half-open); of a store a place, chr1:100-300, which also finds the "
-    "window.  [default: all]",
+    help="Stretch to draw, e.g. 40-120 (0-based, half-open); for a store, genome coordinates such as chr1:100-300, "
+    "which also select the window.  [default: all]",
 )
 @click.option("--scheme", type=click.Choice(["classic", "colorblind"]), default="classic", show_default=True)
 @click.option("--scale", type=click.Choice(["kind", "own"]), default="kind", show_default=True,
@@ -73,9 +75,9 @@ def command(
 ) -> None:
     """Draw RELEVANCE, relevance files or stores of regions, as sequence logos, one row per file.
 
-    The planted motifs of a data set are drawn above. Coordinates of a store are those of the genome; a window on the
-    minus strand runs backwards, as the model read it. Letters are as high as their relevance, negative ones hang
-    below the line. Motifs that matter for the explained task are marked in colour, decoys in grey.
+    The planted motifs of a data set are drawn above: motifs that matter for the explained task in colour, decoys in
+    grey. A store has genome coordinates; a window on the minus strand is drawn from high to low coordinates, as the
+    model reads it. The height of a letter is its relevance; negative letters hang below the line.
     """
     from tqdm import tqdm
 
@@ -94,9 +96,9 @@ def command(
         save_figure(pages, out, dpi=dpi, overwrite=force)
         click.echo(f"Wrote {out}", err=True)
         return
+    files = _named({path: AttributionFile.load(path) for path in relevance})
     if dataset is None:
         raise InputError(f"{relevance[0]} holds no sequences: name its data set with --dataset")
-    files = _named({path: AttributionFile.load(path) for path in relevance})
     data = Dataset.load(dataset)
     first = next(iter(files.values()))
     chosen = [sequence_index(first, data, name)] if name else _indices(index or "0", len(first))
@@ -196,4 +198,6 @@ def _region(text: str | None) -> tuple[int, int] | None:
     first, _, last = text.partition("-")
     if not (first.isdigit() and last.isdigit()):
         raise InputError(f"--region {text!r}: write START-END, e.g. 40-120")
+    if int(first) >= int(last):
+        raise InputError(f"region {text} is empty: write START-END with START < END, e.g. 40-120")
     return int(first), int(last)

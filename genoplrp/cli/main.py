@@ -11,6 +11,7 @@ from typing import NoReturn
 
 import click
 
+from genoplrp.cli.given import PATH
 from genoplrp.cli.notes import notes_shown
 from genoplrp.errors import GenoplrpError, InputError
 from genoplrp.version import __version__
@@ -19,20 +20,20 @@ from genoplrp.version import __version__
 COMMANDS = {
     "quickstart": (
         "genoplrp.cli.quickstart",
-        "The whole workflow once: simulate, train, explain, score, draw.",
+        "Run the whole workflow once: simulate, train, explain, score, draw.",
     ),
-    "simulate": ("genoplrp.cli.simulate", "Make a benchmark data set with planted motifs."),
+    "simulate": ("genoplrp.cli.simulate", "Simulate a benchmark data set with planted motifs."),
     "train": ("genoplrp.cli.train", "Train a convolutional network on a data set."),
     "explain": ("genoplrp.cli.explain", "Explain a model's predictions with LRP or PLRP."),
-    "merge": ("genoplrp.cli.merge", "Put the shards of a scan together."),
-    "export": ("genoplrp.cli.export", "Write relevance for MoDISco, finemo, genome browsers."),
-    "motifs": ("genoplrp.cli.motifs", "Call sites, cluster them into motifs, name these."),
-    "flow": ("genoplrp.cli.flow", "Show what flows where: sites, channels of layers, output."),
+    "merge": ("genoplrp.cli.merge", "Merge the shards of a scan."),
+    "export": ("genoplrp.cli.export", "Write relevance for MoDISco, finemo and genome browsers."),
+    "motifs": ("genoplrp.cli.motifs", "Call sites, cluster them into motifs and name these."),
+    "flow": ("genoplrp.cli.flow", "Trace relevance from sites through the layers to the output."),
     "interactions": ("genoplrp.cli.interactions", "Find out which sites work together."),
-    "score": ("genoplrp.cli.score", "Score relevance against the planted truth."),
-    "benchmark": ("genoplrp.cli.benchmark", "Compare methods of explanation on planted truth."),
+    "score": ("genoplrp.cli.score", "Score relevance against planted motifs."),
+    "benchmark": ("genoplrp.cli.benchmark", "Compare explanation methods on planted motifs."),
     "logo": ("genoplrp.cli.logo", "Draw relevance as sequence logos."),
-    "report": ("genoplrp.cli.report", "Make a live report: logos in the browser, with a slider over p."),
+    "report": ("genoplrp.cli.report", "Make an HTML report: logos in the browser, with a slider for p."),
 }
 
 
@@ -66,13 +67,13 @@ class LazyGroup(click.Group):
 @click.option(
     "--load",
     "own_code",
-    type=click.Path(path_type=Path),
+    type=PATH,
     multiple=True,
-    help="Run this Python file first, which registers metrics, presets, operations of your own.",
+    help="First run this Python file, which registers your own metrics, presets or operations.",
 )
 @click.pass_context
 def cli(ctx: click.Context, debug: bool, own_code: tuple[Path, ...]) -> None:
-    """Explain convolutional networks on DNA: sparsely, fast and checkably."""
+    """Explain the predictions of convolutional networks on DNA, and check the explanations."""
     ctx.obj = {"debug": debug}
     if own_code:
         from genoplrp.scan.user_code import from_file
@@ -96,8 +97,8 @@ def main(args: list[str] | None = None) -> NoReturn:
         sys.exit(2)
     except click.exceptions.Abort:
         click.echo(
-            "Interrupted; finished files are complete, and nothing is half-written. The same command goes on where a "
-            "scan of a genome, a benchmark or a quickstart was; train does so with --resume.",
+            "Interrupted. Finished files are complete, and no file is half-written. Run the same command again to "
+            "continue a genome scan, a benchmark or a quickstart; train continues with --resume.",
             err=True,
         )
         sys.exit(130)
@@ -111,8 +112,8 @@ def main(args: list[str] | None = None) -> NoReturn:
             raise
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             click.echo(
-                f"Error: the disk is full ({error.strerror}); finished files are complete, nothing is "
-                "half-written: make room and run the same command again",
+                f"Error: the disk is full ({error.strerror}). Finished files are complete, and no file is "
+                "half-written. Free some space and run the same command again",
                 err=True,
             )
             sys.exit(1)

@@ -6,22 +6,20 @@ from pathlib import Path
 
 import click
 
+from genoplrp.cli.given import PATH
 from genoplrp.wording import counted
 
 
-@click.command(
-    name="merge",
-    epilog="Example:  genoplrp merge scan.shard-*-of-0008 --out scan",
-)
-@click.argument("shards", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--out", "-o", required=True, type=click.Path(path_type=Path), help="Folder to make.")
-@click.option("--seed", type=int, default=0, help="Accepted everywhere; nothing here is random.")
-@click.option("--device", help="Accepted everywhere; nothing is computed on it.")
-@click.option("--force", is_flag=True, help="Replace a store that exists.")
+@click.command(name="merge", epilog="Example:  genoplrp merge scan.shard-*-of-0008 --out scan")
+@click.argument("shards", nargs=-1, required=True, type=PATH)
+@click.option("--out", "-o", required=True, type=PATH, help="Folder to make.")
+@click.option("--seed", type=int, default=0, help="Has no effect: nothing here is random.")
+@click.option("--device", help="Has no effect: nothing is computed.")
+@click.option("--force", is_flag=True, help="Replace an existing store.")
 def command(shards: tuple[Path, ...], out: Path, seed: int, device: str | None, force: bool) -> None:
-    """Put all SHARDS of one scan (genoplrp explain --fasta ... --shard i/n) together.
+    """Merge all SHARDS of one scan (genoplrp explain --fasta ... --shard i/n).
 
-    The result has the same bytes as a scan in one piece. The shards stay as they are.
+    The result has the same bytes as an undivided scan. The shards are not changed.
     """
     from genoplrp.scan import ScanStore, merge
     from genoplrp.scan.variants import write_effects

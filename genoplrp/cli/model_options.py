@@ -2,47 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from genoplrp.cli.given import PATH, with_options
 
 if TYPE_CHECKING:
     from genoplrp.pipeline.subject import Subject
 
-F = TypeVar("F", bound=Callable[..., Any])
 
 LOADING = ("state_dict", "trust_pickle", "keras_objects", "layout")
 """Names of the options; they are keywords of `genoplrp.scan.load_any_model`."""
 
 MODEL_OPTIONS = [
-    click.option(
-        "--state-dict",
-        type=click.Path(path_type=Path),
-        help="Weights for a model given as module:callable.",
-    ),
+    click.option("--state-dict", type=PATH, help="Weights for a model given as module:callable."),
     click.option(
         "--trust-pickle",
         is_flag=True,
-        help="Load a pickled module, or a Keras file with code; it can do anything.",
+        help="Load a pickled module or a Keras file with code, which can execute anything.",
     ),
-    click.option(
-        "--keras-objects", help="Custom layers of a Keras file: a Python file or module that has them."
-    ),
+    click.option("--keras-objects", help="Python file or module with the custom layers of a Keras file."),
     click.option(
         "--layout",
         type=click.Choice(["NCL", "NLC", "N1CL", "N1LC", "NC1L", "NCL1", "NLC1"]),
-        help="Order of axes that the model takes, e.g. NLC for (N, L, 4).  [default: recognised]",
+        help="Order of axes that the model takes, e.g. NLC for (N, L, 4).  [default: detected]",
     ),
 ]
 
 
-def model_options(function: F) -> F:
-    """Give a command the options; they arrive as keyword arguments of their own names."""
-    for option in reversed(MODEL_OPTIONS):
-        function = option(function)
-    return function
+model_options = with_options(MODEL_OPTIONS)
 
 
 def load_subject(model: Path, options: dict[str, Any], length: int) -> Subject:

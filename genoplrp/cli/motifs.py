@@ -7,39 +7,37 @@ from typing import Any
 
 import click
 
-from genoplrp.cli.given import check_device
+from genoplrp.cli.given import PATH, check_device
 from genoplrp.cli.site_options import SITE_OPTIONS, explained_model, several_targets, site_options
-
-_PATH = click.Path(path_type=Path)
 
 
 @click.command(
     name="motifs",
     epilog="Example:  genoplrp motifs relevance.npz --dataset data/ --model model/ --out motifs/",
 )
-@click.argument("source", type=_PATH)
-@click.option("--model", "-m", required=True, type=_PATH, help="The model that was explained, for the null.")
-@click.option("--out", "-o", required=True, type=_PATH, help="Folder to make.")
+@click.argument("source", type=PATH)
+@click.option("--model", "-m", required=True, type=PATH, help="The explained model, for the null.")
+@click.option("--out", "-o", required=True, type=PATH, help="Folder to make.")
 @click.option(
     "--target",
     "-t",
     "targets",
     multiple=True,
-    help="Outputs to compare, e.g. 0,1,2 (or the option several times): those that SOURCE does not explain are "
-    "explained in the same way, and motifs.tsv counts the sites of each.  [default: the one of SOURCE]",
+    help="Outputs to compare, e.g. 0,1,2 (or repeat the option). Outputs that SOURCE does not explain are explained "
+    "in the same way; motifs.tsv counts the sites of each output.  [default: the one of SOURCE]",
 )
-@click.option("--dataset", "-d", type=_PATH, help="Data set that a relevance file explains.")
+@click.option("--dataset", "-d", type=PATH, help="Data set of the relevance file.")
 @click.option(
-    "--known", type=_PATH, help="Known motifs (MEME, JASPAR, TRANSFAC).  [default: JASPAR, vertebrates]"
+    "--known", type=PATH, help="Known motifs (MEME, JASPAR, TRANSFAC).  [default: JASPAR, vertebrates]"
 )
 @click.option(
     "--jaspar",
     default="JASPAR2024",
     show_default=True,
-    help="Release of JASPAR to match to; names at the top differ from one to the next.",
+    help="Release of JASPAR to match to; the best matches differ between releases.",
 )
-@click.option("--no-match", is_flag=True, help="Do not match to known motifs.")
-@click.option("--no-filters", is_flag=True, help="Leave the filters out.")
+@click.option("--no-match", is_flag=True, help="Do not match motifs to known ones.")
+@click.option("--no-filters", is_flag=True, help="Omit the filters.")
 @click.option(
     "--filter-layer",
     help="Convolution whose channels are shown.  [default: the first whose receptive field is 6 bp or more]",
@@ -50,7 +48,7 @@ _PATH = click.Path(path_type=Path)
     type=click.IntRange(min=1),
     default=2,
     show_default=True,
-    help="Random starts of each clustering; the time it takes grows with them.",
+    help="Random starts of each clustering; more take longer.",
 )
 @click.option("--device", callback=check_device, help="Where to compute, e.g. cpu or cuda.  [default: cpu]")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the shuffles.")
@@ -74,8 +72,8 @@ def command(
 ) -> None:
     """Call sites in SOURCE (a relevance file, or a store of scanned regions), and cluster them into motifs.
 
-    Sites are compared with the same model's relevance on shuffled sequences. Writes tables, MEME, BED, and pages
-    to read (index.html, one for each motif, one for the filters of a layer); needs the extra modisco.
+    Sites are compared with the relevance of the same model on shuffled sequences. Writes tables, MEME, BED and HTML
+    pages (index.html, one for each motif, one for the filters of a layer). Needs the extra modisco.
     """
     from genoplrp.errors import InputError
     from genoplrp.scan import open_explained

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from genoplrp.cli.given import check_device
+from genoplrp.cli.given import PATH, check_device
 
 
 @click.command(
@@ -19,15 +19,21 @@ from genoplrp.cli.given import check_device
     show_default=True,
     help="Preset to simulate (genoplrp simulate --list), or 'splice' for real splice junctions.",
 )
-@click.option("--out", "-o", type=click.Path(path_type=Path), help="Folder to make.  [default: quickstart]")
+@click.option("--out", "-o", type=PATH, help="Folder to make.  [default: quickstart]")
 @click.option(
     "-n", "n", type=click.IntRange(min=100), default=20_000, show_default=True, help="Sequences to simulate."
 )
 @click.option("--architecture", default="koo", show_default=True, help="Network to train.")
 @click.option(
-    "--p", type=float, default=0.25, show_default=True, help="Share of relevance PLRP prunes at each layer."
+    "--p",
+    type=float,
+    default=0.25,
+    show_default=True,
+    help="Share of relevance that PLRP prunes at each layer.",
 )
-@click.option("--epochs", type=click.IntRange(min=1), help="Epochs at most.  [default: 10; splice: 20]")
+@click.option(
+    "--epochs", type=click.IntRange(min=1), help="Maximum number of epochs.  [default: 10; splice: 20]"
+)
 @click.option(
     "--explain", type=click.IntRange(min=1), default=300, show_default=True, help="Sequences to explain."
 )
@@ -44,7 +50,7 @@ def command(
     seed: int,
     device: str | None,
 ) -> None:
-    """Simulate, train, explain with LRP and PLRP, score against the planted truth, draw logos: one folder.
+    """Simulate, train, explain with LRP and PLRP, score against the planted motifs and draw logos, in one folder.
 
     Takes about a minute on two cores and downloads nothing.
     """

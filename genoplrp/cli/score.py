@@ -6,27 +6,20 @@ from pathlib import Path
 
 import click
 
+from genoplrp.cli.given import PATH
 from genoplrp.wording import counted
 
 
-@click.command(
-    name="score",
-    epilog="Example:  genoplrp score relevance.npz --dataset data/ --out scores.csv",
-)
-@click.argument("relevance", type=click.Path(path_type=Path))
+@click.command(name="score", epilog="Example:  genoplrp score relevance.npz --dataset data/ --out scores.csv")
+@click.argument("relevance", type=PATH)
 @click.option(
     "--dataset",
     "-d",
     required=True,
-    type=click.Path(path_type=Path),
-    help="Folder of the data set that was explained (genoplrp simulate).",
+    type=PATH,
+    help="Folder of the explained data set (genoplrp simulate).",
 )
-@click.option(
-    "--out",
-    "-o",
-    type=click.Path(path_type=Path),
-    help="CSV to write, one row per sequence.",
-)
+@click.option("--out", "-o", type=PATH, help="CSV to write, one row per sequence.")
 @click.option(
     "--target",
     "--task",
@@ -36,7 +29,7 @@ from genoplrp.wording import counted
 @click.option(
     "--signed",
     is_flag=True,
-    help="Score against the truth with its sign, too (inhibitors must be negative).  [default: where it has one]",
+    help="Also score the sign (inhibitors must be negative).  [default: if the truth has signs]",
 )
 @click.option("--force", is_flag=True, help="Replace the CSV if it exists.")
 def command(
@@ -44,11 +37,11 @@ def command(
 ) -> None:
     """Score RELEVANCE against the motifs planted in its data set: a relevance file, or a store of its sequences.
 
-    Prints the mean of every score over the sequences with its standard error and the chance level, what a map that
-    says nothing scores. gini: sparsity of the absolute relevance. rma: share of the positive relevance in the motifs
-    (rma_absolute: of all of it). rra: share of the top-ranked positions in the motifs. Sequences without a motif have
-    only gini. signed_rma and signed_average_precision (where
-    the truth has a sign, or --signed): a position of a site that speaks against the label must be negative.
+    Prints the mean of every score over the sequences, its standard error and its chance level (the score of a random
+    map). gini: sparsity of the absolute relevance. rma: share of the positive relevance in the motifs (rma_absolute: of
+    the absolute relevance). rra: share of the top-ranked positions in the motifs. Sequences without a motif have only
+    gini. signed_rma and signed_average_precision (if the truth has signs, or with --signed): positions of sites that
+    speak against the label must be negative.
     """
     from genoplrp import partial
     from genoplrp.evaluation import score_dataset, summarise

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from genoplrp.cli.given import check_device, refuse_given
+from genoplrp.cli.given import PATH, SPLIT, check_device, refuse_given, with_options
 from genoplrp.cli.model_options import MODEL_OPTIONS, load_subject
 from genoplrp.wording import counted
 
@@ -25,25 +25,23 @@ if TYPE_CHECKING:
     from genoplrp.relevance import Explainer
     from genoplrp.synthetic import Dataset
 
-F = TypeVar("F", bound=Callable[..., Any])
-_PATH = click.Path(path_type=Path)
 _OPTIONS = [
-    click.option("--dataset", "-d", type=_PATH, help="Folder of a data set."),
-    click.option("--fasta", type=_PATH, help="Sequences of one length, instead of a data set."),
-    click.option("--out", "-o", required=True, type=_PATH, help="Folder to make."),
-    click.option("--sites", type=_PATH,
-                 help="Table of sites: sequence (its name, or its number as for --index), start, end, and motif and "
-                 "strand if known; or BED."),
+    click.option("--dataset", "-d", type=PATH, help="Folder of a data set."),
+    click.option("--fasta", type=PATH, help="Sequences of one length, instead of --dataset."),
+    click.option("--out", "-o", required=True, type=PATH, help="Folder to make."),
+    click.option("--sites", type=PATH,
+                 help="BED file or table of sites: sequence (name, or number as for --index), start, end, and motif "
+                 "and strand if known."),
     click.option("--target", default="0", show_default=True, help="What to explain, as in genoplrp explain."),
     click.option("--index", "-i", type=click.IntRange(min=0),
-                 help="One sequence only, counted from 0 among those of --split and --positives."),
-    click.option("--split", type=click.Choice(["train", "valid", "test", "all"]), default="test", show_default=True),
-    click.option("--positives", is_flag=True, help="Only sequences whose label for the task is positive."),
+                 help="Only this sequence, counted from 0 among those of --split and --positives."),
+    click.option("--split", type=SPLIT, default="test", show_default=True),
+    click.option("--positives", is_flag=True, help="Only sequences with a positive label for the task."),
     click.option("--limit", type=click.IntRange(min=1), default=200, show_default=True,
-                 help="At most this many sequences, the first ones."),
+                 help="Maximum number of sequences; the first ones are used."),
     click.option("--rules", default="gamma", show_default=True, help="Preset of propagation rules."),
     click.option("--p", type=click.FloatRange(0, 1, max_open=True), default=0.15, show_default=True,
-                 help="Share of relevance to prune at each layer, less than explain takes; 0 for plain LRP."),
+                 help="Share of relevance to prune at each layer (lower than in genoplrp explain); 0 for plain LRP."),
     *MODEL_OPTIONS,
     click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True),
     click.option("--device", callback=check_device, help="Where to compute, e.g. cpu or cuda.  [default: cpu]"),
@@ -51,11 +49,7 @@ _OPTIONS = [
 ]  # fmt: skip
 
 
-def sequence_options(function: F) -> F:
-    """Give a command the options; they arrive as keyword arguments of their own names."""
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
+sequence_options = with_options(_OPTIONS)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from genoplrp.cli.given import refuse_given
+from genoplrp.cli.given import PATH, refuse_given
 from genoplrp.wording import counted
 
 if TYPE_CHECKING:
@@ -25,37 +25,44 @@ _OF_DATA = {"out", "workers", "bgzip", "parquet", "croissant", "truth", "variant
 @click.option(
     "-n", "--number", "n", type=click.IntRange(min=1), help="Number of sequences.  [default: 10000]"
 )
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="Folder to write.")
+@click.option("-o", "--out", type=PATH, help="Folder to write.")
 @click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Same seed, same bytes."
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Seed; the same seed gives the same bytes.",
 )
-@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes.")
 @click.option(
-    "--motif-tasks", is_flag=True, help="Add the presence of each motif of the rules as a task of its own."
+    "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Number of processes."
+)
+@click.option(
+    "--motif-tasks", is_flag=True, help="Add the presence of each motif of the rules as a further task."
 )
 @click.option("--bgzip", is_flag=True, help="Compress the sequences with bgzip.")
-@click.option("--parquet", is_flag=True, help="Write the tables as Parquet, too.")
+@click.option("--parquet", is_flag=True, help="Also write the tables as Parquet.")
 @click.option(
-    "--croissant", is_flag=True, help="Add a description of files and tables in Croissant, for catalogues."
+    "--croissant",
+    is_flag=True,
+    help="Also write a Croissant description of files and tables, for catalogues.",
 )
 @click.option(
-    "--truth", is_flag=True, help="Write what each site, pair of sites and base is worth for each task, too."
+    "--truth", is_flag=True, help="Also write the effect of each site, pair of sites and base on each task."
 )
 @click.option(
     "--variants",
     type=click.IntRange(min=1),
-    help="Write this many variants of test sequences with their true effects, too (VCF, FASTA of both alleles).",
+    help="Also write this many variants of test sequences with their true effects (VCF, FASTA of both alleles).",
 )
-@click.option("--force", is_flag=True, help="Replace the data set that is there.")
+@click.option("--force", is_flag=True, help="Replace an existing data set.")
+@click.option("--list", "list_them", is_flag=True, help="List the presets and what they test, and exit.")
 @click.option(
-    "--list", "list_them", is_flag=True, help="List the presets and what they test; generate nothing."
+    "--describe",
+    "describe_it",
+    is_flag=True,
+    help="Describe PRESET or SPEC by a sample, without writing data.",
 )
-@click.option(
-    "--describe", "describe_it", is_flag=True, help="Describe PRESET or SPEC by a sample; write no data."
-)
-@click.option(
-    "--figure", type=click.Path(path_type=Path), help="With --describe: draw it, too (PNG, SVG or PDF)."
-)
+@click.option("--figure", type=PATH, help="With --describe: also draw it (PNG, SVG or PDF).")
 def command(
     spec: str | None,
     n: int | None,
@@ -76,8 +83,7 @@ def command(
     """Generate benchmark sequences with planted motifs.
 
     PRESET is the name of a built-in specification (tal_gata@1: its first version), SPEC a TOML file (or the folder of a
-    data set, to make it again).
-    Memory stays flat however many sequences are asked for.
+    data set, to simulate it again). Memory does not grow with the number of sequences.
     """
     if list_them:
         _list_presets()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from genoplrp.cli.given import with_options
 from genoplrp.cli.model_options import LOADING, MODEL_OPTIONS
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from genoplrp.formats import Explained
     from genoplrp.relevance.targets import OneOutput
 
-F = TypeVar("F", bound=Callable[..., Any])
 _OPTIONS = [
     *MODEL_OPTIONS,
     click.option(
@@ -24,7 +24,7 @@ _OPTIONS = [
         type=click.FloatRange(0, 1, min_open=True),
         default=0.05,
         show_default=True,
-        help="False-discovery rate: share of the sites that may be chance.",
+        help="False-discovery rate: share of the called sites that may be due to chance.",
     ),
     click.option(
         "--null",
@@ -38,39 +38,35 @@ _OPTIONS = [
         type=click.Choice(["null", "tangermeme"]),
         default="null",
         show_default=True,
-        help="Sites at a false-discovery rate against shuffled sequences, or tangermeme's recursive_seqlets.",
+        help="Call sites at a false-discovery rate against shuffled sequences, or by tangermeme's recursive_seqlets.",
     ),
     click.option(
         "--threshold",
         type=click.FloatRange(0, 1, min_open=True),
         default=0.01,
         show_default=True,
-        help="Largest p-value of tangermeme's seqlets (a ranking, not an error rate).",
+        help="Maximum p-value of tangermeme's seqlets (a ranking, not an error rate).",
     ),
     click.option(
         "--sign",
         type=click.Choice(["both", "positive", "negative"]),
         default="both",
         show_default=True,
-        help="Sites of positive relevance, of negative, or of both.",
+        help="Call sites of positive relevance, of negative relevance, or both.",
     ),
     click.option(
         "--limit",
         type=click.IntRange(min=1),
         default=5000,
         show_default=True,
-        help="Use the first sequences, at most this many; they are held in memory.",
+        help="Maximum number of sequences, which are held in memory; the first ones are used.",
     ),
 ]
 SITE_OPTIONS = ("fdr", "null", "caller", "threshold", "sign", "limit")
 """Names of those that say how sites are called; they are keywords of `genoplrp.sites.called_sites`."""
 
 
-def site_options(function: F) -> F:
-    """Give a command the options; they arrive as keyword arguments of their own names."""
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
+site_options = with_options(_OPTIONS)
 
 
 def explained_model(

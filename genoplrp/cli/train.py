@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from genoplrp.cli.given import check_device
+from genoplrp.cli.given import PATH, check_device
 
 _TASKS = click.Choice(["auto", "binary", "multiclass", "regression", "count"])
 
@@ -18,19 +18,15 @@ _TASKS = click.Choice(["auto", "binary", "multiclass", "regression", "count"])
     "genoplrp train peaks.fa --labels peaks.tsv -o model --reverse-complement;  "
     "genoplrp train data/ -o model --architecture mine.py:build",
 )
-@click.argument("dataset", type=click.Path(path_type=Path), required=False)
-@click.option(
-    "--out", "-o", type=click.Path(path_type=Path), help="Folder to make: the checkpoint.  [required]"
-)
-@click.option(
-    "--labels", type=click.Path(path_type=Path), help="Table of labels, where DATASET is a FASTA file."
-)
+@click.argument("dataset", type=PATH, required=False)
+@click.option("--out", "-o", type=PATH, help="Folder to make: the checkpoint.  [required]")
+@click.option("--labels", type=PATH, help="Table of labels, if DATASET is a FASTA file.")
 @click.option(
     "--architecture",
     "-a",
     default="koo",
     show_default=True,
-    help="Name of a reference architecture; or module:callable or file.py:callable that returns your own nn.Module.",
+    help="Name of a reference architecture, or module:callable or file.py:callable that returns your own nn.Module.",
 )
 @click.option(
     "--parameter",
@@ -38,20 +34,22 @@ _TASKS = click.Choice(["auto", "binary", "multiclass", "regression", "count"])
     "pairs",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Parameter of the reference architecture, e.g. filters=64,96; may be given several times.",
+    help="Parameter of the reference architecture, e.g. filters=64,96; can be repeated.",
 )
 @click.option("--list", "list_names", is_flag=True, help="List the architectures and exit.")
-@click.option("--epochs", type=click.IntRange(min=1), default=20, show_default=True, help="Epochs at most.")
+@click.option(
+    "--epochs", type=click.IntRange(min=1), default=20, show_default=True, help="Maximum number of epochs."
+)
 @click.option(
     "--batch-size", type=click.IntRange(min=2), default=128, show_default=True, help="Sequences per step."
 )
-@click.option("--lr", type=float, default=1e-2, show_default=True, help="Largest learning rate.")
+@click.option("--lr", type=float, default=1e-2, show_default=True, help="Maximum learning rate.")
 @click.option(
     "--schedule",
     type=click.Choice(["onecycle", "cosine", "constant"]),
     default="onecycle",
     show_default=True,
-    help="Schedule of the learning rate.",
+    help="Learning-rate schedule.",
 )
 @click.option(
     "--weight-decay", type=float, default=1e-2, show_default=True, help="Decoupled weight decay of AdamW."
@@ -61,37 +59,39 @@ _TASKS = click.Choice(["auto", "binary", "multiclass", "regression", "count"])
     type=float,
     default=1.0,
     show_default=True,
-    help="Largest norm of the gradient; 0: no limit.",
+    help="Maximum norm of the gradient; 0 for no limit.",
 )
 @click.option(
     "--label-smoothing",
     type=float,
     default=0.05,
     show_default=True,
-    help="Share of each class label that is spread over the classes.",
+    help="Share of each label that is spread evenly over the classes.",
 )
 @click.option(
     "--patience",
     type=click.IntRange(min=0),
     default=6,
     show_default=True,
-    help="Epochs without improvement after which training stops; 0: never.",
+    help="Stop after this many epochs without improvement; 0 for never.",
 )
 @click.option(
     "--monitor",
     type=click.Choice(["loss", "score"]),
     default="loss",
     show_default=True,
-    help="What has to improve on the validation part: the loss, or the mean over the tasks of AUROC (Pearson's r).",
+    help="What must improve on the validation part: the loss, or the AUROC (Pearson's r) averaged over the tasks.",
 )
-@click.option("--start-from", type=click.Path(path_type=Path), help="Checkpoint whose layers to start from.")
-@click.option("--task", type=_TASKS, default="auto", show_default=True, help="What the labels are.")
+@click.option("--start-from", type=PATH, help="Checkpoint to take initial layers from.")
+@click.option("--task", type=_TASKS, default="auto", show_default=True, help="Kind of labels.")
+@click.option("--class-weight", type=click.Choice(["balanced"]), help="Weight the classes equally.")
+@click.option("--reverse-complement", is_flag=True, help="Augment with reverse complements.")
 @click.option(
-    "--class-weight", type=click.Choice(["balanced"]), help="Weight the classes so that each counts the same."
-)
-@click.option("--reverse-complement", is_flag=True, help="Augment with the other strand.")
-@click.option(
-    "--max-shift", type=click.IntRange(min=0), default=0, show_default=True, help="Augment by shifts (bp)."
+    "--max-shift",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Augment by shifts of up to this (bp).",
 )
 @click.option(
     "--precision", type=click.Choice(["float32", "bfloat16", "float16"]), default="float32", show_default=True
@@ -101,17 +101,15 @@ _TASKS = click.Choice(["auto", "binary", "multiclass", "regression", "count"])
     type=click.IntRange(min=0),
     default=1000,
     show_default=True,
-    help="Resamples for the intervals of the metrics; 0: none.",
+    help="Bootstrap resamples for the intervals of the metrics; 0 for none.",
 )
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of everything random."
-)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Random seed.")
 @click.option(
     "--seeds",
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Train this many seeds, from --seed on; --out then holds one checkpoint for each.",
+    help="Train this many seeds, starting at --seed; --out then contains one checkpoint per seed.",
 )
 @click.option(
     "--device",
@@ -119,17 +117,13 @@ _TASKS = click.Choice(["auto", "binary", "multiclass", "regression", "count"])
     help="Where to train, e.g. cpu or cuda:0.  [default: a CUDA device if there is one]",
 )
 @click.option(
-    "--log",
-    type=click.Path(path_type=Path),
-    help="CSV file to keep up to date, one row per epoch (one file per seed).",
+    "--log", type=PATH, help="CSV file to write during training, one row per epoch (one file per seed)."
 )
+@click.option("--tensorboard", type=PATH, help="Folder for TensorBoard events (one subfolder per seed).")
+@click.option("--figure", type=PATH, help="Draw the training curves (PNG, SVG or PDF).")
 @click.option(
-    "--tensorboard",
-    type=click.Path(path_type=Path),
-    help="Folder for TensorBoard events (one subfolder per seed).",
+    "--resume", is_flag=True, help="Continue an interrupted training, with otherwise the same command."
 )
-@click.option("--figure", type=click.Path(path_type=Path), help="Draw the training curves (PNG, SVG or PDF).")
-@click.option("--resume", is_flag=True, help="Go on with an interrupted training of the same command.")
 @click.option("--force", is_flag=True, help="Replace the checkpoint at --out.")
 def command(
     dataset: Path | None,
@@ -148,7 +142,7 @@ def command(
     force: bool,
     **options: Any,
 ) -> None:
-    """Train a network on DATASET: a folder of genoplrp simulate, a simdata file, or a FASTA file with --labels.
+    """Train a network on DATASET: a folder from genoplrp simulate, a simdata file, or a FASTA file with --labels.
 
     Writes weights (safetensors), a JSON card and the training history; prints metrics on the validation and the
     test part, with 95 % bootstrap intervals.
@@ -170,24 +164,32 @@ def command(
     folders = [out] if seeds == 1 else [out / f"seed{s}" for s in range(seed, seed + seeds)]
     fits = []
     with notes_shown():
-        for number, folder in enumerate(folders):
+        for number, folder in enumerate(folders, start=seed):
+            name = f"seed{number}"
+            if seeds > 1:
+                log_of_seed = log and log.with_name(f"{log.stem}.{name}{log.suffix}")
+                events = tensorboard and tensorboard / name
+            else:
+                log_of_seed, events = log, tensorboard
             try:
                 fit = train_to_folder(
                     data,
                     folder,
                     named_architecture(architecture),
-                    seed + number,
+                    number,
                     parameters=parse_parameters(pairs),
                     clip_norm=clip_norm or None,
-                    log=_of_seed(log, seed + number, seeds),
-                    tensorboard=_folder_of_seed(tensorboard, seed + number, seeds),
+                    log=log_of_seed,
+                    tensorboard=events,
                     resume=resume,
                     overwrite=force,
                     progress=True,
                     **options,
                 )
             except KeyboardInterrupt:
-                click.echo("Finished epochs are kept: the same command with --resume goes on.", err=True)
+                click.echo(
+                    "Finished epochs are saved; run the same command with --resume to continue.", err=True
+                )
                 raise
             fits.append(fit)
             best = f"best epoch {fit.provenance['best_epoch']} of {len(fit.history)}"
@@ -198,14 +200,6 @@ def command(
     if figure is not None:
         _draw(figure, {f"seed {fit.seed}": fit.history for fit in fits}, force or resume)
     click.echo(f"Wrote {out}", err=True)
-
-
-def _of_seed(path: Path | None, seed: int, seeds: int) -> Path | None:
-    return path.with_name(f"{path.stem}.seed{seed}{path.suffix}") if path and seeds > 1 else path
-
-
-def _folder_of_seed(path: Path | None, seed: int, seeds: int) -> Path | None:
-    return path / f"seed{seed}" if path and seeds > 1 else path
 
 
 def _draw(path: Path, histories: dict[str, Any], overwrite: bool) -> None:

@@ -251,14 +251,7 @@ def q_values(
     >>> q_values(np.array([9.0, 8.0, 1.0]), np.array([2.0, 0.5, 0.4]), 0.5, bound=0.8).round(3).tolist()
     [0.402, 0.402, 0.499]
     """
-    if len(score) == 0:
-        return np.zeros(0)
-    levels, inverse, count = np.unique(-score, return_inverse=True, return_counts=True)
-    called = np.cumsum(count)
-    more = np.searchsorted(np.sort(-null), levels, side="right") + 1.0
-    false = (more if bound is None else gammaincinv(more, bound)) * ratio
-    rate = np.minimum.accumulate((false / called)[::-1])[::-1]
-    return np.asarray(np.minimum(rate, 1.0)[inverse])
+    return np.minimum(ratio * _false_each(score, null, bound), 1.0)
 
 
 @threads_kept()
@@ -316,20 +309,29 @@ def _beside(found: Candidates, blocked: Bool[np.ndarray, "m length"] | None) -> 
     return np.asarray(found.score[2 * on < found.end - found.start])
 
 
+def _false_each(
+    score: Float[np.ndarray, " k"], null: Float[np.ndarray, " m"], bound: float | None
+) -> Float[np.ndarray, " k"]:
+    """Null candidates over called ones, at the most favourable threshold that calls each score; see `q_values`."""
+    levels, inverse, count = np.unique(-score, return_inverse=True, return_counts=True)
+    more = np.searchsorted(np.sort(-null), levels, side="right") + 1.0
+    false = more if bound is None else gammaincinv(more, bound)
+    rate = np.minimum.accumulate((false / np.cumsum(count))[::-1])[::-1]
+    return np.asarray(rate[inverse])
+
+
 def _adaptive_q_values(
     found: list[Candidates], chance: list[Float[np.ndarray, " m"]], ratio: float, positions: int
 ) -> list[Float[np.ndarray, " k"]]:
     """Q-values of both signs, the null counted for the positions that sites leave.
 
     Which sites there are depends on the q-values: begun without any, each round calls at least as many as the one
-    before, so this ends, at the most cautious of the solutions.
+    before, so this ends, at the most cautious of the solutions. The rounds differ in a factor only.
     """
+    each = [_false_each(one.score, null, _BOUND) for one, null in zip(found, chance, strict=True)]
     room = 1.0
     while True:
-        q = [
-            q_values(one.score, null, ratio * room, bound=_BOUND)
-            for one, null in zip(found, chance, strict=True)
-        ]
+        q = [np.minimum(ratio * room * one, 1.0) for one in each]
         taken = sum(
             int((one.end - one.start)[values <= _LEVEL].sum()) for one, values in zip(found, q, strict=True)
         )

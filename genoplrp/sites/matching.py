@@ -19,6 +19,7 @@ from jaxtyping import Float
 from genoplrp.errors import InputError, MissingDependencyError
 from genoplrp.sites.motifs import FoundMotif
 from genoplrp.sites.overlays import ALIKE, overlay
+from genoplrp.sites.sharing import Shared, order_share, shared_information
 from genoplrp.synthetic.motifs import SCORE_FLOOR
 from genoplrp.threads import threads_kept
 
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 RELEASE = "JASPAR2024"
 CERTAIN = 0.05
 """Largest q-value of a match that gives a motif its name."""
+LEAST_SHARED = 0.7
+"""Share of their information that a motif and its match have in common at least (geometric mean) for a name."""
+LEAST_ORDER = 0.2
+"""Share of its information that lies in the order of a motif's bases at least for a name: with less it is a tract."""
 COUNTS = "sites of "
 """Start of the names of the columns that count the sites of each target."""
 _LEAST_OVERLAP = 5
@@ -40,10 +45,12 @@ def match_motifs(
     """Match motifs to known ones by Tomtom.
 
     Factors of a family have matrices that are near copies of one another, and Tomtom asks whether a match is chance,
-    not which of such copies is the better one. The matches that cannot be told from Tomtom's first (q-value at most
-    0.05, and a matrix as like the first one's as two found motifs that are joined, see `merge_alike`) are therefore
-    ``tied``, and stand in the order of ``bits``: how much better each explains the instances than uniform bases do,
-    flanks included. The name at the top can still be a relative's: docs/genome.md has figures.
+    not which of such copies is the better one. Nor does it ask how much of what either motif says the other one says
+    too: two stretches of columns that say little are alike, and rare. Matches with a q-value of at most 0.05 and 70 %
+    of their information in common (see `shared_information`) therefore come first. Those that cannot be told from
+    Tomtom's first among them (a matrix as like that one's as two found motifs that are joined, see `merge_alike`)
+    are ``tied``, and stand in the order of ``bits``: how much better each explains the instances than uniform bases
+    do, flanks included. The name at the top can still be a relative's: docs/genome.md has figures.
 
     Parameters
     ----------
@@ -59,9 +66,10 @@ def match_motifs(
     -------
     DataFrame
         ``motif, match, matrix_id, family`` (of the factor, where the database says it), ``p_value, q_value``
-        (Benjamini and Hochberg, over the known motifs), ``e_value`` (p-value times their number), ``bits`` (an
-        instance, at the best placement), ``tied``, ``similar`` (-1 to 1: its matrix to that of the first match, see
-        `overlay`), ``strand, offset, overlap``; best first.
+        (Benjamini and Hochberg, over the known motifs), ``e_value`` (p-value times their number), ``of_motif,
+        of_match`` (share of the information of either in which the other agrees), ``bits`` (an instance, at the best
+        placement), ``tied``, ``similar`` (-1 to 1: its matrix to that of the first match, see `overlay`),
+        ``strand, offset, overlap``; best first.
 
     Raises
     ------
@@ -93,6 +101,7 @@ def match_motifs(
         order, tied = _ordered(one, targets, p_values, q)
         for j in order[:nearest]:
             known = database[j]
+            shared = shared_information(one.pwm, known.pwm)
             rows.append(
                 {
                     "motif": one.name,
@@ -102,6 +111,8 @@ def match_motifs(
                     "p_value": float(p[i, j]),
                     "q_value": float(q[j]),
                     "e_value": float(p[i, j]) * len(targets),
+                    "of_motif": shared.first,
+                    "of_match": shared.second,
                     "bits": explained_bits(one, known.pwm),
                     "tied": j in tied,
                     "similar": overlay(targets[order[0]], targets[j]).similarity,
@@ -180,8 +191,10 @@ def motif_table(
     """One row a motif: name, consensus, width, sites, sequences with it, mean relevance, best match.
 
     ``family`` is that of the best match; ``also`` lists the further matches that are tied with it, see `match_motifs`.
-    A motif whose best match has a q-value above ``named`` has no name: ``match``, ``matrix_id`` and ``family`` are
-    empty. With instances of several targets there is a column of counts for each, ``sites of <target>``.
+    ``no_name`` says why a motif has none: its best match has a q-value above ``named``, or the two have less than 70 %
+    of their information in common (geometric mean of ``of_motif`` and ``of_match``), or the motif is a tract, whose
+    bases say nearly as much in any order (see `order_share`). ``match, matrix_id, family, also`` are empty then. With
+    instances of several targets there is a column of counts for each, ``sites of <target>``.
     """
     targets = list(dict.fromkeys(t for one in motifs for t in one.instances.get("target", ())))
     rows = []
@@ -199,13 +212,29 @@ def motif_table(
         if matches is not None:
             own = matches[matches["motif"] == one.name]
             best = own.iloc[0]
-            has_name = bool(best["q_value"] <= named)
-            row |= {key: best[key] if has_name else "" for key in ("match", "matrix_id", "family")}
-            row |= {key: best[key] for key in ("p_value", "q_value", "e_value")}
+            reason = _no_name(one, best, named)
+            row |= {key: "" if reason else best[key] for key in ("match", "matrix_id", "family")}
+            row |= {key: best[key] for key in ("p_value", "q_value", "e_value", "of_motif", "of_match")}
             also = own["match"].iloc[1:][own["tied"].iloc[1:]]
-            row["also"] = ", ".join(dict.fromkeys(name for name in also if name != best["match"]))
+            others = dict.fromkeys(name for name in also if name != best["match"])
+            row |= {"also": "" if reason else ", ".join(others), "no_name": reason}
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _no_name(motif: FoundMotif, best: Any, named: float) -> str:
+    """Why the best match gives a motif no name; empty if it does."""
+    if best["q_value"] > named:
+        return f"no match at q <= {named:g}"
+    if order_share(motif.pwm) < LEAST_ORDER:
+        return "a tract: its bases say nearly as much in any order"
+    if Shared(best["of_motif"], best["of_match"]).both < LEAST_SHARED:
+        return (
+            f"{best['match']} {best['matrix_id']}".rstrip()
+            + f" is the nearest: it has {best['of_motif']:.0%} of the information of the motif, which has "
+            f"{best['of_match']:.0%} of its"
+        )
+    return ""
 
 
 def _ordered(
@@ -213,9 +242,11 @@ def _ordered(
 ) -> tuple[list[int], set[int]]:
     """Known motifs from the best on, and those that are tied with the first."""
     order = [int(j) for j in np.argsort(p, kind="stable")]
-    first = targets[order[0]]
-    near = [j for j in order if q[j] <= CERTAIN and overlay(first, targets[j]).similarity >= ALIKE]
-    tied = near or order[:1]
+    able = [
+        j for j in order if q[j] <= CERTAIN and shared_information(one.pwm, targets[j]).both >= LEAST_SHARED
+    ]
+    first = targets[(able or order)[0]]
+    tied = [j for j in able if overlay(first, targets[j]).similarity >= ALIKE] or order[:1]
     bits = {j: explained_bits(one, targets[j]) for j in tied}
     tied = sorted(tied, key=lambda j: -bits[j])
     return tied + [j for j in order if j not in bits], set(tied)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from genoplrp.sites.filters import FilterView
-from genoplrp.sites.matching import CERTAIN, COUNTS, match_motifs
+from genoplrp.sites.matching import COUNTS, match_motifs, motif_table
 from genoplrp.sites.motifs import FoundMotif
 from genoplrp.sites.overlays import overlay
 from genoplrp.wording import counted
@@ -89,8 +89,9 @@ def write_pages(
 def _best_match(row: Any) -> str:
     """The name of a motif, and what else it could be; or that it has none."""
     if not row["match"]:
-        return f"no match at q &lt;= {CERTAIN:g} <small>(q = {row['q_value']:.2g})</small>"
-    rest = [row["matrix_id"], row["family"], f"q = {row['q_value']:.1g}"]
+        return f"no name <small>({html.escape(row['no_name'])}; q = {row['q_value']:.2g})</small>"
+    shares = f"shares {row['of_motif']:.0%} of the motif, {row['of_match']:.0%} of the match"
+    rest = [row["matrix_id"], row["family"], f"q = {row['q_value']:.1g}", shares]
     also = [one for one in str(row["also"]).split(", ") if one]
     if also:
         rest.append(f"also {', '.join(also[:_SHOWN])}{' and others' if len(also) > _SHOWN else ''}")
@@ -116,9 +117,9 @@ def write_filters(folder: Path, view: FilterView, known: Sequence[Motif] = ()) -
 
     table = view.table
     if known and view.motifs:
-        best = match_motifs(view.motifs, known, nearest=1)
+        best = motif_table(view.motifs, match_motifs(view.motifs, known, nearest=1))
         best = best.assign(filter=best["motif"].str.removeprefix("filter_").astype(int))
-        columns = ["filter", "match", "matrix_id", "p_value", "e_value"]
+        columns = ["filter", "match", "matrix_id", "p_value", "q_value", "e_value", "of_motif", "of_match"]
         table = table.merge(best[columns], on="filter", how="left")
     table.to_csv(folder / "filters.tsv", sep="\t", index=False, lineterminator="\n")
     body = (

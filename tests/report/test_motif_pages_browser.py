@@ -24,6 +24,7 @@ def address(tmp_path_factory):
         matches.append(
             {"motif": name, "match": f"FACTOR_OF_{name}", "matrix_id": "MA0001.1", "family": "a family of factors"}
             | {"p_value": 0.001, "q_value": 0.01 if certain else 0.4, "e_value": 1.0, "tied": True}
+            | {"of_motif": 0.8, "of_match": 0.7}
         )  # fmt: skip
     found = pd.DataFrame(matches)
     write_pages(folder, motifs, motif_table(motifs, found), found, (), 40, 80)

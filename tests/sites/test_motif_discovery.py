@@ -428,7 +428,7 @@ def test_a_name_needs_a_match_that_is_hardly_chance():
     )  # fmt: skip
     matches = pd.DataFrame(
         {"motif": ["positive_0"], "match": ["ETV5"], "matrix_id": ["MA1"], "family": ["Ets"], "p_value": [1e-3],
-         "q_value": [0.41], "e_value": [0.9], "tied": [True]}
+         "q_value": [0.41], "e_value": [0.9], "tied": [True], "of_motif": [0.8], "of_match": [0.7]}
     )  # fmt: skip
     row = motif_table([motif], matches).iloc[0]
     assert (row["match"], row["matrix_id"], row["family"], row["q_value"]) == ("", "", "", 0.41)

@@ -9,7 +9,7 @@ a few passes are spread over such views, and what they agree on is kept (`agreem
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Literal, NamedTuple, get_args
@@ -304,12 +304,14 @@ def _explain_views(
     progress: bool,
 ) -> _Seen:
     """Explain every view; leave those by DeepLIFT out where the model has an operation that it has no rule for."""
+    from tqdm import tqdm
+
     explain = _Explainers(explainer)
     maps: list[tuple[View, Tensor, Tensor]] = []
     first: Explanation | None = None
     baseline: Tensor | None = None
     refused: UnsupportedOperationError | None = None
-    for view in _progress(views, progress):
+    for view in tqdm(views, desc="views", unit="pass", disable=None if progress else True):
         if view.by == "difference" and refused is not None:
             continue
         try:
@@ -399,10 +401,3 @@ class _Explainers:
                     book = replace(book, preset=replace(book.preset, input=ZBox(0.0, 1.0)))
                 self._made[key] = Explainer(given.network, book, given.pruning, **settings)
         return self._made[key]
-
-
-def _progress(views: Sequence[View], progress: bool) -> Iterable[View]:
-    from tqdm import tqdm
-
-    shown: Iterable[View] = tqdm(views, desc="views", unit="pass", disable=None if progress else True)
-    return shown

@@ -310,9 +310,7 @@ class _Reader:
 
         def evaluate(scope: _Scope) -> np.ndarray:
             sites, pairs = scope.sites, scope.sites.pairs(one, other)
-            a, b = (
-                _chosen(sites.instances[n], which) for n, which in zip((one, other), pairs[1:], strict=True)
-            )
+            a, b = sites.instances[one].chosen(pairs.first), sites.instances[other].chosen(pairs.second)
             known = _of_pair(a, b, scope.known)
             value = inner(_Scope(sites, pairs.row, known))
             if name == "near":
@@ -383,10 +381,6 @@ def _offset(a: Instances, known: Mapping[str, np.ndarray]) -> dict[str, np.ndarr
     if "base" not in known:
         return {}
     return {"offset": (known["base"] - a.middle[:, None]) * a.strand[:, None]}
-
-
-def _chosen(a: Instances, which: np.ndarray) -> Instances:
-    return Instances(*(column[which] for column in a))
 
 
 def _sum_by_row(value: np.ndarray, row: np.ndarray, n: int) -> np.ndarray:

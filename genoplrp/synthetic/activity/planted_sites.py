@@ -116,12 +116,11 @@ def sites_of(spec: Spec, planted: Planted, names: Iterable[str]) -> Sites:
         if name in class_numbers:
             classes[name] = planted.classes == class_numbers[name]
         elif name in site_numbers:
-            instances[name] = _joined(
-                _select(whole, planted.site == site_numbers[name]), planted, site_numbers[name]
-            )
+            number = site_numbers[name]
+            instances[name] = _joined(whole.chosen(planted.site == number), planted, number)
         else:
             members = [motif_numbers[member] for member in spec.members(name)]
-            instances[name] = _select(whole, np.isin(planted.motif, members))
+            instances[name] = whole.chosen(np.isin(planted.motif, members))
     return Sites(planted.lengths, instances, classes)
 
 
@@ -129,7 +128,7 @@ def _joined(parts: Instances, planted: Planted, site: int) -> Instances:
     """One instance for each site: from its first to its last base, on the strand of its leftmost motif."""
     unit = planted.unit[planted.site == site]
     order = np.lexsort((parts.start, unit))
-    parts = Instances(*(column[order] for column in parts))
+    parts = parts.chosen(order)
     _, first = np.unique(unit[order], return_index=True)
     if len(first) == 0:
         return parts
@@ -140,10 +139,6 @@ def _joined(parts: Instances, planted: Planted, site: int) -> Instances:
         parts.strand[first],
         np.multiply.reduceat(parts.affinity, first),
     )
-
-
-def _select(instances: Instances, chosen: np.ndarray) -> Instances:
-    return Instances(*(column[chosen] for column in instances))
 
 
 def _check_finite(spec: Spec, task: Task, planted: Planted, values: np.ndarray) -> None:

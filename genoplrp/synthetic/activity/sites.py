@@ -31,6 +31,10 @@ class Instances(NamedTuple):
     strand: Int[np.ndarray, " i"]
     affinity: Float[np.ndarray, " i"]
 
+    def chosen(self, which: np.ndarray) -> Instances:
+        """Some of them, by a mask or by their numbers."""
+        return Instances(*(column[which] for column in self))
+
     @property
     def middle(self) -> Float[np.ndarray, " i"]:
         """Middle of each instance, in bp from the sequence's first boundary."""
