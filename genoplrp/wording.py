@@ -1,8 +1,9 @@
-"""Numbers as messages say them: with their noun, or with decimals that can be read."""
+"""Numbers, names and errors as messages say them: with their noun, not too many, in one line."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 
 def counted(n: int, noun: str) -> str:
@@ -25,3 +26,27 @@ def two_digits(largest: float) -> int:
     '0.000 to 0.075'
     """
     return 1 if largest == 0 else min(max(1 - math.floor(math.log10(abs(largest))), 0), 6)
+
+
+def some(names: Sequence[str], most: int = 3) -> str:
+    """Return the first of some names, and how many more there are.
+
+    Examples
+    --------
+    >>> some(["a", "b", "c", "d"]), some([])
+    ('a, b, c and 1 more', 'none')
+    """
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more if names else "none"
+
+
+def first_line(error: BaseException) -> str:
+    r"""Return the first line of what an error says; its type where it says nothing.
+
+    Examples
+    --------
+    >>> first_line(ValueError("no such file\nlook elsewhere")), first_line(KeyboardInterrupt())
+    ('no such file', 'KeyboardInterrupt')
+    """
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__

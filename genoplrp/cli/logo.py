@@ -96,9 +96,9 @@ def command(
         save_figure(pages, out, dpi=dpi, overwrite=force)
         click.echo(f"Wrote {out}", err=True)
         return
+    files = _named({path: AttributionFile.load(path) for path in relevance})
     if dataset is None:
         raise InputError(f"{relevance[0]} holds no sequences: name its data set with --dataset")
-    files = _named({path: AttributionFile.load(path) for path in relevance})
     data = Dataset.load(dataset)
     first = next(iter(files.values()))
     chosen = [sequence_index(first, data, name)] if name else _indices(index or "0", len(first))
@@ -198,4 +198,6 @@ def _region(text: str | None) -> tuple[int, int] | None:
     first, _, last = text.partition("-")
     if not (first.isdigit() and last.isdigit()):
         raise InputError(f"--region {text!r}: write START-END, e.g. 40-120")
+    if int(first) >= int(last):
+        raise InputError(f"region {text} is empty: write START-END with START < END, e.g. 40-120")
     return int(first), int(last)

@@ -225,6 +225,22 @@ def check_regions(regions: pd.DataFrame, n: int, length: int) -> pd.DataFrame:
     return regions
 
 
+def check_one_genome(regions: pd.DataFrame) -> None:
+    """Refuse a store of variants: its windows lie in pairs on one place, and only one of them on the genome.
+
+    Raises
+    ------
+    InputError
+        If the windows are those of alleles.
+    """
+    if "allele" in regions:
+        raise InputError(
+            "the store holds both alleles of variants: a track or sites would mix what is on the genome with what is "
+            "not. Explain the regions without the variants (--bed without --vcf) for these; what each variant does is "
+            "in effects.tsv"
+        )
+
+
 def check_scores(explained: Explained, scores: str) -> Scores:
     """Return the kind of scores if it is known and there.
 

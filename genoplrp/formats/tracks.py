@@ -11,7 +11,7 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from genoplrp.errors import InputError, MissingDependencyError, check_choice
-from genoplrp.formats.explained import BLOCK, Explained
+from genoplrp.formats.explained import BLOCK, Explained, check_one_genome
 from genoplrp.formats.registry import built_in
 from genoplrp.formats.writing import written
 
@@ -60,12 +60,14 @@ def runs(explained: Explained, *, overlap: str = "mean") -> Iterator[Runs]:
     Raises
     ------
     InputError
-        If the rule is unknown, nothing was explained, or a window lies on a chromosome without a size.
+        If the rule is unknown, nothing was explained, a window lies on a chromosome without a size, or the windows
+        are those of alleles.
     """
     check_choice("overlap", overlap, OVERLAPS)
     if len(explained) == 0:
         raise InputError("nothing was explained: there are no windows to write")
     regions, sizes = explained.regions, explained.chrom_sizes
+    check_one_genome(regions)
     unknown = sorted(set(regions["chrom"].astype(str)) - set(sizes))
     if unknown:
         raise InputError(f"no size is known for {', '.join(unknown[:3])}: give the chromosomes' sizes")

@@ -91,11 +91,13 @@ def region_figure(
     place = ["chrom", "start", "end", "strand"]
     for name, store in stores.items():
         if len(store) != len(first) or not (store.regions.iloc[row][place] == here[place]).all():
-            raise InputError(f"{name} and {first_name} explain different windows: draw them apart")
+            apart = " and ".join(one.replace("\n", " ") for one in (first_name, name))
+            raise InputError(f"{apart} explain different windows: draw them apart")
     start, end = (int(here["start"]), int(here["end"]))
     low, high = (start, end) if span is None else (max(start, span[0]), min(end, span[1]))
     if low >= high:
-        raise InputError(f"{span} does not touch the window {here['chrom']}:{start}-{end}")
+        asked = "-".join(map(str, span or ()))
+        raise InputError(f"{asked} does not touch the window {here['chrom']}:{start}-{end}")
     forward = here["strand"] != "-"
     cut = slice(low - start, high - start) if forward else slice(end - high, end - low)
     rows = {name: store.relevance(np.array([row]))[0, :, cut] for name, store in stores.items()}

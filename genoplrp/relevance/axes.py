@@ -266,6 +266,17 @@ def keras_device(device: torch.device) -> AbstractContextManager[Any]:
     return scope
 
 
+def keras_objects(model: Any) -> AbstractContextManager[Any]:
+    """Let Keras find a model's own classes and functions in this block: it copies a model from its configuration."""
+    keras: Any = sys.modules["keras"]
+    known: dict[str, Any] = {}
+    for layer in model._flatten_layers():
+        functions = [v for v in vars(layer).values() if callable(v) and hasattr(v, "__name__")]
+        known |= {named.__name__: named for named in (type(layer), *functions)}
+    scope: AbstractContextManager[Any] = keras.saving.custom_object_scope(known)
+    return scope
+
+
 def keras_layout(model: Any) -> Layout | None:
     """Return the layout of a Keras model's sequences, None where its inputs do not say it.
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from genoplrp.errors import GenoplrpError, InputError, ModelInputError
+from genoplrp.relevance.axes import is_keras_model, keras_objects
 from genoplrp.relevance.inputs import check_device
 from genoplrp.relevance.propagation.backward import AmbiguousBatchError, EqualLengthError
 from genoplrp.relevance.tracing.guards import is_out_of_memory
@@ -26,7 +27,28 @@ def on_device(model: nn.Module, device: str | torch.device | None) -> nn.Module:
     wanted = check_device(device)
     present = next((t.device for t in [*model.parameters(), *model.buffers()]), wanted)
     same = present.type == wanted.type and (wanted.index is None or wanted.index == present.index)
-    return model if same else copy.deepcopy(model).to(wanted)
+    return model if same else copied(model).to(wanted)
+
+
+def copied(model: nn.Module) -> nn.Module:
+    """Return a deep copy of a model.
+
+    Raises
+    ------
+    InputError
+        If a Keras model is in it that Keras cannot make from its configuration.
+    """
+    kept = next((module for module in model.modules() if is_keras_model(module)), None)
+    if kept is None:
+        return copy.deepcopy(model)
+    try:
+        with keras_objects(kept):
+            return copy.deepcopy(model)
+    except (TypeError, ValueError, NotImplementedError) as error:
+        raise InputError(
+            f"Keras cannot copy {type(kept).__name__}: {str(error).splitlines()[0]} Give its classes a get_config, or "
+            "build it where it is to compute (with keras.device(...): ...) and leave device out"
+        ) from error
 
 
 def called(model: nn.Module, *inputs: Tensor) -> Any:

@@ -311,7 +311,9 @@ class Explainer:
         x, extra = check_input(X, args, self._runner)
         wanted = check_target(target, len(x))
         if len(x) == 0:
-            empty = Explanation(x.float(), torch.zeros(0), target_value(wanted(0, 0)), notes=["no sequences"])
+            empty = Explanation(
+                x.float().cpu(), torch.zeros(0), target_value(wanted(0, 0)), notes=["no sequences"]
+            )
             return [empty for _ in prunings]
         parts: list[list[Explanation]] = []
         shape = tuple(x.shape[1:])

@@ -162,7 +162,7 @@ def write_report(content: ReportContent, path: str | Path, *, overwrite: bool = 
     OutputExistsError
         If the file exists and `overwrite` is False.
     InputError
-        If its folder does not exist.
+        If its folder does not exist, or its name does not end in .html.
     """
     path = check_report_path(path, overwrite=overwrite)
     page = report_page(content)
@@ -179,9 +179,11 @@ def check_report_path(path: str | Path, *, overwrite: bool = False) -> Path:
     OutputExistsError
         If the file exists and `overwrite` is False.
     InputError
-        If its folder does not exist.
+        If its folder does not exist, or its name does not end in .html.
     """
     path = Path(path)
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"the report is one HTML file: name a file that ends in .html instead of {path}")
     partial.check_file(path, overwrite=overwrite)
     return path
 

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from genoplrp.errors import CheckpointError, UnsupportedModelError
+from genoplrp.wording import first_line
 
 _WAY_OUT = (
     "name the nn.Module it was exported from as module:callable or file.py:callable, with the archive's path as "
@@ -62,7 +63,9 @@ def open_archive(path: Path) -> tuple[nn.Module, int | None]:
     try:
         program = torch.export.load(path)
     except Exception as error:
-        raise CheckpointError(f"{path} cannot be read as a torch.export archive: {_first(error)}") from error
+        raise CheckpointError(
+            f"{path} cannot be read as a torch.export archive: {first_line(error)}"
+        ) from error
     archive = program.module()
     inputs = [node for node in archive.graph.nodes if node.op == "placeholder"]
     if len(inputs) != 1:
@@ -262,8 +265,3 @@ _ADAPTED: dict[str, Callable[..., Any]] = {
     "sym_size": _size,
     "getitem": operator.getitem,
 }
-
-
-def _first(error: BaseException) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__

@@ -21,6 +21,7 @@ from torch import nn
 
 from genoplrp.errors import CheckpointError, InputError
 from genoplrp.scan.user_code import module_of
+from genoplrp.wording import first_line, some
 
 KERAS_SUFFIXES = (".keras", ".h5", ".hdf5")
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -350,7 +351,7 @@ def _check_layers(path: Path, config: dict[str, Any], given: dict[str, Any], ker
             missing.append(name)
     if of_tensorflow:
         raise InputError(
-            f"{path} calls functions of TensorFlow as layers: {_some(of_tensorflow)}. They run in TensorFlow only: "
+            f"{path} calls functions of TensorFlow as layers: {some(of_tensorflow, 5)}. They run in TensorFlow only: "
             "build the model with Keras 3 (keras.ops in their place), load these weights and save it as .keras"
         )
     if missing:
@@ -389,7 +390,7 @@ def _function_name(layer: dict[str, Any]) -> str:
 
 def _missing(path: Path, names: list[str]) -> str:
     return (
-        f"{path} needs {_some(names)}, which Keras does not have: hand in the class by --keras-objects module.py "
+        f"{path} needs {some(names, 5)}, which Keras does not have: hand in the class by --keras-objects module.py "
         f"(objects={{{names[0]!r}: ...}}), written with `import keras`, not tensorflow.keras"
     )
 
@@ -404,9 +405,4 @@ def _refused(path: Path, error: Exception) -> Exception:
             f"{path}: the code of a Lambda layer was saved by another version of Python and cannot be read here: hand "
             "in a function under the layer's name by --keras-objects module.py (objects={name: function})"
         )
-    first = text.strip().splitlines()[0] if text.strip() else type(error).__name__
-    return CheckpointError(f"{path} cannot be loaded by Keras: {first}")
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    return CheckpointError(f"{path} cannot be loaded by Keras: {first_line(error)}")

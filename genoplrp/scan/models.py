@@ -19,6 +19,7 @@ from genoplrp.scan.archives import open_archive
 from genoplrp.scan.keras_files import is_keras, load_keras
 from genoplrp.scan.user_code import WAYS, from_file, importable, imported, module_name, names_in
 from genoplrp.scan.weights import fill, holds_weights_only, is_torchscript, unpickled
+from genoplrp.wording import first_line
 
 
 class LoadedModel(NamedTuple):
@@ -163,12 +164,11 @@ def describe_output(model: nn.Module, length: int, target: OneOutput | None = No
     except InputError:
         raise
     except Exception as error:  # whatever the user's own code raises
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         how = ", in whichever order of axes"
         if isinstance(model, Adapted):
             how = f" as {LAYOUTS[model.layout]} (layout {model.layout})"
         raise InputError(
-            f"the model does not take one-hot sequences of {length} bp{how}: {first}. Is that "
+            f"the model does not take one-hot sequences of {length} bp{how}: {first_line(error)}. Is that "
             "the length, and the order of axes, it was trained on?"
         ) from error
     return _in_words(y)

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from genoplrp.errors import CheckpointError, InputError
 from genoplrp.scan.user_code import importable
+from genoplrp.wording import first_line, some
 
 USUAL = ("state_dict", "model_state_dict", "model_state", "model", "net", "network", "weights", "params")
 """Keys under which checkpoints keep the network, the commonest first."""
@@ -147,8 +148,7 @@ def _held(path: Path, trust: bool, code: ModuleType | None) -> Any:
                 "can run anything: pass --trust-pickle if you trust whoever made it, or save the weights alone, "
                 "torch.save(model.state_dict(), 'weights.pt')"
             ) from error
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise CheckpointError(f"{path} cannot be read as weights: {first}") from error
+        raise CheckpointError(f"{path} cannot be read as weights: {first_line(error)}") from error
 
 
 def _is_torch_file(path: Path) -> bool:
@@ -225,7 +225,7 @@ def _misfit(own: dict[str, Tensor], found: list[tuple[str, dict[str, Tensor]]]) 
     _, state = max((shared(state) for _, state in found), key=lambda pair: pair[0])
     missing, extra = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
     if missing or extra:
-        return f"missing {_some(missing)}; not expected {_some(extra)}"
+        return f"missing {some(missing)}; not expected {some(extra)}"
     name = next(key for key, value in own.items() if value.shape != state[key].shape)
     return f"{name} has shape {tuple(state[name].shape)}, the model needs {tuple(own[name].shape)}"
 
@@ -241,9 +241,3 @@ def _as_main(code: ModuleType | None) -> Iterator[None]:
     finally:
         for key in lent:
             vars(main).pop(key, None)
-
-
-def _some(names: list[str]) -> str:
-    if not names:
-        return "none"
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -181,7 +181,7 @@ def write_fasta(
 
 @contextmanager
 def open_text(path: str | os.PathLike[str]) -> Iterator[IO[str]]:
-    """Open a text file, plain or gzip / bgzip, for reading.
+    """Open a text file, plain or gzip / bgzip, for reading; the byte order mark of Windows programs is left out.
 
     Raises
     ------
@@ -206,10 +206,10 @@ def open_text(path: str | os.PathLike[str]) -> Iterator[IO[str]]:
                 f"{path} is compressed with {name}; unpack it, or compress it with gzip or bgzip."
             )
     if magic.startswith(_GZIP_MAGIC):
-        with gzip.open(path, "rt", encoding="utf-8") as handle:
+        with gzip.open(path, "rt", encoding="utf-8-sig") as handle:
             yield handle
         return
-    with path.open(encoding="utf-8") as handle:
+    with path.open(encoding="utf-8-sig") as handle:
         yield handle
 
 

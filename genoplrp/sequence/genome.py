@@ -18,6 +18,7 @@ from genoplrp import partial
 from genoplrp.errors import InputError, MissingDependencyError
 from genoplrp.sequence.alphabet import BYTE_TO_CODE, INVALID, UNKNOWN
 from genoplrp.sequence.fasta import read_fasta
+from genoplrp.wording import some
 
 _TWO_BIT = (b"\x1a\x41\x27\x43", b"\x43\x27\x41\x1a")
 
@@ -78,7 +79,7 @@ class Genome:
         """
         size = self.sizes.get(chrom)
         if size is None:
-            raise InputError(f"{self.path} has no chromosome {chrom!r}; it has {_some(list(self.sizes))}")
+            raise InputError(f"{self.path} has no chromosome {chrom!r}; it has {some(list(self.sizes), 5)}")
         piece = np.full(end - start, UNKNOWN, dtype=np.uint8)
         first, last = max(start, 0), min(end, size)
         if first >= last:
@@ -181,7 +182,3 @@ def _kind(path: Path) -> str:
     if not head.lstrip().startswith((b">", b";")):
         raise InputError(f"{path} starts with {head[:10]!r}: expected FASTA (plain, gzip, bgzip) or 2bit.")
     return "fasta"
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -17,6 +17,7 @@ from genoplrp.sequence.genome import Genome
 from genoplrp.sequence.intervals import match_names
 from genoplrp.sequence.onehot import decode_codes, encode_codes
 from genoplrp.sequence.windows import Windows, reverse_complement_codes
+from genoplrp.wording import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -173,7 +174,7 @@ def place_variants(
     if not rows:
         reasons_left = left_out["reason"].value_counts().head(4).items()
         raise InputError(
-            f"none of the {len(variants)} variants gives windows of {length} bp on {genome.path.name}: "
+            f"no window of {length} bp comes of {counted(len(variants), 'variant')} on {genome.path.name}: "
             + "; ".join(f"{count}: {reason}" for reason, count in reasons_left)
         )
     notes = ([note] if note else []) + _another_assembly(left_out, len(variants))

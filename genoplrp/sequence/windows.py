@@ -12,6 +12,7 @@ from genoplrp.errors import InputError, check_choice
 from genoplrp.sequence.alphabet import UNKNOWN
 from genoplrp.sequence.genome import Genome
 from genoplrp.sequence.intervals import match_names
+from genoplrp.wording import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -150,7 +151,7 @@ def place_windows(
     )[["region", "chrom", "start", "end", "name", "reason"]]
     if not keep.any():
         raise InputError(
-            f"none of the {len(table)} regions gives a window of {length} bp on {genome.path.name}: "
+            f"no window of {length} bp comes of {counted(len(table), 'region')} on {genome.path.name}: "
             + "; ".join(f"{count}: {reason}" for reason, count in dropped["reason"].value_counts().items())
             + f" (chromosomes there: {', '.join(list(genome.sizes)[:5])})"
         )

@@ -157,6 +157,11 @@ def as_codes(X: Encoded) -> UInt8[np.ndarray, "n length"]:
 def as_function(explain: Explainer | Explain, target: Target = 0) -> Explain:
     """Return an `Explainer` as a function of base numbers (n, L) that returns relevance per position (n, L)."""
     if not isinstance(explain, Explainer):
+        if isinstance(explain, torch.nn.Module) or not callable(explain):
+            raise InputError(
+                f"explain is a {type(explain).__name__}: give gp.Explainer(model, pruning=...), or a function of base "
+                "numbers (n, L) that returns relevance (n, L)"
+            )
         return explain
     explainer = explain
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from genoplrp.errors import InputError
-from genoplrp.formats.explained import ExplainedArrays
+from genoplrp.formats.explained import ExplainedArrays, check_one_genome
 from genoplrp.formats.tracks import write_bed
 from genoplrp.formats.writing import written_folder
 from genoplrp.sequence import one_hot_to_codes
@@ -196,6 +196,7 @@ def _calls(
             "sites are compared with shuffled sequences, which the model has to explain: name it (--model), or take "
             "tangermeme's seqlets (--caller tangermeme)"
         )
+    check_one_genome(explained.regions)
     X, scores = held(explained, limit)
     if len(X) < len(explained):
         say(f"Note: the first {len(X):,} of {len(explained):,} sequences are used; --limit takes more")

@@ -104,6 +104,7 @@ def filter_view(
     total = np.abs(carried).sum(axis=0)
     order = np.argsort(-total, kind="stable")
     weight = _weight(model, first) if first == names[0] else None
+    X = X.cpu()
     active = activations(plain, first, X, target) if weight is None else X
     rows, motifs = [], []
     for f in order:

@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from genoplrp.sites.instances import counted_anew, named_in_order, sign_of
 from genoplrp.sites.motifs import FoundMotif
-from genoplrp.sites.overlays import ALIKE, Overlay, one_matrix, overlay, same_sites
+from genoplrp.sites.overlays import ALIKE, Overlay, one_matrix, overlay, same_sites, used_alike
 
 
 def merge_alike(
@@ -40,9 +40,9 @@ def merge_alike(
 
     Notes
     -----
-    Motifs are joined where their matrices are alike, where one matrix describes both (`one_matrix`), or where the
-    larger one explains half of the smaller one's instances in one place: as well as it does all but a twentieth of its
-    own, and half as well as it does on average.
+    Motifs are joined where their matrices are alike. Where the network uses them alike (`used_alike`), they are also
+    joined where one matrix describes both (`one_matrix`), or where the larger one explains half of the smaller one's
+    instances in one place: as well as it does all but a twentieth of its own, and half as well as it does on average.
     """
     left = sorted(motifs, key=lambda one: (sign_of(one) != "positive", -len(one.instances)))
     kept: list[FoundMotif] = []
@@ -52,13 +52,22 @@ def merge_alike(
                 continue
             how = overlay(there.pwm, motif.pwm)
             if how.similarity < alike:
-                how = same_sites(there, motif, X) or one_matrix(there, motif, X) or how
+                how = _one(there, motif, X, scores) or how
             if how.similarity >= alike:
                 kept[k] = _joined(there, motif, how, X, scores)
                 break
         else:
             kept.append(motif)
     return named_in_order(kept)
+
+
+def _one(one: FoundMotif, other: FoundMotif, X: np.ndarray, scores: np.ndarray) -> Overlay | None:
+    """How two motifs whose matrices are not alike lie over one another, if they are one."""
+    for asked in (same_sites, one_matrix):
+        how = asked(one, other, X)
+        if how is not None and used_alike(one, other, how, scores):
+            return how
+    return None
 
 
 def _joined(

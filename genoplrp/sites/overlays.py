@@ -16,8 +16,12 @@ SHARED = 0.5
 """Share of a motif's instances that another one must explain, all in one place, for the two to be one."""
 COMMON = 4.0
 """Bits that two forms of a motif have in common at least: a whole motif has one more (`genoplrp.sites.bounds`)."""
-LOSS = 0.25
+LOSS = 0.28
 """Share of what two forms of a motif have in common that one matrix for both may lose, see `one_matrix`."""
+SAME_USE = 0.8
+"""Cosine from which two motifs have their relevance on the same bases, see `used_alike`."""
+CHANCE = 0.001
+"""Smallest probability of the strands of two motifs, if they had one direction in common."""
 _LEAST_OVERLAP, _LEAST_COMMON = 5, 3
 
 
@@ -116,7 +120,7 @@ def one_matrix(one: FoundMotif, other: FoundMotif, X: Float[np.ndarray, "n 4 len
     Jensen-Shannon divergence, the sum of (I(f) + I(g)) / 2 - I(m); what the two have in common is the sum of
     min(I(f), I(g)) over columns that favour the same bases, and where they favour different ones they contradict. The
     two are one if they have enough in common (`COMMON`), of which what is lost and what contradicts is at most a
-    quarter (`LOSS`). Sizes of clusters do not count.
+    share of `LOSS`. Sizes of clusters do not count.
     """
     w, v = one.width, other.width
     offsets = np.arange(_LEAST_COMMON - v, w - _LEAST_COMMON + 1)
@@ -146,6 +150,54 @@ def one_matrix(one: FoundMotif, other: FoundMotif, X: Float[np.ndarray, "n 4 len
         is_one = common >= COMMON and lost + against <= LOSS * common
         found = Overlay(1.0, int(offsets[k]), strand) if is_one else None
     return found
+
+
+def used_alike(
+    one: FoundMotif, other: FoundMotif, how: Overlay, scores: Float[np.ndarray, "n 4 length"]
+) -> bool:
+    """Return whether the network uses two motifs, laid over one another, as one.
+
+    What two sites have in common may be a word that both hold by chance, or since both lie at one place (the AG of an
+    acceptor and that before a donor). The network tells them apart: their relevance is on other bases (the cosine
+    between the mean relevance at the instances of each, over all columns of both, is below `SAME_USE`), or they stand
+    in opposite directions, which the instances of one motif do as often in one of its forms as in the other (Fisher's
+    exact test of strands, below `CHANCE`).
+
+    Parameters
+    ----------
+    one, other : FoundMotif
+        In either order.
+    how : Overlay
+        How the second one lies over the first.
+    scores : array, (N, 4, L)
+        The scores that they were found in.
+    """
+    from scipy.stats import fisher_exact
+
+    low, high = min(0, how.offset), max(one.width, how.offset + other.width)
+    flank = high - low
+    there, here = (_relevance(motif, scores, flank) for motif in (one, other))
+    if how.strand == "-":
+        here = here[::-1, ::-1]
+    first = there[:, flank + low : flank + high]
+    second = here[:, flank + low - how.offset : flank + high - how.offset]
+    norm = np.sqrt((first**2).sum() * (second**2).sum())
+    if (first * second).sum() < SAME_USE * norm:
+        return False
+    minus = [int((motif.instances["strand"] == "-").sum()) for motif in (one, other)]
+    strands = [[k, len(motif.instances) - k] for k, motif in zip(minus, (one, other), strict=True)]
+    if how.strand == "-":
+        strands[1].reverse()
+    return bool(fisher_exact(strands)[1] >= CHANCE)
+
+
+def _relevance(
+    motif: FoundMotif, scores: Float[np.ndarray, "n 4 length"], flank: int
+) -> Float[np.ndarray, "4 wide"]:
+    """Return the mean relevance at the instances and around."""
+    padded = np.pad(np.asarray(scores), ((0, 0), (0, 0), (flank, flank)))
+    pieces = cut_out(padded, motif.instances.assign(end=motif.instances["end"] + 2 * flank))
+    return np.asarray(pieces.mean(axis=0))
 
 
 def _frequencies(

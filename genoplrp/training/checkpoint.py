@@ -24,6 +24,7 @@ from genoplrp.training.kinds import Objective
 from genoplrp.training.model import TrainedModel
 from genoplrp.training.options import resolve_device
 from genoplrp.version import __version__
+from genoplrp.wording import some
 
 FORMAT = 1
 """Version of the checkpoint's layout."""
@@ -221,7 +222,7 @@ def _fill(network: nn.Module, weights: Path) -> None:
     missing, extra = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
     if missing or extra:
         raise CheckpointError(
-            f"{weights} does not fit the architecture: missing {_some(missing)}; not expected {_some(extra)}."
+            f"{weights} does not fit the architecture: missing {some(missing)}; not expected {some(extra)}."
         )
     for name, tensor in own.items():
         if tensor.shape != state[name].shape:
@@ -234,12 +235,6 @@ def _fill(network: nn.Module, weights: Path) -> None:
         network.load_state_dict(state)
     except RuntimeError as error:
         raise CheckpointError(f"{weights} does not fit the architecture: {error}") from error
-
-
-def _some(names: list[str]) -> str:
-    if not names:
-        return "none"
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _json_safe(value: object) -> object:

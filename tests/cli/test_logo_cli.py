@@ -81,6 +81,7 @@ def test_a_file_that_exists_is_kept_unless_forced(folder, tmp_path, capsys):
         (["--region", "50"], "START-END"),
         (["--region", "150-400"], "does not lie in the sequence"),
         (["--region", "50-50"], "region 50-50 is empty"),
+        (["--region", "50-40"], "region 50-40 is empty"),
         (["--width", "5000"], "is not in the range"),
         (["--name", "nobody"], "no sequence 'nobody'"),
         (["-o", "logo.bmp"], "ends in .png"),

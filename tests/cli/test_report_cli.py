@@ -101,6 +101,7 @@ def test_a_part_of_the_data_set_can_be_asked_for(run_folder, tmp_path):
         (["--target", "7"], "out of range"),
         (["--model", "nowhere"], "no model 'nowhere'"),
         (["-o", "nowhere/report.html"], "does not exist"),
+        (["-o", "report.pdf"], "ends in .html"),
     ],
 )
 def test_bad_input_is_one_message_and_exit_code_2(

@@ -173,6 +173,14 @@ def test_bigwig_read_back_by_pybigwig_equals_loops(tmp_path):
             np.testing.assert_allclose(found, expected[chrom], rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.parametrize("write", [write_bedgraph, write_bigwig])
+def test_both_alleles_of_a_variant_are_not_mixed_into_a_track(tmp_path, write):
+    regions = windows([10, 10], 30).assign(allele=["ref", "alt"])
+    with pytest.raises(InputError, match="both alleles of variants"):
+        write(explained(n=2, regions=regions, sizes={"chr1": 100}), tmp_path / "track")
+    assert not list(tmp_path.iterdir())
+
+
 def test_bigwig_signal_is_extracted_by_tangermeme(tmp_path):
     io = pytest.importorskip("tangermeme.io")
     pytest.importorskip("pyBigWig")

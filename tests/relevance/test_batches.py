@@ -21,8 +21,9 @@ from genoplrp.relevance import (
 from tests.relevance.small_net import Net, one_hot
 
 
-def test_no_sequences_give_an_empty_explanation():
-    e = Explainer(Net())(one_hot()[:0])
+def test_no_sequences_give_an_empty_explanation_on_the_cpu(device):
+    e = Explainer(Net(), device=device)(one_hot()[:0])
+    assert e.relevance.device.type == "cpu"
     assert e.relevance.shape == (0, 4, 20)
     assert e.per_nucleotide.shape == (0, 20)
     assert e.layers.empty

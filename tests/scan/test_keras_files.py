@@ -14,7 +14,8 @@ from torch import nn
 
 import genoplrp as gp
 from genoplrp.errors import CheckpointError, InputError
-from genoplrp.relevance import DeepLift, Explainer
+from genoplrp.relevance import DeepLift, Explainer, adapt_model
+from genoplrp.relevance.calling import copied
 from genoplrp.scan import describe_output, load_any_model
 from genoplrp.scan.keras_files import import_keras
 
@@ -178,6 +179,35 @@ def test_custom_layers_are_handed_in_by_name_or_from_a_file(tmp_path):
         assert load_any_model(path, keras_objects=str(module)).length == LENGTH
     with pytest.raises(InputError, match="there is no file"):
         gp.load_keras(path, tmp_path / "none.py")
+
+
+def test_a_model_with_layers_of_its_own_is_copied_to_another_device():
+    class Halved(keras.layers.Layer):
+        def call(self, x):
+            return x * 0.5
+
+    class Whole(keras.Model):
+        def __init__(self, units):
+            super().__init__()
+            self.dense = keras.layers.Dense(units)
+
+        def call(self, x):
+            return self.dense(keras.ops.mean(x, axis=1))
+
+    def doubled(x):
+        return x * 2
+
+    inputs = keras.Input((LENGTH, 4))
+    h = keras.layers.Flatten()(keras.layers.Conv1D(3, 5, activation=doubled)(inputs))
+    model = adapt_model(_randomised(keras.Model(inputs, keras.layers.Dense(1)(Halved()(h)))))
+    twin = copied(model)
+    assert torch.equal(twin(X), model(X))
+    for own, other in zip(model.parameters(), twin.parameters(), strict=True):
+        assert own.data_ptr() != other.data_ptr()
+    whole = Whole(1)
+    whole(X.mT)
+    with pytest.raises(InputError, match=r"Keras cannot copy Whole: .*get_config.*leave device out"):
+        copied(whole)
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])

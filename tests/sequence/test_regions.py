@@ -76,6 +76,15 @@ def test_gtf_is_turned_into_zero_based_half_open_and_filtered_by_feature(tmp_pat
         read_regions(tmp_path / "g.gtf", feature="promoter")
 
 
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_what_windows_programs_write_reads_the_same(tmp_path, pack):
+    (tmp_path / "p.bed").write_bytes(pack("\ufeffchr1\t5\t9\tx\r\nchr1\t7\t8\ty\r\n".encode()))
+    assert read_regions(tmp_path / "p.bed")[["chrom", "start", "end", "name"]].values.tolist() == [
+        ["chr1", 5, 9, "x"],
+        ["chr1", 7, 8, "y"],
+    ]
+
+
 def test_gff3_names_come_from_the_id(tmp_path):
     (tmp_path / "g.gff3").write_text("##gff-version 3\n1\ts\tmRNA\t5\t6\t.\t+\t.\tID=tx1;Parent=g\n")
     assert read_regions(tmp_path / "g.gff3")["name"].tolist() == ["tx1"]
@@ -287,7 +296,7 @@ def test_names_without_chr_are_matched_and_said(genome):
 
 def test_no_window_at_all_is_an_error_with_the_reasons(genome):
     path, _ = genome
-    with pytest.raises(InputError, match=r"none of the 1 regions.*chromosome is not in the genome"):
+    with pytest.raises(InputError, match=r"comes of 1 region on.*chromosome is not in the genome"):
         place_windows(frame(["scaffold_9", 100, 120, "+"]), Genome(path), 20)
 
 

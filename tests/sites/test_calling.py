@@ -312,6 +312,13 @@ def test_a_wrong_argument_is_an_error(arguments, message):
         find_sites(lambda c: np.zeros(c.shape), codes, **arguments)
 
 
+@pytest.mark.parametrize("explain", [torch.nn.Flatten(), 3])
+def test_what_cannot_explain_is_said(explain):
+    codes, _ = planted(n=3)
+    with pytest.raises(InputError, match=r"explain is a (Flatten|int): give gp.Explainer\(model"):
+        find_sites(explain, codes)
+
+
 def test_no_null_is_an_error():
     with pytest.raises(InputError, match="at least one sequence"):
         call_sites(np.zeros((2, 20)), np.zeros((0, 20)))

@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -42,9 +44,9 @@ def sequences():
         [nn.MaxPool1d(5), nn.Flatten(), nn.Linear(21, 1)],
     ],
 )
-def test_filters_are_ranked_by_what_they_carried_and_show_their_word(head):
+def test_filters_are_ranked_by_what_they_carried_and_show_their_word(head, device):
     model = network(head)
-    view = filter_view(model, sequences(), rules="epsilon")
+    view = filter_view(copy.deepcopy(model).to(device), sequences().to(device), rules="epsilon")
     assert view.layer == "0"
     assert view.table["filter"].tolist()[:2] == [1, 0]
     assert view.table["consensus"].tolist()[:2] == [WORDS[1], WORDS[0]]

@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,7 +10,7 @@ import genoplrp as gp
 from genoplrp.sequence import codes_to_one_hot, encode_codes
 from genoplrp.sites import FoundMotif, bounded, merge_alike, overlay
 from genoplrp.sites.instances import counted_anew
-from genoplrp.sites.overlays import one_matrix
+from genoplrp.sites.overlays import CHANCE, LOSS, SAME_USE, Overlay, one_matrix, used_alike
 from genoplrp.synthetic import Motif
 
 
@@ -175,7 +177,7 @@ def one_matrix_by_loops(one, other, X):
                 else:
                     against += least
             if value > best[0]:
-                best = (value, offset, strand, common >= 4 and lost + against <= common / 4)
+                best = (value, offset, strand, common >= 4 and lost + against <= LOSS * common)
     return best[1:]
 
 
@@ -272,19 +274,91 @@ def test_few_instances_show_a_motif_within_two_columns(name):
     assert np.mean(np.abs(off) <= 2) >= 0.8
 
 
-def test_forms_that_compensate_are_one():
-    """Some donors are strong before GT, others behind it: few of each, and nothing else differs."""
+def compensating(n=40):
+    """Donors strong before GT, and donors strong behind it, as two motifs: which no similarity of matrices joins."""
     rng = np.random.default_rng(8)
-    codes = rng.integers(4, size=(80, 60), dtype=np.uint8)
+    codes = rng.integers(4, size=(2 * n, 60), dtype=np.uint8)
     share = DONOR / DONOR.sum(axis=0)
-    drawn = np.stack([rng.choice(4, size=80, p=column) for column in share.T], axis=1).astype(np.uint8)
+    drawn = np.stack([rng.choice(4, size=2 * n, p=column) for column in share.T], axis=1).astype(np.uint8)
     codes[:, 25:34] = drawn
-    X = codes_to_one_hot(codes)
     each = np.log2(share + 1e-3)[drawn, np.arange(9)]
-    before, behind = each[:, :3].sum(axis=1), each[:, 5:].sum(axis=1)
-    first, last = np.split(np.argsort(behind - before, kind="stable"), 2)
-    parts = [found(codes, "positive_0", first, np.full(40, 25), np.full(40, 31))]
-    parts += [found(codes, "positive_1", last, np.full(40, 27), np.full(40, 34))]
+    order = np.argsort(each[:, 5:].sum(axis=1) - each[:, :3].sum(axis=1), kind="stable")
+    parts = [found(codes, "positive_0", order[:n], np.full(n, 25), np.full(n, 31))]
+    parts += [found(codes, "positive_1", order[n:], np.full(n, 27), np.full(n, 34))]
+    return codes_to_one_hot(codes), parts
+
+
+def test_forms_that_compensate_are_one():
+    X, parts = compensating()
     assert overlay(parts[0].pwm, parts[1].pwm).similarity < 0.85
     assert one_matrix(*parts, X) == (1.0, 2, "+")
     assert one_matrix(*parts[::-1], X) == (1.0, -2, "+")
+
+
+@pytest.mark.parametrize(("of_second", "motifs"), [((25, 34), 1), ((25, 28), 2)], ids=["same", "other"])
+def test_forms_are_one_where_their_relevance_is_on_the_same_bases(of_second, motifs):
+    X, parts = compensating()
+    scores = np.zeros_like(X)
+    scores[:, :, 25:34] = X[:, :, 25:34]
+    rows = parts[1].instances["sequence"].to_numpy()
+    scores[rows] = 0
+    scores[rows, :, slice(*of_second)] = X[rows, :, slice(*of_second)]
+    assert one_matrix(*parts, X) == (1.0, 2, "+")
+    assert len(merge_alike(parts, X, scores)) == motifs
+
+
+@pytest.mark.parametrize("mixed", [False, True], ids=["one direction", "both directions"])
+@pytest.mark.parametrize("strand", ["+", "-"])
+def test_forms_in_opposite_directions_are_no_forms_of_one_motif(strand, mixed):
+    """Of a motif on both strands either form is; one that stands in one direction is not the other way round."""
+    width, n = 8, 24
+    one, other = (
+        FoundMotif(
+            name, np.full((4, width), 0.25), np.zeros((4, width)), pd.DataFrame({"sequence": range(n)})
+        )
+        for name in ("positive_0", "positive_1")
+    )
+    for motif in (one, other):
+        turned = np.arange(n) % 2 == 1 if mixed else np.zeros(n, bool)
+        motif.instances[["start", "end"]] = 10, 10 + width
+        motif.instances["strand"] = np.where(turned, "-", "+")
+    scores = np.ones((n, 4, 40))  # on the same bases, however they lie
+    agrees = mixed or strand == "+"
+    assert used_alike(one, other, Overlay(1.0, 0, strand), scores) == agrees
+    # Two instances the other way round are no evidence: 24 of 24 against 22 of 24 have a probability of about a half.
+    other.instances.loc[:1, "strand"] = "-"
+    assert used_alike(one, other, Overlay(1.0, 0, strand), scores) == agrees
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_where_relevance_lies_is_compared_over_all_columns_of_both(seed):
+    rng = np.random.default_rng(seed)
+    length, base = 50, rng.normal(size=(4, 50))
+    parts = []
+    for k, width in enumerate(rng.integers(5, 10, size=2)):
+        where = pd.DataFrame({"sequence": np.arange(6) + 6 * k, "start": rng.integers(15, 17, size=6)})
+        where = where.assign(end=where["start"] + width, strand=rng.choice(["+", "-"], size=6))
+        parts.append(FoundMotif(f"positive_{k}", np.eye(4), np.eye(4), where))
+    scores = base + base[::-1, ::-1] + 0.3 * rng.normal(size=(12, 4, length))
+    scores += 2 * (seed % 2)  # every second time something that all columns have
+    how = Overlay(1.0, int(rng.integers(-3, 4)), str(rng.choice(["+", "-"])))
+
+    def at(motif, column):
+        """Mean relevance of A, C, G, T in a column along the motif, which may lie outside of it."""
+        total = np.zeros(4)
+        for row, start, end, strand in motif.instances.to_numpy():
+            total += scores[row, :, start + column] if strand == "+" else scores[row, ::-1, end - 1 - column]
+        return total / len(motif.instances)
+
+    w, v = (int(one.instances["end"][0] - one.instances["start"][0]) for one in parts)
+    dot = first = second = 0.0
+    for column in range(min(0, how.offset), max(w, how.offset + v)):
+        f, along = at(parts[0], column), column - how.offset
+        g = at(parts[1], along) if how.strand == "+" else at(parts[1], v - 1 - along)[::-1]
+        dot, first, second = dot + f @ g, first + f @ f, second + g @ g
+    parts = [
+        FoundMotif(one.name, np.full((4, width), 0.25), np.zeros((4, width)), one.instances)
+        for one, width in zip(parts, (w, v), strict=True)
+    ]
+    assert 2 / math.comb(12, 6) > CHANCE  # no strands of six against six are evidence enough
+    assert used_alike(*parts, how, scores) == (dot >= SAME_USE * np.sqrt(first * second))

@@ -27,10 +27,9 @@ from genoplrp.relevance.tracing.calls import Args, Call, Kwargs, without_in_plac
 from genoplrp.relevance.tracing.marks import Marks
 from genoplrp.relevance.tracing.names import ACTIVATIONS_IN_PLACE
 from genoplrp.relevance.tracing.operations.combining import ASSIGNMENTS, COMBINATIONS
-from genoplrp.relevance.tracing.operations.linear import dense
 from genoplrp.relevance.tracing.operations.neutral import DROPOUTS, MOVES
+from genoplrp.relevance.tracing.operations.products import constant_matrix, einsum_by
 from genoplrp.relevance.tracing.registry import DIFFERENCES, ELEMENTWISE, HANDLERS, LINEAR, Handler
-from genoplrp.relevance.tracing.tracer import Tracer
 
 LINEAR_MAPS = frozenset(
     "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d linear addmm".split()
@@ -154,27 +153,10 @@ def matrix_product(tracer: DifferenceTracer, func: Call, args: Args, kwargs: Kwa
     )
 
 
-def constant_matrix(tracer: Tracer, a: Tensor, b: Tensor) -> Tensor | None:
-    """Return ``a b`` as a linear layer where one of the two is a constant matrix, else None."""
-    if tracer.is_traced(a) and not tracer.is_traced(b) and b.dim() == 2 and a.dim() >= 2:
-        return dense(tracer, a, b.mT, None, "matmul")
-    if tracer.is_traced(b) and not tracer.is_traced(a) and a.dim() == 2 and b.dim() >= 3:
-        return dense(tracer, b.mT, a, None, "matmul").mT
-    return None
-
-
 @_handles("einsum")
 def einsum(tracer: DifferenceTracer, func: Call, args: Args, kwargs: Kwargs) -> Tensor:
     """Einsum of one or two operands."""
-    equation, *operands = args
-    if len(operands) == 1 and isinstance(operands[0], list | tuple):
-        operands = list(operands[0])
-    if not isinstance(equation, str) or len(operands) > 2:
-        raise tracer.refuse("einsum", "it has a rule for one or two operands and an equation in letters")
-    if len(operands) == 1:
-        tracer.count("neutral", "einsum")
-        return func(equation, *operands)  # type: ignore[no-any-return]
-    return _bilinear(tracer, "einsum", lambda a, b: torch.einsum(equation, a, b), *operands)
+    return einsum_by(_bilinear, tracer, func, args)
 
 
 @_handles("scaled_dot_product_attention")

@@ -25,7 +25,6 @@ from genoplrp.relevance.methods.difference_operations import (
     LINEAR_MAPS,
     PROBABILITIES,
     REARRANGEMENTS,
-    constant_matrix,
 )
 from genoplrp.relevance.propagation.backward import Run
 from genoplrp.relevance.pruning.policy import Pruning
@@ -33,6 +32,7 @@ from genoplrp.relevance.rules import Epsilon
 from genoplrp.relevance.tracing.calls import Args, Call, Kwargs, run_out_of_place
 from genoplrp.relevance.tracing.marks import Marks
 from genoplrp.relevance.tracing.names import function_name
+from genoplrp.relevance.tracing.operations.products import constant_matrix
 from genoplrp.relevance.tracing.registry import HANDLERS, Handler
 from genoplrp.relevance.tracing.tracer import Tracer
 

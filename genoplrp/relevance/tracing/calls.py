@@ -43,6 +43,19 @@ def call_with(func: Call, args: Args, kwargs: Kwargs, old: list[Tensor], new: li
     return func(*swap(args), **{k: swap(v) for k, v in kwargs.items()})
 
 
+def with_tensors(value: Any, change: Callable[[Tensor], Any]) -> Any:
+    """Return a value with every tensor in it (in tuples, lists and dictionaries, too) replaced by what it becomes."""
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, tuple) and type(value) is tuple:
+        return tuple(with_tensors(v, change) for v in value)
+    if isinstance(value, list):
+        return [with_tensors(v, change) for v in value]
+    if isinstance(value, dict):
+        return {k: with_tensors(v, change) for k, v in value.items()}
+    return value
+
+
 def without_in_place(func: Call) -> Call:
     """Return the out-of-place form of a torch function."""
     name = func.__name__

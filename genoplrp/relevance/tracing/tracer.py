@@ -22,7 +22,7 @@ from torch.overrides import TorchFunctionMode
 from genoplrp.errors import InputError, UnsupportedOperationError
 from genoplrp.relevance.presets import RuleBook
 from genoplrp.relevance.propagation.backward import Run, ShadowTap, Tap
-from genoplrp.relevance.tracing.calls import Args, Call, Kwargs, tensors_in, told_in_place
+from genoplrp.relevance.tracing.calls import Args, Call, Kwargs, tensors_in, told_in_place, with_tensors
 from genoplrp.relevance.tracing.marks import Marks
 from genoplrp.relevance.tracing.names import (
     QUERIES,
@@ -223,7 +223,7 @@ class Tracer(TorchFunctionMode):
         if torch._C._functorch.peek_interpreter_stack() is not None:
             return self._mapped(func, args, kwargs)
         if self._moved:
-            args, kwargs = self._follow(args), self._follow(kwargs)
+            args, kwargs = self.latest(args), self.latest(kwargs)
         traced = [t for t in tensors_in(args, kwargs) if self.is_traced(t)]
         if not traced:
             return self._plain(func, args, kwargs)
@@ -234,7 +234,7 @@ class Tracer(TorchFunctionMode):
             self._check_stale(traced, name, args)
         self._check_known(traced, name)
         handler = self._handler_of(func, name, kwargs)
-        args, kwargs = self._detached(args), self._detached(kwargs)
+        args, kwargs = with_tensors(args, self._detached), with_tensors(kwargs, self._detached)
         in_place = in_place or told_in_place(name, args, kwargs)
         with torch.enable_grad():
             result = handler(self, func, args, kwargs)
@@ -332,18 +332,10 @@ class Tracer(TorchFunctionMode):
         with torch.no_grad():
             return func(*args, **kwargs)
 
-    def _detached(self, value: Any) -> Any:
-        if isinstance(value, Tensor):
-            if value.requires_grad and not self.is_traced(value):
-                value = value.detach()
-            return value.clone() if value.is_inference() else value
-        if isinstance(value, tuple) and type(value) is tuple:
-            return tuple(self._detached(v) for v in value)
-        if isinstance(value, list):
-            return [self._detached(v) for v in value]
-        if isinstance(value, dict):
-            return {k: self._detached(v) for k, v in value.items()}
-        return value
+    def _detached(self, tensor: Tensor) -> Tensor:
+        if tensor.requires_grad and not self.is_traced(tensor):
+            tensor = tensor.detach()
+        return tensor.clone() if tensor.is_inference() else tensor
 
     def _learn(self, result: object, traced: list[Tensor]) -> None:
         """Note which graph nodes this call made, so that a node nobody saw being made is found."""
@@ -393,22 +385,14 @@ class Tracer(TorchFunctionMode):
     def _is_latest(self, tensor: object) -> bool:
         return any(new is tensor for _, new in self._moved.values())
 
-    def _follow(self, value: Any) -> Any:
-        if isinstance(value, Tensor):
-            while id(value) in self._moved:
-                value = self._moved[id(value)][1]
-            return value
-        if isinstance(value, tuple) and type(value) is tuple:
-            return tuple(self._follow(v) for v in value)
-        if isinstance(value, list):
-            return [self._follow(v) for v in value]
-        if isinstance(value, dict):
-            return {k: self._follow(v) for k, v in value.items()}
-        return value
+    def _follow(self, tensor: Tensor) -> Tensor:
+        while id(tensor) in self._moved:
+            tensor = self._moved[id(tensor)][1]
+        return tensor
 
     def latest(self, value: Any) -> Any:
         """Return the value with every tensor that was changed in place replaced by its present form."""
-        return self._follow(value)
+        return with_tensors(value, self._follow)
 
 
 def _unwrapped(tensor: Tensor) -> Tensor:

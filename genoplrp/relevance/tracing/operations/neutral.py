@@ -6,7 +6,6 @@ a maximum sends it to the winner. Not here: pooling (`pooling`), and what puts s
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from genoplrp.relevance.propagation.backward import EqualLengthError
 from genoplrp.relevance.propagation.layout import is_channels_last, keep_layout
-from genoplrp.relevance.tracing.calls import Args, Call, Kwargs, without_in_place
+from genoplrp.relevance.tracing.calls import Args, Call, Kwargs, run_out_of_place, without_in_place
 from genoplrp.relevance.tracing.marks import Marks
 from genoplrp.relevance.tracing.registry import handles
 from genoplrp.relevance.tracing.tracer import Tracer
@@ -187,8 +186,7 @@ def homogeneous(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Any:
     tracer.count("neutral", name)
     if name.startswith("interpolate") and kwargs.get("mode") == "bicubic":
         tracer.note("bicubic interpolation is linear: explained as such")
-    call = _out_of_place(func, (keep_layout(args[0]), *args[1:]) if args else args, kwargs)
-    return call()
+    return run_out_of_place(func, (keep_layout(args[0]), *args[1:]) if args else args, kwargs)
 
 
 DROPOUTS = """
@@ -235,11 +233,3 @@ def fill(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Tensor:
     tracer.count("neutral", func.__name__)
     call = without_in_place(func)
     return tracer.watch(func.__name__, [args[0]], lambda ts: call(ts[0], *args[1:], **kwargs))
-
-
-def _out_of_place(func: Call, args: Args, kwargs: Kwargs) -> Callable[[], Any]:
-    call = without_in_place(func)
-    kwargs = {k: v for k, v in kwargs.items() if k != "inplace"}
-    if func.__name__ in ("leaky_relu", "relu", "rrelu") and len(args) > 1 and args[-1] is True:
-        args = args[:-1]
-    return lambda: call(*args, **kwargs)

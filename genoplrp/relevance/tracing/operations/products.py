@@ -134,13 +134,21 @@ def matrix_product(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Te
     """Matrix product; with a constant matrix it is a linear layer."""
     reflected = func.__name__.strip("_") == "rmatmul"
     a, b = (args[1], args[0]) if reflected else (args[0], args[1] if len(args) > 1 else kwargs["other"])
+    layer = constant_matrix(tracer, a, b)
+    if layer is not None:
+        return layer
+    return bilinear(
+        tracer, func.__name__.strip("_"), torch.inner if func.__name__ == "inner" else torch.matmul, a, b
+    )
+
+
+def constant_matrix(tracer: Tracer, a: Tensor, b: Tensor) -> Tensor | None:
+    """Return ``a b`` as a linear layer where one of the two is a constant matrix, else None."""
     if tracer.is_traced(a) and not tracer.is_traced(b) and b.dim() == 2 and a.dim() >= 2:
         return dense(tracer, a, b.mT, None, "matmul")
     if tracer.is_traced(b) and not tracer.is_traced(a) and a.dim() == 2 and b.dim() >= 3:
         return dense(tracer, b.mT, a, None, "matmul").mT
-    return bilinear(
-        tracer, func.__name__.strip("_"), torch.inner if func.__name__ == "inner" else torch.matmul, a, b
-    )
+    return None
 
 
 @handles("addmm", linear=True)
@@ -157,6 +165,11 @@ def matrix_product_and_sum(tracer: Tracer, func: Call, args: Args, kwargs: Kwarg
 @handles("einsum")
 def einsum(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Tensor:
     """Einsum of one or two operands; two traced ones take half each."""
+    return einsum_by(bilinear, tracer, func, args)
+
+
+def einsum_by(product_rule: Callable[..., Tensor], tracer: Tracer, func: Call, args: Args) -> Tensor:
+    """Apply a rule for products of two tensors to an einsum of two; one of a single tensor is neutral."""
     equation, *operands = args
     if len(operands) == 1 and isinstance(operands[0], list | tuple):
         operands = list(operands[0])
@@ -166,7 +179,7 @@ def einsum(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> Tensor:
         tracer.count("neutral", "einsum")
         out: Tensor = func(equation, *operands)
         return out
-    return bilinear(tracer, "einsum", lambda a, b: torch.einsum(equation, a, b), *operands)
+    return product_rule(tracer, "einsum", lambda a, b: torch.einsum(equation, a, b), *operands)
 
 
 def bilinear(

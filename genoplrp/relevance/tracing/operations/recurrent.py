@@ -43,17 +43,11 @@ def gru(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> tuple[Tensor,
     return x, h_n
 
 
-@handles("rnn_tanh")
-def rnn_tanh(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> tuple[Tensor, Tensor]:
+@handles("rnn_tanh", "rnn_relu")
+def plain_rnn(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> tuple[Tensor, Tensor]:
     """``torch.rnn_tanh``."""
-    x, _, h_n, _ = _run(tracer, "rnn", args, _rnn_direction(torch.tanh))
-    return x, h_n
-
-
-@handles("rnn_relu")
-def rnn_relu(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> tuple[Tensor, Tensor]:
-    """``torch.rnn_relu``."""
-    x, _, h_n, _ = _run(tracer, "rnn", args, _rnn_direction(torch.relu))
+    activation = torch.tanh if func.__name__ == "rnn_tanh" else torch.relu
+    x, _, h_n, _ = _run(tracer, "rnn", args, _rnn_direction(activation))
     return x, h_n
 
 
