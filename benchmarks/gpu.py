@@ -306,6 +306,16 @@ def graphs(device: torch.device, quick: bool) -> list[dict[str, Any]]:
     return rows
 
 
+def functions(device: torch.device, quick: bool) -> list[dict[str, Any]]:
+    """The public functions with model and sequences on the card, beside the CPU (`benchmarks.everywhere`)."""
+    from benchmarks.everywhere import CASES, rows
+
+    with _tf32(False):
+        found = rows(device, list(CASES)[: 3 if quick else None])
+    _show("Public functions on the card: largest difference to the CPU", found)
+    return found
+
+
 PARTS: dict[str, Callable[[torch.device, bool], Any]] = {
     "kernel": kernel,
     "equality": equality,
@@ -314,6 +324,7 @@ PARTS: dict[str, Callable[[torch.device, bool], Any]] = {
     "engine": engine,
     "parity": parity,
     "scan": scan,
+    "functions": functions,
 }
 PARITY = [
     ("koo", 200, 64),

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from benchmarks.timing import Case, Timing, describe, machine, parser, save, table, time_cases
 from genoplrp.relevance.pruning.prune import kept_inputs, prune_multipliers
+from genoplrp.relevance.pruning.selection import Selection
 from genoplrp.relevance.pruning.thresholds import Reference
 
 # Layer -> channels, length, batch, width of the convolution (0: dense), of the two benchmark networks and beyond.
@@ -73,7 +74,10 @@ def _cases(channels: int, length: int, batch: int, width: int) -> Mapping[str, C
         backward = lambda: z @ weight  # noqa: E731
     return {
         "sort": lambda: torch.sort(rows, dim=1),
-        "reference": lambda: Reference.prune(
+        "reference, by sorting": lambda: Reference.prune(
+            flat, rows, share, share / 2, True, "mass", torch.empty_like(rows)
+        ),
+        "plain torch, by histograms": lambda: Selection.prune(
             flat, rows, share, share / 2, True, "mass", torch.empty_like(rows)
         ),
         "p = 0": prune(0.0),

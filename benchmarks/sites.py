@@ -1,105 +1,104 @@
-"""Sites called from explanations, compared with the instances that were planted: precision and recall, a row a method.
+"""Sites called from relevance against planted truth: maps of several methods, each with two callers.
 
-Precision: share of the sites that lie at least half on an instance planted for the task; any_planted: on an instance of
-whatever motif (a network credits other tasks' motifs too: that is no chance site). Recall: share of the task's
-instances of which a site covers at least half. Run:
-``python -m benchmarks.sites --data data/ --model model/ --target 0``.
+Maps explain the positive sequences of held-out data seeds, with the networks of `benchmarks.motifs`. Positive sites
+are called by tangermeme's seqlets and by `genoplrp.find_sites`. Then, as mean over seeds with its 95 % t interval:
+
+false
+    share of the sites of which less than half lies on anything planted; seeds without a site are left out.
+recall
+    share of the instances planted for the task half of which sites cover.
+
+Run: python -m benchmarks.sites [--nets FOLDER] [--quick]
 """
 
 from __future__ import annotations
 
-import argparse
-import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 
-from benchmarks.timing import machine
+import genoplrp as gp
+from benchmarks.motifs import Counts, counted, false, recall, simulated, trained
+from benchmarks.timing import machine, parser, save, table
+from genoplrp.evaluation.job import Job
+from genoplrp.evaluation.methods import explain_with
+from genoplrp.sequence import codes_to_one_hot, one_hot_to_codes
+from genoplrp.sites import find_sites, recursive_seqlets
+from genoplrp.sites.calling import as_positions
+from genoplrp.synthetic import Dataset
 
-MAPS = ("lrp", "plrp-0.05", "plrp-0.1", "plrp-0.15", "plrp-0.25")
+TASKS = {"koo2021_fixed": "label", "tal_gata": "both"}
+PRUNED = (0.0, 0.05, 0.1, 0.25)
+THRESHOLD = 0.01
+SEQUENCES, SEEDS = 300, range(9001, 9009)
+Maps = Callable[[np.ndarray], np.ndarray]
 
 
-def score(
-    sites: pd.DataFrame, instances: pd.DataFrame, mask: np.ndarray, planted: np.ndarray
-) -> dict[str, float]:
-    """Number of sites, precision for the task and for any motif, recall."""
-    covered = np.zeros(mask.shape, dtype=bool)
-    hits, any_hits = [], []
-    for row, start, end in zip(sites["sequence"], sites["start"], sites["end"], strict=True):
-        covered[row, start:end] = True
-        hits.append(mask[row, start:end].mean() >= 0.5)
-        any_hits.append(planted[row, start:end].mean() >= 0.5)
-    found = [
-        covered[row, start:end].mean() >= 0.5
-        for row, start, end in zip(instances["sequence"], instances["start"], instances["end"], strict=True)
-    ]
-    return {
-        "sites": len(sites),
-        "precision": float(np.mean(hits)) if hits else float("nan"),
-        "any_planted": float(np.mean(any_hits)) if any_hits else float("nan"),
-        "recall": float(np.mean(found)),
-    }
+def positives(name: str, task: int | str, seed: int) -> Dataset:
+    """Return sequences that no network was trained on and whose label is positive."""
+    data = simulated(name, 8 * SEQUENCES, seed)
+    return data.subset(np.flatnonzero(data.labels[:, data.task_index(task)] > 0)[:SEQUENCES])
+
+
+def maps(model: torch.nn.Module, target: int) -> dict[str, Maps]:
+    """Return each map as a function from base numbers (n, L) to relevance (n, L)."""
+
+    def registered(method: str) -> Maps:
+        def explain(codes: np.ndarray) -> np.ndarray:
+            return as_positions(explain_with(method, Job(model, codes_to_one_hot(codes), target=target)))
+
+        return explain
+
+    def relevance(p: float) -> Maps:
+        explainer = gp.Explainer(model, "gamma", gp.Pruning(p) if p else None, diagnostics=False)
+        return lambda codes: (
+            explainer(torch.from_numpy(codes_to_one_hot(codes)), target).per_nucleotide.double().numpy()
+        )
+
+    ours = {f"PLRP {p:g}" if p else "LRP": relevance(p) for p in PRUNED}
+    return {"DeepLIFT/SHAP": registered("deeplift-shap"), **ours, "consensus": registered("consensus")}
+
+
+def called(explain: Maps, codes: np.ndarray, seed: int) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield the positive sites of each caller."""
+    values = explain(codes)
+    yield f"tangermeme, p <= {THRESHOLD:g}", recursive_seqlets(values, threshold=THRESHOLD)
+    sites = find_sites(explain, codes, values, sign="positive", fdr=0.2, seed=seed)
+    for fdr in (0.05, 0.2):
+        yield f"find_sites, FDR {fdr * 100:g} %", sites[sites["q_value"] <= fdr]
 
 
 def main() -> None:
-    """Measure, print a table, and write it as JSON."""
-    from genoplrp.evaluation.job import Job
-    from genoplrp.evaluation.methods import explain_with
-    from genoplrp.relevance import Explainer, Pruning
-    from genoplrp.sequence import codes_to_one_hot, one_hot_to_codes
-    from genoplrp.sites import find_sites, recursive_seqlets
-    from genoplrp.synthetic import Dataset
-    from genoplrp.training import load_model
-
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--model", type=Path, required=True)
-    parser.add_argument("--target", type=int, default=0)
-    parser.add_argument("--limit", type=int, default=300)
-    parser.add_argument("--threshold", type=float, default=0.01, help="of tangermeme's seqlets")
-    parser.add_argument("--json", type=Path)
-    given = parser.parse_args()
-    data, fit = Dataset.load(given.data), load_model(given.model)
-    rows = np.flatnonzero((data.split == "test") & (data.labels[:, given.target] > 0))[: given.limit]
-    part = data.subset(rows)
-    X, mask, instances = part.one_hot(), part.mask(given.target), part.instances
-    planted = np.zeros(mask.shape, dtype=bool)
-    for row, start, end in zip(instances["sequence"], instances["start"], instances["end"], strict=True):
-        planted[row, start:end] = True
-    inside = [
-        mask[row, start:end].mean() >= 0.5
-        for row, start, end in zip(instances["sequence"], instances["start"], instances["end"], strict=True)
+    """Train what is missing, measure, and write the results."""
+    options = parser(__doc__ or "", "sites.json")
+    options.add_argument("--nets", type=Path, help="folder of the networks")
+    given = options.parse_args()
+    torch.set_num_threads(given.threads)
+    folder = given.nets or given.out.with_name("motifs.state")
+    counts: dict[tuple[str, str, str], list[Counts]] = {}
+    for name, task in TASKS.items():
+        fit = trained(name, folder)
+        for seed in SEEDS[:2] if given.quick else SEEDS:
+            data = positives(name, task, seed)
+            codes = one_hot_to_codes(data.one_hot())
+            for method, explain in maps(fit.model, data.task_index(task)).items():
+                for caller, sites in called(explain, codes, seed):
+                    counts.setdefault((name, method, caller), []).append(counted(sites, data, task))
+    rows = [
+        {
+            "preset": name,
+            "relevance": method,
+            "caller": caller,
+            "recall": recall(seeds),
+            "false": false(seeds),
+        }
+        for (name, method, caller), seeds in counts.items()
     ]
-    instances = instances[inside]  # those that matter for the task
-    codes, table = one_hot_to_codes(X), []
-
-    def add(method: str, caller: str, sites: pd.DataFrame) -> None:
-        table.append({"method": method, "caller": caller} | score(sites, instances, mask, planted))
-        print(pd.DataFrame(table[-1:]).to_string(index=False, header=len(table) == 1), flush=True)
-
-    shap = explain_with("deeplift-shap", Job(fit.model, X, target=given.target))
-    add(
-        "DeepLIFT/SHAP",
-        f"tangermeme, p <= {given.threshold:g}",
-        recursive_seqlets(shap, threshold=given.threshold),
-    )
-    for name in MAPS:
-        p = float(name.partition("-")[2] or 0)
-        explainer = Explainer(fit.model, "gamma", Pruning(p) if p else None, diagnostics=False)
-
-        def explain(these: np.ndarray, explainer: Explainer = explainer) -> np.ndarray:
-            made = explainer(torch.from_numpy(codes_to_one_hot(these)), given.target)
-            return made.per_nucleotide.double().numpy()
-
-        values = explain(codes)
-        seqlets = recursive_seqlets(values, threshold=given.threshold)
-        add(name, f"tangermeme, p <= {given.threshold:g}", seqlets)
-        add(name, "ours, FDR 5 %", find_sites(explain, codes, values, sign="positive", fdr=0.05))
-        add(name, "ours, FDR 20 %", find_sites(explain, codes, values, sign="positive", fdr=0.2))
-    if given.json is not None:
-        given.json.write_text(json.dumps({"machine": machine(), "rows": table}, indent=1) + "\n")
+    save(given.out, {"machine": machine(), "sequences": SEQUENCES, "rows": rows})
+    print(table(rows, ["preset", "relevance", "caller", "recall", "false"]))
 
 
 if __name__ == "__main__":

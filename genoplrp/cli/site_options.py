@@ -31,7 +31,7 @@ _OPTIONS = [
         type=click.Choice(["background", "shuffled"]),
         default="background",
         show_default=True,
-        help="Shuffle between the strongest sites, or whole sequences (fewer sites, no more errors).",
+        help="Shuffle between the strongest sites, or whole sequences (fewer sites, and no rate for negative ones).",
     ),
     click.option(
         "--caller",

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
+HAND_DRIVEN = {"cpu", "cuda"}
+"""Devices on which plain chains of layers are computed without autograd (`fastpath`)."""
+
 
 def kind_of(tensor: Tensor) -> str:
     """Return ``"cpu"``, ``"cuda"`` or another of torch's device types."""

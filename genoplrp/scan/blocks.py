@@ -72,12 +72,11 @@ class Task:
         if self.rules is not None:
             return consensus(explainer, X, self.target, **self.consensus)
         return consensus(
-            self.model,
+            explainer.network,  # where it computes already
             X,
             self.target,
             pruning=self.pruning,
             batch_size=self.batch_size,
-            device=explainer.device,
             **self.consensus,
         )
 

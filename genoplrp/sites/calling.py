@@ -73,11 +73,12 @@ def find_sites(
         Share of the sites that may be false.
     null : {"background", "shuffled"}
         ``shuffled``: dinucleotide shuffles of the whole sequences. A network often answers to these in another way
-        than to sequences with sites (its output is lower, and a chance match then weighs more), so that hardly anything
-        stands out. ``background`` therefore leaves the windows alone that hold 90 % of the sequence's relevance of that
-        sign (of either, where sites of both are asked for), see `strongest`, and lays them over shuffles of the whole
-        sequence: candidates that lie between them for the larger part are the null. Their number is scaled from the
-        positions between the windows to all that sites called at 20 % leave over.
+        than to sequences with sites: its output is lower, and a chance match then weighs more, so that few sites stand
+        out; and the negative relevance beside sites has no counterpart in them, so that most negative sites can be
+        false whatever the rate. ``background`` therefore leaves the windows alone that hold 90 % of the sequence's
+        relevance of that sign (of either, where sites of both are asked for), see `strongest`, and lays them over
+        shuffles of the whole sequence: candidates that lie between them for the larger part are the null. Their number
+        is scaled from the positions between the windows to all that sites called at 20 % leave over.
     n_shuffles : int, optional
         Shuffles of each sequence; by default as many as make 600,000 positions, between one and four.
     sign : {"both", "positive", "negative"}

@@ -358,3 +358,14 @@ def test_a_line_that_is_no_variant_is_an_error(tmp_path, text):
     (tmp_path / "v.vcf").write_text(text)
     with pytest.raises(InputError, match="line 1"):
         read_vcf(tmp_path / "v.vcf")
+
+
+def test_a_variant_beside_unknown_bases_is_dropped_as_a_region_is(tmp_path):
+    (tmp_path / "g.fa").write_text(">chr1\n" + "ACGT" * 10 + "N" * 5 + "ACGT" * 10 + "\n")
+    genome = Genome(tmp_path / "g.fa")
+    rows = [("chr1", 20, "clean", "A", "G"), ("chr1", 37, "beside", "C", "G")]
+    variants = pd.DataFrame(rows, columns=["chrom", "position", "name", "ref", "alt"])
+    windows = place_variants(variants, genome, 20)  # 10 bp on either side
+    assert windows.table["name"].tolist() == ["clean"] * 2
+    assert windows.dropped["reason"].tolist() == ["25% of the bases are unknown (N)"]
+    assert len(place_variants(variants, genome, 20, max_unknown=0.25)) == 4

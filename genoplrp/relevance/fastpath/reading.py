@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from genoplrp.relevance import devices
 from genoplrp.relevance.fastpath.nodes import LayerCall, Node, NormCall, Slot, filled
 from genoplrp.relevance.propagation.linear_maps import Convolution, Dense, convolution_map, per_dimension
 from genoplrp.relevance.tracing import operations  # noqa: F401  (operations: registers the handlers)
@@ -390,7 +391,7 @@ def readable_constants(model: nn.Module) -> frozenset[int] | None:
         for tensor in (*state["_parameters"].values(), *state["_buffers"].values()):
             if tensor is None:
                 continue
-            if type(tensor) not in (nn.Parameter, Tensor) or tensor.device.type not in ("cpu", "cuda"):
+            if type(tensor) not in (nn.Parameter, Tensor) or tensor.device.type not in devices.HAND_DRIVEN:
                 return None
             constants.append(id(tensor))
     return frozenset(constants)

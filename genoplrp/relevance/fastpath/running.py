@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from genoplrp.relevance import devices
 from genoplrp.relevance.fastpath.nodes import Node, frozen
 from genoplrp.relevance.fastpath.reading import NotAChain, Reader, readable_constants
 from genoplrp.relevance.fastpath.steps import Gradients, LayerStep, Step, steps_of
@@ -30,7 +31,6 @@ class Chains:
 
     prepared: PreparedLayers = field(default_factory=PreparedLayers)
     declined: str = ""
-    devices: tuple[str, ...] = ("cpu", "cuda")
 
     def forget(self) -> None:
         """Let go of what was made of the model's weights."""
@@ -73,7 +73,7 @@ class Chains:
         """Return nodes, structure of the output and steps; None, and why, where the model is no chain."""
         if (
             self.declined
-            or x.device.type not in self.devices
+            or x.device.type not in devices.HAND_DRIVEN
             or x.dtype not in (torch.float32, torch.float64)
         ):
             return None
