@@ -85,6 +85,14 @@ def test_what_windows_programs_write_reads_the_same(tmp_path, pack):
     ]
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with names are POSIX's")
+@pytest.mark.parametrize("read", [read_regions, read_vcf, Genome])
+def test_a_pipe_is_refused_because_its_beginning_would_be_lost(tmp_path, read):
+    os.mkfifo(tmp_path / "pipe.bed")
+    with pytest.raises(InputError, match="is a pipe, not a file"):
+        read(tmp_path / "pipe.bed")
+
+
 def test_gff3_names_come_from_the_id(tmp_path):
     (tmp_path / "g.gff3").write_text("##gff-version 3\n1\ts\tmRNA\t5\t6\t.\t+\t.\tID=tx1;Parent=g\n")
     assert read_regions(tmp_path / "g.gff3")["name"].tolist() == ["tx1"]
