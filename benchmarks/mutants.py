@@ -185,6 +185,8 @@ def forked(function: Callable[[], Any], seconds: int) -> Any:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3 or sys.argv[1].startswith("-"):
+        sys.exit(__doc__)
     options = [
         "-p",
         "no:cacheprovider",
