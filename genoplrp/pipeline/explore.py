@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from jaxtyping import Bool, Float
 
-from genoplrp.errors import InputError, MissingDependencyError
+from genoplrp.errors import InputError, MissingDependencyError, check_columns
 from genoplrp.pipeline.report import METHODS, RULES, SHARES
 from genoplrp.relevance.axes import Layout
 from genoplrp.scores import shown_in
@@ -161,9 +161,7 @@ def _instances(table: pd.DataFrame | None, n: int) -> list[list[list[object]]]:
 
     if table is None:
         return [[] for _ in range(n)]
-    missing = [column for column in ("sequence", "start", "end") if column not in table.columns]
-    if missing:
-        raise InputError(f"instances lacks the column {', '.join(missing)}")
+    check_columns("the table of instances", table.columns, ("sequence", "start", "end"))
     rows = table.assign(**{c: "" for c in ("motif", "strand") if c not in table.columns})
     if len(rows) and not rows["sequence"].between(0, n - 1).all():
         raise InputError(f"instances name sequences beyond 0 to {n - 1}; select those of X first")
