@@ -48,7 +48,7 @@ def benchmark(
 ) -> pd.DataFrame:
     """Compare methods of explanation on networks trained on planted truth.
 
-    An interrupted run goes on where it was when it is called again with the same folder; a method, a seed, a data
+    An interrupted run continues when it is called again with the same folder; a method, a seed, a data
     set or a part such as `sanity` that is added costs only itself. What is kept counts only if it was made of the same
     data, weights, code, package versions and settings; otherwise it is made anew, and one line on stderr says why. A
     method that fails, or whose map is not finite, is a row with its reason under ``error``, and the others go on; the
@@ -58,7 +58,7 @@ def benchmark(
     Parameters
     ----------
     datasets : str, sequence of str, or mapping of str to Dataset
-        Presets to simulate (`genoplrp.load_spec`), or data sets of one's own under names.
+        Presets to simulate (`genoplrp.load_spec`), or your own data sets, with names.
     methods : sequence of str, optional
         As in `genoplrp.evaluation.get_method`; by default `genoplrp.evaluation.default_methods`.
     out : str or Path
@@ -130,9 +130,7 @@ def _say(line: str) -> None:
 
 def _plan_of(folder: Path) -> Plan:
     if not (folder / "plan.json").is_file():
-        raise InputError(
-            f"{folder} holds no benchmark to go on with (no plan.json); leave resume out to begin one"
-        )
+        raise InputError(f"{folder} holds no benchmark to continue (no plan.json); omit resume to start one")
     return Plan.load(folder / "plan.json")
 
 

@@ -100,7 +100,7 @@ def read_sites(path: Path, names: Sequence[str], first: int = 0) -> pd.DataFrame
     ----------
     path
         Tab-separated: with a header that has ``sequence, start, end`` (and ``motif``, ``strand``), or BED, whose first
-        column is the sequence. A sequence is named, or numbered.
+        column is the sequence. A sequence is named, or numbered. A site without a motif is called ``site``.
     names
         Of the sequences that are read; sites of others are left out.
     first
@@ -139,7 +139,13 @@ def read_sites(path: Path, names: Sequence[str], first: int = 0) -> pd.DataFrame
             f"({names[0]!r}, ...)"
         )
     known = table[rows.notna()].assign(sequence=rows[rows.notna()].astype(int))
-    return known.reset_index(drop=True)
+    blank = {
+        "motif": "site",
+        "strand": ".",
+    }  # `genoplrp motifs` leaves them blank where no motif takes the site
+    return known.fillna({name: value for name, value in blank.items() if name in known}).reset_index(
+        drop=True
+    )
 
 
 def silent_sites(sites: pd.DataFrame) -> list[str]:

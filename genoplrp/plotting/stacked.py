@@ -190,7 +190,7 @@ def _check_rows(
     arrays: Sequence[Float[np.ndarray, "4 length"]], names: Sequence[str], kinds: Sequence[str] | None
 ) -> None:
     if not arrays:
-        raise InputError("there is no row to draw; hand in at least one (4, L) array")
+        raise InputError("there is no row to draw; pass at least one (4, L) array")
     lengths = {array.shape[1] for array in arrays}
     if len(lengths) > 1:
         raise InputError(f"rows must show the same window; their lengths are {sorted(lengths)}")

@@ -347,7 +347,7 @@ def _keras_inputs(model: Any, x: Tensor, args: Sequence[Tensor], layout: Layout)
         given = ", ".join(f"{t.name} {tuple(t.shape)}" for t in inputs)
         raise InputError(
             f"the model takes {len(inputs)} inputs ({given}), and got {1 + len(args)}: the first of DNA is explained, "
-            "hand in the others as args=[...] in this order"
+            "pass the others as args=[...] in this order"
         )
     kinds = [shape_layout(tuple(t.shape)) for t in inputs]
     place = next((i for i, kind in enumerate(kinds) if kind is not None), 0)

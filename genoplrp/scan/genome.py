@@ -124,13 +124,18 @@ def scan_genome(
     check_place(Path(out) if shard is None else shard_path(Path(out), *shard), overwrite)
     genome = Genome(fasta)
     windows = None
+    if vcf is not None and bed is None and (tile is not None or edge != "drop" or feature is not None):
+        raise InputError(
+            "--tile, --edge and --feature are for regions (--bed): without any, each variant lies in a window of its "
+            "own, and those whose window reaches beyond the chromosome are dropped"
+        )
     if vcf is None or bed is not None:
         regions = _records(genome, length, tile) if bed is None else read_regions(str(bed), feature=feature)
         regions = regions if tile is None else tile_regions(regions, length, tile)
         windows = place_windows(
             regions, genome, length, edge=edge, max_unknown=max_unknown, progress=progress
         )
-    source = windows if vcf is None else _variants(vcf, genome, length, windows, say)
+    source = windows if vcf is None else _variants(vcf, genome, length, windows, max_unknown, say)
     assert source is not None
     _say_what_is_read(source, say)
     made = scan(
@@ -208,11 +213,16 @@ def _loaded(
 
 
 def _variants(
-    vcf: str | Path, genome: Genome, length: int, windows: Windows | None, say: Callable[[str], None]
+    vcf: str | Path,
+    genome: Genome,
+    length: int,
+    windows: Windows | None,
+    max_unknown: float,
+    say: Callable[[str], None],
 ) -> VariantWindows:
     if windows is not None:
         say(f"{counted(len(windows), 'window')} of regions; {len(windows.dropped):,} dropped")
-    return place_variants(read_vcf(vcf), genome, length, windows=windows)
+    return place_variants(read_vcf(vcf), genome, length, windows=windows, max_unknown=max_unknown)
 
 
 def _say_what_is_read(source: Windows | VariantWindows, say: Callable[[str], None]) -> None:

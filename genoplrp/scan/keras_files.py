@@ -265,7 +265,7 @@ def _refuse_code(
         raise InputError(
             f"{path} holds Python code of its own (Lambda: {names}), which would run here and can do anything; it also "
             "runs only in the Python version it was saved in. Pass --trust-pickle (trust_lambda=True) only if you "
-            "trust whoever made the file; better: hand in a function under the layer's name by --keras-objects "
+            "trust whoever made the file; better: pass a function under the layer's name by --keras-objects "
             "module.py (objects={name: function})"
         )
 
@@ -390,7 +390,7 @@ def _function_name(layer: dict[str, Any]) -> str:
 
 def _missing(path: Path, names: list[str]) -> str:
     return (
-        f"{path} needs {some(names, 5)}, which Keras does not have: hand in the class by --keras-objects module.py "
+        f"{path} needs {some(names, 5)}, which Keras does not have: pass the class by --keras-objects module.py "
         f"(objects={{{names[0]!r}: ...}}), written with `import keras`, not tensorflow.keras"
     )
 

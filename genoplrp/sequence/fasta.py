@@ -179,6 +179,18 @@ def write_fasta(
             handle.write(f">{header}\n{sequence}\n".encode())
 
 
+def check_not_a_pipe(path: Path) -> None:
+    """Refuse what can be read only once, such as the shell's ``<(...)``: files are looked at before they are read.
+
+    Raises
+    ------
+    InputError
+        If the path is a pipe or a terminal.
+    """
+    if not path.is_file():
+        raise InputError(f"{path} is a pipe, not a file: write what comes out of it to a file first.")
+
+
 @contextmanager
 def open_text(path: str | os.PathLike[str]) -> Iterator[IO[str]]:
     """Open a text file, plain or gzip / bgzip, for reading; the byte order mark of Windows programs is left out.
@@ -186,13 +198,14 @@ def open_text(path: str | os.PathLike[str]) -> Iterator[IO[str]]:
     Raises
     ------
     InputError
-        If the file is missing, a folder, unreadable, empty, or compressed in another way.
+        If the file is missing, a folder, a pipe, unreadable, empty, or compressed in another way.
     """
     path = Path(path)
     if not path.exists():
         raise InputError(f"There is no file {path}; check the path.")
     if path.is_dir():
         raise InputError(f"{path} is a folder, not a file; name a file in it.")
+    check_not_a_pipe(path)
     try:
         with path.open("rb") as raw:
             magic = raw.read(6)

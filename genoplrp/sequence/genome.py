@@ -17,7 +17,7 @@ from jaxtyping import UInt8
 from genoplrp import partial
 from genoplrp.errors import InputError, MissingDependencyError
 from genoplrp.sequence.alphabet import BYTE_TO_CODE, INVALID, UNKNOWN
-from genoplrp.sequence.fasta import read_fasta
+from genoplrp.sequence.fasta import check_not_a_pipe, read_fasta
 from genoplrp.wording import some
 
 _TWO_BIT = (b"\x1a\x41\x27\x43", b"\x43\x27\x41\x1a")
@@ -170,6 +170,7 @@ def _kind(path: Path) -> str:
         raise InputError(f"There is no file {path}; check the path.")
     if path.is_dir():
         raise InputError(f"{path} is a folder, not a genome file; name the FASTA or 2bit file in it.")
+    check_not_a_pipe(path)
     with path.open("rb") as handle:
         head = handle.read(18)
     if not head:

@@ -161,7 +161,7 @@ def match_names(wanted: list[str], known: list[str]) -> tuple[dict[str, str], st
     shown = ", ".join(renamed[:3]) + (", ..." if len(renamed) > 3 else "")
     return (
         matched,
-        f"chromosome names differ between regions and genome; {len(renamed)} were matched ({shown})",
+        f"chromosome names differ between regions and genome; matched: {shown}",
     )
 
 

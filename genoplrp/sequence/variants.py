@@ -16,7 +16,7 @@ from genoplrp.sequence.fasta import open_text
 from genoplrp.sequence.genome import Genome
 from genoplrp.sequence.intervals import match_names
 from genoplrp.sequence.onehot import decode_codes, encode_codes
-from genoplrp.sequence.windows import Windows, reverse_complement_codes
+from genoplrp.sequence.windows import Windows, check_max_unknown, reverse_complement_codes, unknown_share
 from genoplrp.wording import counted
 
 if TYPE_CHECKING:
@@ -127,7 +127,12 @@ _COLUMNS = (
 
 
 def place_variants(
-    variants: pd.DataFrame, genome: Genome, length: int, *, windows: Windows | None = None
+    variants: pd.DataFrame,
+    genome: Genome,
+    length: int,
+    *,
+    windows: Windows | None = None,
+    max_unknown: float = 0.0,
 ) -> VariantWindows:
     r"""Make the two windows of each variant.
 
@@ -142,6 +147,8 @@ def place_variants(
     windows : Windows, optional
         Windows of regions, as `genoplrp.sequence.place_windows` makes them: a variant gets the two windows of every one
         that holds it, on its strand, instead of one in its own middle.
+    max_unknown : float
+        Largest share of unknown bases (N) in a variant's own window; `windows` are taken as they are.
 
     Returns
     -------
@@ -168,7 +175,8 @@ def place_variants(
         raise InputError(f"length={length}: a window has at least 1 bp")
     names = [str(name) for name in variants["chrom"]]
     matched, note = match_names(list(dict.fromkeys(names)), list(genome.sizes))
-    rows, dropped = _sorted_out(variants, matched, genome, length, windows)
+    check_max_unknown(max_unknown)
+    rows, dropped = _sorted_out(variants, matched, genome, length, windows, max_unknown)
     kept = pd.DataFrame(rows, columns=_COLUMNS)
     left_out = pd.DataFrame(dropped, columns=["region", "chrom", "start", "end", "name", "reason"])
     if not rows:
@@ -184,7 +192,12 @@ def place_variants(
 
 
 def _sorted_out(
-    variants: pd.DataFrame, matched: Mapping[str, str], genome: Genome, length: int, windows: Windows | None
+    variants: pd.DataFrame,
+    matched: Mapping[str, str],
+    genome: Genome,
+    length: int,
+    windows: Windows | None,
+    max_unknown: float,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return the rows of windows, one an allele, and those of variants that give none."""
     names = [str(name) for name in variants["chrom"]]
@@ -196,6 +209,9 @@ def _sorted_out(
         chrom = matched.get(name)
         spots = [_Spot(position - length // 2)] if windows is None else held_by(chrom, position, len(ref))
         reasons = [_reason(genome, chrom, position, spot.start, ref, alt, length) for spot in spots]
+        if windows is None and not reasons[0]:
+            unknown = unknown_share(genome, str(chrom), spots[0].start, spots[0].start + length)
+            reasons = [f"{unknown:.0%} of the bases are unknown (N)" if unknown > max_unknown else ""]
         if not spots:
             reasons = ["no region's window holds it" if chrom else "chromosome is not in the genome"]
         common = {"region": k, "chrom": chrom, "name": label, "position": position, "ref": ref, "alt": alt}

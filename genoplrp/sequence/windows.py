@@ -136,9 +136,9 @@ def place_windows(
     reasons[outside] = "region ends beyond the chromosome"
     reasons[~known] = "chromosome is not in the genome"
     table["start"], table["end"] = start, start + length
-    kept = np.flatnonzero(reasons == "")
+    kept, chroms = np.flatnonzero(reasons == ""), table["chrom"].to_numpy()
     for i in tqdm(kept, desc="read windows", unit="window", disable=not progress):
-        unknown = _unknown_share(table, genome, int(i))
+        unknown = unknown_share(genome, str(chroms[i]), int(start[i]), int(start[i]) + length)
         if unknown > max_unknown:
             reasons[i] = f"{unknown:.0%} of the bases are unknown (N)"
     keep = reasons == ""
@@ -171,8 +171,13 @@ def _check(length: int, edge: str, max_unknown: float) -> None:
     if length < 1:
         raise InputError(f"length={length}: a window has at least 1 bp")
     check_choice("edge", edge, get_args(Edge))
-    if not 0 <= max_unknown <= 1:
-        raise InputError(f"max_unknown={max_unknown:g}: a share between 0 and 1")
+    check_max_unknown(max_unknown)
+
+
+def check_max_unknown(share: float) -> None:
+    """Refuse what is no share."""
+    if not 0 <= share <= 1:
+        raise InputError(f"max_unknown={share:g}: a share between 0 and 1")
 
 
 def _named(regions: pd.DataFrame, genome: Genome) -> tuple[Any, np.ndarray, str]:
@@ -196,8 +201,7 @@ def _named(regions: pd.DataFrame, genome: Genome) -> tuple[Any, np.ndarray, str]
     return table, names.isin(list(matched)).to_numpy(), note
 
 
-def _unknown_share(table: Any, genome: Genome, i: int) -> float:
+def unknown_share(genome: Genome, chrom: str, start: int, end: int) -> float:
     """Share of unknown bases in the part of a window that lies on the chromosome."""
-    chrom = table["chrom"].iloc[i]
-    start, end = max(int(table["start"].iloc[i]), 0), min(int(table["end"].iloc[i]), genome.sizes[chrom])
-    return float((genome.codes(chrom, start, end) == UNKNOWN).mean())
+    piece = genome.codes(chrom, max(start, 0), min(end, genome.sizes[chrom]))
+    return float((piece == UNKNOWN).mean())

@@ -11,7 +11,16 @@ from jaxtyping import Float
 
 from genoplrp.sites.instances import counted_anew, named_in_order, sign_of
 from genoplrp.sites.motifs import FoundMotif
-from genoplrp.sites.overlays import ALIKE, Overlay, one_matrix, overlay, same_sites, used_alike
+from genoplrp.sites.overlays import (
+    ALIKE,
+    MORE_LOSS,
+    Overlay,
+    direction,
+    one_matrix,
+    overlay,
+    same_sites,
+    used_alike,
+)
 
 
 def merge_alike(
@@ -40,11 +49,14 @@ def merge_alike(
 
     Notes
     -----
-    Motifs are joined where their matrices are alike. Where the network uses them alike (`used_alike`), they are also
-    joined where one matrix describes both (`one_matrix`), or where the larger one explains half of the smaller one's
-    instances in one place: as well as it does all but a twentieth of its own, and half as well as it does on average.
+    Motifs are joined where their matrices are alike, where one matrix describes both (`one_matrix`; one that loses a
+    little more will do if the network uses both alike, see `used_alike`), or where the larger one explains half of the
+    smaller one's instances in one place: as well as it does all but a twentieth of its own, and half as well as it does
+    on average. Where every motif stands in one direction the sequences have one, and only alike matrices are joined
+    that would stand in opposite ones.
     """
     left = sorted(motifs, key=lambda one: (sign_of(one) != "positive", -len(one.instances)))
+    directed = all(direction(one) for one in motifs)
     kept: list[FoundMotif] = []
     for motif in left:
         for k, there in enumerate(kept):
@@ -52,7 +64,7 @@ def merge_alike(
                 continue
             how = overlay(there.pwm, motif.pwm)
             if how.similarity < alike:
-                how = _one(there, motif, X, scores) or how
+                how = _one(there, motif, X, scores, directed=directed) or how
             if how.similarity >= alike:
                 kept[k] = _joined(there, motif, how, X, scores)
                 break
@@ -61,13 +73,18 @@ def merge_alike(
     return named_in_order(kept)
 
 
-def _one(one: FoundMotif, other: FoundMotif, X: np.ndarray, scores: np.ndarray) -> Overlay | None:
+def _one(
+    one: FoundMotif, other: FoundMotif, X: np.ndarray, scores: np.ndarray, *, directed: bool
+) -> Overlay | None:
     """How two motifs whose matrices are not alike lie over one another, if they are one."""
-    for asked in (same_sites, one_matrix):
-        how = asked(one, other, X)
-        if how is not None and used_alike(one, other, how, scores):
-            return how
-    return None
+    how = same_sites(one, other, X) or one_matrix(one, other, X)
+    if how is None:
+        how = one_matrix(one, other, X, loss=MORE_LOSS)
+        if how is None or not used_alike(one, other, how, scores):
+            return None
+    ways = direction(one), direction(other)
+    opposed = all(ways) and (ways[0] == ways[1]) != (how.strand == "+")
+    return None if directed and opposed else how
 
 
 def _joined(

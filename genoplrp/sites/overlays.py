@@ -16,12 +16,14 @@ SHARED = 0.5
 """Share of a motif's instances that another one must explain, all in one place, for the two to be one."""
 COMMON = 4.0
 """Bits that two forms of a motif have in common at least: a whole motif has one more (`genoplrp.sites.bounds`)."""
-LOSS = 0.28
+LOSS = 0.25
 """Share of what two forms of a motif have in common that one matrix for both may lose, see `one_matrix`."""
+MORE_LOSS = 0.28
+"""The same, of forms that the network uses alike."""
 SAME_USE = 0.8
 """Cosine from which two motifs have their relevance on the same bases, see `used_alike`."""
-CHANCE = 0.001
-"""Smallest probability of the strands of two motifs, if they had one direction in common."""
+ONE_WAY = 0.9
+"""Share of a motif's instances on one strand from which it stands in one direction, see `direction`."""
 _LEAST_OVERLAP, _LEAST_COMMON = 5, 3
 
 
@@ -99,7 +101,9 @@ def same_sites(one: FoundMotif, other: FoundMotif, X: Float[np.ndarray, "n 4 len
     return best._replace(similarity=1.0) if best.similarity >= SHARED else None
 
 
-def one_matrix(one: FoundMotif, other: FoundMotif, X: Float[np.ndarray, "n 4 length"]) -> Overlay | None:
+def one_matrix(
+    one: FoundMotif, other: FoundMotif, X: Float[np.ndarray, "n 4 length"], *, loss: float = LOSS
+) -> Overlay | None:
     """Return how two motifs lie over one another, if one matrix describes both; None if it does not.
 
     Forms of one motif compensate: where one is strong the other says little, which for their matrices is a difference.
@@ -111,6 +115,8 @@ def one_matrix(one: FoundMotif, other: FoundMotif, X: Float[np.ndarray, "n 4 len
         In either order.
     X : array, (N, 4, L)
         The sequences that they were found in.
+    loss : float
+        Share of what the two have in common that one matrix may lose.
 
     Notes
     -----
@@ -120,7 +126,7 @@ def one_matrix(one: FoundMotif, other: FoundMotif, X: Float[np.ndarray, "n 4 len
     Jensen-Shannon divergence, the sum of (I(f) + I(g)) / 2 - I(m); what the two have in common is the sum of
     min(I(f), I(g)) over columns that favour the same bases, and where they favour different ones they contradict. The
     two are one if they have enough in common (`COMMON`), of which what is lost and what contradicts is at most a
-    share of `LOSS`. Sizes of clusters do not count.
+    share of ``loss``. Sizes of clusters do not count.
     """
     w, v = one.width, other.width
     offsets = np.arange(_LEAST_COMMON - v, w - _LEAST_COMMON + 1)
@@ -147,7 +153,7 @@ def one_matrix(one: FoundMotif, other: FoundMotif, X: Float[np.ndarray, "n 4 len
         least = np.minimum(np.maximum(bits[0][0] - biases[0], 0), np.maximum(bits[1][k] - biases[1], 0))[used]
         agrees = (((f - base) * (g[k] - base)).sum(axis=0) > 0)[used]
         common, against = least[agrees].sum(), least[~agrees].sum()
-        is_one = common >= COMMON and lost + against <= LOSS * common
+        is_one = common >= COMMON and lost + against <= loss * common
         found = Overlay(1.0, int(offsets[k]), strand) if is_one else None
     return found
 
@@ -155,13 +161,11 @@ def one_matrix(one: FoundMotif, other: FoundMotif, X: Float[np.ndarray, "n 4 len
 def used_alike(
     one: FoundMotif, other: FoundMotif, how: Overlay, scores: Float[np.ndarray, "n 4 length"]
 ) -> bool:
-    """Return whether the network uses two motifs, laid over one another, as one.
+    """Return whether the relevance of two motifs, laid over one another, is on the same bases.
 
     What two sites have in common may be a word that both hold by chance, or since both lie at one place (the AG of an
-    acceptor and that before a donor). The network tells them apart: their relevance is on other bases (the cosine
-    between the mean relevance at the instances of each, over all columns of both, is below `SAME_USE`), or they stand
-    in opposite directions, which the instances of one motif do as often in one of its forms as in the other (Fisher's
-    exact test of strands, below `CHANCE`).
+    acceptor and that before a donor). The network tells them apart: the cosine between the mean relevance at the
+    instances of each, over all columns of both, is below `SAME_USE` then.
 
     Parameters
     ----------
@@ -172,8 +176,6 @@ def used_alike(
     scores : array, (N, 4, L)
         The scores that they were found in.
     """
-    from scipy.stats import fisher_exact
-
     low, high = min(0, how.offset), max(one.width, how.offset + other.width)
     flank = high - low
     there, here = (_relevance(motif, scores, flank) for motif in (one, other))
@@ -182,13 +184,13 @@ def used_alike(
     first = there[:, flank + low : flank + high]
     second = here[:, flank + low - how.offset : flank + high - how.offset]
     norm = np.sqrt((first**2).sum() * (second**2).sum())
-    if (first * second).sum() < SAME_USE * norm:
-        return False
-    minus = [int((motif.instances["strand"] == "-").sum()) for motif in (one, other)]
-    strands = [[k, len(motif.instances) - k] for k, motif in zip(minus, (one, other), strict=True)]
-    if how.strand == "-":
-        strands[1].reverse()
-    return bool(fisher_exact(strands)[1] >= CHANCE)
+    return bool((first * second).sum() >= SAME_USE * norm)
+
+
+def direction(motif: FoundMotif) -> str:
+    """Return the strand on which at least nine tenths of a motif's instances stand, or "" where neither has so many."""
+    plus = float((motif.instances["strand"] == "+").mean())
+    return "+" if plus >= ONE_WAY else "-" if 1 - plus >= ONE_WAY else ""
 
 
 def _relevance(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -84,6 +85,14 @@ def test_interactions_of_planted_sites_and_of_a_table_agree(
     assert run("interactions", *both, "-o", folder / "again", "--sites", folder / "sites.bed") == 0
     first, second = (pd.read_csv(folder / name / "pairs.tsv", sep="\t") for name in ("pairs", "again"))
     pd.testing.assert_frame_equal(first, second)
+    # Where no motif takes a site, the tables of sites are blank.
+    table.assign(motif=np.where(np.arange(len(table)) % 2, table["motif"], None)).to_csv(
+        folder / "blank.tsv", sep="\t", index=False
+    )
+    blank = "--sites", folder / "blank.tsv", "--no-relevance"
+    assert run("interactions", *both, "-o", folder / "blank", *blank) == 0
+    motifs = pd.read_csv(folder / "blank" / "sites.tsv", sep="\t")["motif"]
+    assert set(motifs) == {"site", "GATA1", "TAL1"}
     for name in (
         "summary.tsv",
         "layout.tsv",
@@ -215,5 +224,5 @@ def test_planted_sites_without_a_say_are_named(folder: Path, capsys: pytest.Capt
     assert "of 2 planted sites these do not count for the label: 2 broken\n" in capsys.readouterr().err
     page = (folder / "negative" / "flow.html").read_text()
     assert "(broken)" in page
-    assert "grey is pooled" in page
+    assert "grey nodes pool" in page
     assert "&lt;NA" not in page

@@ -320,6 +320,8 @@ def test_from_a_genome_to_tracks_and_arrays_on_the_command_line(tmp_path, code, 
     ("arguments", "message"),
     [
         (["--bed", "{tmp}/r.bed", "--vcf", "{tmp}/r.bed"], "is not a VCF line"),
+        (["--vcf", "{tmp}/r.bed", "--tile", "5"], "--tile, --edge and --feature are for regions"),
+        (["--vcf", "{tmp}/r.bed", "--edge", "pad"], "--tile, --edge and --feature are for regions"),
         ([], "the record 'chr1' of {tmp}/g.fa has 3,000 bp, the model reads 40"),
         (["--bed", "{tmp}/none.bed"], "There is no file"),
         (["--bed", "{tmp}/r.bed", "--shard", "3/2"], "--shard 3/2"),

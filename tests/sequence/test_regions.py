@@ -85,6 +85,14 @@ def test_what_windows_programs_write_reads_the_same(tmp_path, pack):
     ]
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with names are POSIX's")
+@pytest.mark.parametrize("read", [read_regions, read_vcf, Genome])
+def test_a_pipe_is_refused_because_its_beginning_would_be_lost(tmp_path, read):
+    os.mkfifo(tmp_path / "pipe.bed")
+    with pytest.raises(InputError, match="is a pipe, not a file"):
+        read(tmp_path / "pipe.bed")
+
+
 def test_gff3_names_come_from_the_id(tmp_path):
     (tmp_path / "g.gff3").write_text("##gff-version 3\n1\ts\tmRNA\t5\t6\t.\t+\t.\tID=tx1;Parent=g\n")
     assert read_regions(tmp_path / "g.gff3")["name"].tolist() == ["tx1"]
@@ -358,3 +366,14 @@ def test_a_line_that_is_no_variant_is_an_error(tmp_path, text):
     (tmp_path / "v.vcf").write_text(text)
     with pytest.raises(InputError, match="line 1"):
         read_vcf(tmp_path / "v.vcf")
+
+
+def test_a_variant_beside_unknown_bases_is_dropped_as_a_region_is(tmp_path):
+    (tmp_path / "g.fa").write_text(">chr1\n" + "ACGT" * 10 + "N" * 5 + "ACGT" * 10 + "\n")
+    genome = Genome(tmp_path / "g.fa")
+    rows = [("chr1", 20, "clean", "A", "G"), ("chr1", 37, "beside", "C", "G")]
+    variants = pd.DataFrame(rows, columns=["chrom", "position", "name", "ref", "alt"])
+    windows = place_variants(variants, genome, 20)  # 10 bp on either side
+    assert windows.table["name"].tolist() == ["clean"] * 2
+    assert windows.dropped["reason"].tolist() == ["25% of the bases are unknown (N)"]
+    assert len(place_variants(variants, genome, 20, max_unknown=0.25)) == 4

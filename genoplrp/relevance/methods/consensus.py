@@ -70,7 +70,7 @@ def consensus(
     ----------
     model
         Any `torch.nn.Module`, explained with the rules ``"gamma"`` and ``"gamma-all"`` in turn; or an `Explainer` with
-        rules, pruning, batch size and device of one's own (a `DeepLift` or `GradientTimesInput` makes all views
+        rules, pruning, batch size and device of your own (a `DeepLift` or `GradientTimesInput` makes all views
         itself).
     X
         (N, 4, L) one-hot DNA, channels A C G T; columns of zeros (N) are allowed.

@@ -28,7 +28,7 @@ from genoplrp.relevance.rules import Place
 Method = Literal["lambda", "M", "M-literal"]
 Scope = Literal["sample", "position", "filter"]
 Policy = Callable[[Tensor], tuple[Tensor, Tensor]]
-"""A policy of one's own: relevance (N, entries) -> shares (p+, p-), float64 tensors of shape (N,)."""
+"""Your own policy: relevance (N, entries) -> shares (p+, p-), float64 tensors of shape (N,)."""
 
 
 class PrunableLayer(Protocol):
@@ -257,7 +257,7 @@ class LayerPruning:
 
 
 def register_policy(name: str, policy: Policy) -> None:
-    """Make ``Pruning(p=name)`` call a policy of one's own.
+    """Make ``Pruning(p=name)`` call your own policy.
 
     Parameters
     ----------
