@@ -203,7 +203,8 @@ def _network(path: Path, found: dict[str, Any], model: nn.Module | None) -> nn.M
     if name not in ARCHITECTURES:
         raise CheckpointError(
             f"{path} holds the weights of {name}, which is not an architecture of genoplrp {__version__} "
-            f"({', '.join(ARCHITECTURES)}). If it is your own module, pass an instance: load_model(path, model=...)."
+            f"({', '.join(ARCHITECTURES)}). If it is your own module, pass an instance: load_model(path, model=...); "
+            f"on the command line name its code and these weights: net.py:Net --state-dict {path / WEIGHTS}"
         )
     try:
         return build_architecture(name, **found["architecture"]["parameters"])
