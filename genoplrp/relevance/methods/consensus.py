@@ -61,9 +61,9 @@ def consensus(
 
     Sites in regulatory DNA do not depend on a shift by a few bases or on the strand, and mechanisms agree on sites, but
     not on noise. What pruning removes from one map, disagreement removes from several, without taking from weak sites.
-    It costs ``passes`` forward and backward passes, and another forward pass for each view by DeepLIFT. On at most 32 of
-    the sequences, it first tests how the model responds to views and to resampled windows: 25 forward passes each and,
-    where a view is allowed, eight by DeepLIFT. With fewer than eight sequences the second test is omitted.
+    It costs ``passes`` forward and backward passes, and another forward pass for each view by DeepLIFT. On at most 32
+    of the sequences, it first tests how the model responds to views and to resampled windows: 25 forward passes each
+    and, where a view is allowed, eight by DeepLIFT. With fewer than eight sequences the second test is omitted.
 
     Parameters
     ----------
