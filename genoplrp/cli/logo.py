@@ -91,7 +91,7 @@ def command(
     options = {"width": width, "scheme": scheme, "scale": scale, "flip_below": not upright}
     if any(path.is_dir() for path in relevance):
         if dataset is not None:
-            raise InputError("a store brings its own sequences: leave --dataset out")
+            raise InputError("a store contains its own sequences: omit --dataset")
         pages = _store_pages(relevance, index, name, region, out, options)
         save_figure(pages, out, dpi=dpi, overwrite=force)
         click.echo(f"Wrote {out}", err=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,15 +24,17 @@ _OF_DATA = {"out", "workers", "bgzip", "parquet", "croissant", "truth", "variant
 )
 @click.argument("spec", metavar="PRESET|SPEC", required=False)
 @click.option(
-    "-n", "--number", "n", type=click.IntRange(min=1), help="Number of sequences.  [default: 10000]"
+    "-n",
+    "--number",
+    "n",
+    type=click.IntRange(min=1),
+    help="Number of sequences.  [default: 10000; a folder's own]",
 )
 @click.option("-o", "--out", type=PATH, help="Folder to write.")
 @click.option(
     "--seed",
     type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Seed; the same seed gives the same bytes.",
+    help="Seed; the same seed gives the same bytes.  [default: 0; a folder's own]",
 )
 @click.option(
     "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Number of processes."
@@ -67,7 +70,7 @@ def command(
     spec: str | None,
     n: int | None,
     out: Path | None,
-    seed: int,
+    seed: int | None,
     workers: int,
     motif_tasks: bool,
     bgzip: bool,
@@ -83,7 +86,7 @@ def command(
     """Generate benchmark sequences with planted motifs.
 
     PRESET is the name of a built-in specification (tal_gata@1: its first version), SPEC a TOML file (or the folder of a
-    data set, to simulate it again). Memory does not grow with the number of sequences.
+    data set, to simulate it again, with its own number and seed). Memory does not grow with the number of sequences.
     """
     if list_them:
         _list_presets()
@@ -94,6 +97,8 @@ def command(
         )
     if figure is not None and not describe_it:
         raise click.UsageError("--figure draws a description; give --describe, too.")
+    made_n, made_seed = _as_made(spec)
+    seed = made_seed if seed is None else seed
     if describe_it:
         refuse_given(_OF_DATA, "does nothing with --describe, which writes no data")
         _describe(_loaded(spec, motif_tasks), n or 2000, seed, figure, force)
@@ -105,12 +110,12 @@ def command(
     from genoplrp.synthetic.stream import simulate_to
 
     check_target(out, overwrite=force)
-    source = _loaded(spec, motif_tasks)
+    source, n = _loaded(spec, motif_tasks), n or made_n
     with notes_shown():
         tally = simulate_to(
             out,
             source,
-            n or 10_000,
+            n,
             seed,
             workers=workers,
             compress=bgzip,
@@ -124,9 +129,21 @@ def command(
         from genoplrp.synthetic.croissant import write_croissant
 
         write_croissant(out)
-    click.echo(f"{out}: {counted(n or 10_000, 'sequence')} of {spec}, seed {seed}")
+    click.echo(f"{out}: {counted(n, 'sequence')} of {spec}, seed {seed}")
     for line in tally.lines([task.name for task in source.tasks], [task.kind for task in source.tasks]):
         click.echo(f"  {line}")
+
+
+def _as_made(spec: str) -> tuple[int, int]:
+    """Number of sequences and seed that stand for none given: of a data set's folder its own."""
+    import tomllib
+
+    made, table = Path(spec) / "spec.toml", {}
+    with suppress(
+        OSError, ValueError
+    ):  # no folder, or a file that is refused when it is read as a specification
+        table = tomllib.loads(made.read_text(encoding="utf-8")).get("dataset", {})
+    return int(table.get("n", 10_000)), int(table.get("seed", 0))
 
 
 def _loaded(spec: str, motif_tasks: bool) -> Spec:

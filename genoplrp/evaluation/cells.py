@@ -292,7 +292,7 @@ class CellRun:
             if self._weights_now() != self.pieces.fact(_NETWORK, "model", "sha256"):
                 raise InputError(
                     f"{self._weights} is not what was trained here (its SHA-256 differs): put the file back, or "
-                    f"remove {path} to train anew"
+                    f"remove {path} to train again"
                 )
             return load_model(path)
         options = self.plan.training_options(self.cell.architecture)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Arrays: TypeAlias = "ArrayLike | Tensor"
-"""What a user may hand in as an array."""
+"""What a user may pass as an array."""
 Maps = Float[np.ndarray, "n length"]
 Masks = Bool[np.ndarray, "n length"]
 Scores = Float[np.ndarray, " n"]

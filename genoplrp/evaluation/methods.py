@@ -152,7 +152,7 @@ def full_name(name: str) -> str:
 
 
 def register_method(name: str, explain: Explain) -> Method:
-    """Put a method of one's own beside the others.
+    """Register your own explanation method.
 
     Parameters
     ----------

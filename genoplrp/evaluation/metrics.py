@@ -50,7 +50,7 @@ def register_metric(
     better: Literal["higher", "lower"] | None = None,
     chance: float | str | None = None,
 ) -> None:
-    """Give `score`, and with it the benchmark, its report and figures, and the live report, a column of one's own.
+    """Give `score`, and with it the benchmark, its report and figures, and the live report, your own column.
 
     Parameters
     ----------

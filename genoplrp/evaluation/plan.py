@@ -143,7 +143,7 @@ class Plan:
         odd = [name for name in self.datasets if not name or Path(name).name != name or "\\" in name]
         if odd:
             raise InputError(
-                f"{odd[0]!r} is not the name of a data set: give a preset's name, or hand the data set in"
+                f"{odd[0]!r} is not the name of a data set: give a preset's name, or pass the data set"
             )
         for name, least in (
             ("n_sequences", 10),

@@ -46,7 +46,7 @@ def built_in(name: str, option: Option | None = None) -> Callable[[Writer], Writ
 
 
 def register_format(name: str, write: Writer, *, option: Option | None = None) -> None:
-    """Give `export` a format of one's own.
+    """Give `export` your own format.
 
     Parameters
     ----------

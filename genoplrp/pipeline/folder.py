@@ -1,4 +1,4 @@
-"""A result folder that appears under its name only when it is complete, and goes on where it was interrupted."""
+"""A result folder that appears under its name only when it is complete, and continues an interrupted run."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ def result_folder(out: Path, settings: dict[str, Any], log: Callable[[str], None
         if not found.is_file() or found.read_text() != text:
             raise OutputExistsError(
                 f"{partial} holds an interrupted run with other settings{_difference(found, settings)}; remove it, "
-                "or run with the same settings to go on where it was"
+                "or run with the same settings to continue"
             )
-        log(f"Going on with the interrupted run in {partial}")
+        log(f"Continuing the interrupted run in {partial}")
     partial.mkdir(parents=True, exist_ok=True)
     (partial / _SETTINGS).write_text(text)
     try:

@@ -37,9 +37,9 @@ def check_files(files: Mapping[str, AttributionFile], data: Dataset) -> None:
             )
         known = file.meta.get("data_checksum")
         if known is not None and known != data.checksum():
-            raise InputError(f"{name} was made from another data set; hand in the one that was explained")
+            raise InputError(f"{name} was made from another data set; pass the one that was explained")
         if not np.array_equal(file.sequence, first.sequence):
-            raise InputError(f"{name} and {first_name} explain different sequences; draw them apart")
+            raise InputError(f"{name} and {first_name} explain different sequences; draw them separately")
 
 
 def explained_task(file: AttributionFile, index: int, data: Dataset) -> int | None:

@@ -92,7 +92,7 @@ def region_figure(
     for name, store in stores.items():
         if len(store) != len(first) or not (store.regions.iloc[row][place] == here[place]).all():
             apart = " and ".join(one.replace("\n", " ") for one in (first_name, name))
-            raise InputError(f"{apart} explain different windows: draw them apart")
+            raise InputError(f"{apart} explain different windows: draw them separately")
     start, end = (int(here["start"]), int(here["end"]))
     low, high = (start, end) if span is None else (max(start, span[0]), min(end, span[1]))
     if low >= high:

@@ -49,7 +49,7 @@ def as_logo(values: object, name: str = "relevance") -> Float[np.ndarray, "4 len
     if array.ndim == 2 and array.shape[0] == 4 and array.shape[1] > 0:
         return array
     if array.ndim == 2 and array.shape[1] == 4:
-        remedy = f"the axes are the wrong way round; hand in {name}.T"
+        remedy = f"the axes are the wrong way round; pass {name}.T"
     elif array.ndim == 3 and 4 in array.shape[1:]:
         remedy = f"this is a batch of {array.shape[0]}; choose one sequence, for example {name}[0]"
     elif array.ndim == 1:

@@ -145,7 +145,7 @@ def plot_deletion(
     [3.0, 1.5, 0.0]
     """
     if not curves:
-        raise InputError("there is no curve to draw; hand in a mapping from name to (N, S) array")
+        raise InputError("there is no curve to draw; pass a mapping from name to (N, S) array")
     arrays = {name: np.atleast_2d(as_array(values, name)) for name, values in curves.items()}
     steps = {array.shape[-1] for array in arrays.values()}
     if len(steps) != 1 or any(array.ndim != 2 for array in arrays.values()):

@@ -57,9 +57,7 @@ def plot_ledger(
     """
     missing = [column for column in _NEEDED if column not in layers.columns]
     if missing:
-        raise InputError(
-            f"layers lacks the column {', '.join(missing)}; hand in the `layers` of an explanation"
-        )
+        raise InputError(f"layers lacks the column {', '.join(missing)}; pass the `layers` of an explanation")
     if layers.empty:
         raise InputError(
             "layers has no rows, there is nothing to draw: explain with Explainer(..., diagnostics=True)"

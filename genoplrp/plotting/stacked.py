@@ -43,11 +43,11 @@ def plot_logos(
     Parameters
     ----------
     rows : mapping from name to (4, L) array or tensor, or a sequence of them
-        One row each, from top to bottom; the names of a mapping stand beside the rows.
+        One row each, from top to bottom; the names of a mapping label the rows.
     kinds : sequence of str, optional
         What each row measures. Rows of one kind share the y axis; by default all are of one kind.
     scale : {"kind", "own"}
-        ``"own"`` gives each row a y axis of its own.
+        ``"own"`` scales the y axis of each row separately.
     highlight : DataFrame, list of tuples, or bool array of shape (L,), optional
         Marked in every row, labelled above the first; as in `plot_logo`.
     figure : matplotlib Figure or SubFigure, optional
@@ -190,7 +190,7 @@ def _check_rows(
     arrays: Sequence[Float[np.ndarray, "4 length"]], names: Sequence[str], kinds: Sequence[str] | None
 ) -> None:
     if not arrays:
-        raise InputError("there is no row to draw; hand in at least one (4, L) array")
+        raise InputError("there is no row to draw; pass at least one (4, L) array")
     lengths = {array.shape[1] for array in arrays}
     if len(lengths) > 1:
         raise InputError(f"rows must show the same window; their lengths are {sorted(lengths)}")

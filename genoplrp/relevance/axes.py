@@ -75,9 +75,9 @@ class Adapted(nn.Module):
 def adapt_model(
     model: nn.Module, layout: Layout | None = None, *, X: Float[Tensor, "n 4 length"] | None = None
 ) -> nn.Module:
-    """Return a model that takes (N, 4, L), whatever the one handed in takes; that one is not changed.
+    """Wrap a model so that it takes (N, 4, L); the given model is not changed.
 
-    Every function that explains a model does this itself; it serves where another package is to call the model.
+    Functions that explain a model do this themselves; use it to pass a model to another package.
 
     Parameters
     ----------
@@ -92,12 +92,12 @@ def adapt_model(
     Returns
     -------
     torch.nn.Module
-        The model itself where it takes (N, 4, L).
+        The model itself if it takes (N, 4, L).
 
     Raises
     ------
     InputError
-        If there is no such layout, or several fit.
+        If the layout is unknown, or several layouts fit.
 
     Examples
     --------
@@ -347,7 +347,7 @@ def _keras_inputs(model: Any, x: Tensor, args: Sequence[Tensor], layout: Layout)
         given = ", ".join(f"{t.name} {tuple(t.shape)}" for t in inputs)
         raise InputError(
             f"the model takes {len(inputs)} inputs ({given}), and got {1 + len(args)}: the first of DNA is explained, "
-            "hand in the others as args=[...] in this order"
+            "pass the others as args=[...] in this order"
         )
     kinds = [shape_layout(tuple(t.shape)) for t in inputs]
     place = next((i for i, kind in enumerate(kinds) if kind is not None), 0)

@@ -44,12 +44,10 @@ def _check_sequences(x: Tensor) -> None:
     if x.dim() < 2:
         raise InputError(f"X has shape {tuple(x.shape)}: expected (N, 4, L); one sequence is X[None]")
     if x.dim() == 2 and x.shape[0] == 4 and _looks_one_hot(x[None], 1):
-        raise InputError(
-            f"X has shape {tuple(x.shape)}: one sequence without the batch axis; hand in X[None]"
-        )
+        raise InputError(f"X has shape {tuple(x.shape)}: one sequence without the batch axis; pass X[None]")
     if x.dim() == 3 and x.shape[1] != 4 and x.shape[2] == 4 and _looks_one_hot(x, 2):
         raise InputError(
-            f"X has shape {tuple(x.shape)}, which reads as (N, L, 4): expected (N, 4, L); hand in X.transpose(1, 2)"
+            f"X has shape {tuple(x.shape)}, which reads as (N, L, 4): expected (N, 4, L); pass X.transpose(1, 2)"
         )
     if not x.is_complex() and x.is_floating_point() and not bool(torch.isfinite(x).all()):
         index = int((~torch.isfinite(x.reshape(len(x), -1)).all(dim=1)).nonzero()[0])

@@ -56,7 +56,7 @@ DEFAULT_PRESET = "gamma"
 
 
 def register_preset(name: str, preset: Preset) -> None:
-    """Make ``rules=name`` stand for a preset of one's own.
+    """Make ``rules=name`` stand for your own preset.
 
     Raises
     ------

@@ -113,7 +113,7 @@ class RuledLayer(Protocol):
 
 @dataclass(frozen=True)
 class Rule:
-    """Base class. A rule of one's own overrides `parts` (most), or `relevance` with ``direct = True``.
+    """Base class. Your own rule overrides `parts` (most), or `relevance` with ``direct = True``.
 
     Raises
     ------

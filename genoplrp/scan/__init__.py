@@ -87,7 +87,7 @@ def open_explained(source: str | Path, dataset: str | Path | None = None) -> Exp
     source = Path(source)
     if source.is_dir():
         if dataset is not None:
-            raise InputError(f"{source} is a store and brings its own sequences: leave --dataset out")
+            raise InputError(f"{source} is a store and contains its own sequences: omit --dataset")
         return ScanStore(source)
     from genoplrp.formats import AttributionFile, explained_dataset
 

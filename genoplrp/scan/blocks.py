@@ -187,7 +187,7 @@ def _batch(
     except NonFiniteError as error:
         raise NonFiniteError(
             f"windows {first} to {first + len(codes) - 1} ({names[0]} ... {names[-1]}): {error}. What was explained "
-            "before them is kept: mend the model or leave these windows out"
+            "before them is kept: correct the model or leave these windows out"
         ) from error
     relevance = e.relevance if task.values == "full" else e.per_nucleotide
     arrays: dict[str, Any] = {"sequence": codes, "relevance": relevance, "prediction": e.prediction}

@@ -152,7 +152,7 @@ class _Pool:
                 if attempts[number] >= ATTEMPTS:
                     raise GenoplrpError(
                         f"block {number} failed {ATTEMPTS} times on the Ray cluster, at last with: "
-                        f"{_first(cause or error)}. What was finished is kept: run the same command again to go on"
+                        f"{_first(cause or error)}. What was finished is kept: run the same command again to continue"
                     ) from error
                 if isinstance(error, self._ray.exceptions.RayActorError):
                     todo.extendleft(self._replace(worker))

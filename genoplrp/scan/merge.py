@@ -117,7 +117,7 @@ def _common_manifest(paths: list[Path]) -> tuple[dict[str, Any], dict[int, Path]
         if shard is None:
             raise InputError(f"{path} is a whole store, not a shard: there is nothing to merge")
         if (path / JOURNAL).exists():
-            raise InputError(f"{path} is not finished: run its command again to go on where it was")
+            raise InputError(f"{path} is not finished: run its command again to continue")
         i = int(shard[0])
         if not seen:
             first, n = manifest, int(shard[1])

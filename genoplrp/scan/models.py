@@ -96,12 +96,12 @@ def load_any_model(
         return _checkpoint(path, state_dict, layout)
     if path.suffix == ".pt2" and path.is_file():
         if state_dict is not None:
-            raise InputError(f"{path} is an archive and brings its own weights: leave --state-dict out")
+            raise InputError(f"{path} is an archive with its own weights: omit --state-dict")
         archive, length = open_archive(path)
         return LoadedModel(adapt_model(archive, layout), text, fingerprint(archive), length)
     if is_keras(path):
         if state_dict is not None:
-            raise InputError(f"{path} is a Keras file and brings its own weights: leave --state-dict out")
+            raise InputError(f"{path} is a Keras file with its own weights: omit --state-dict")
         return _keras(path, keras_objects, trust_pickle, layout)
     if keras_objects is not None:
         raise InputError(f"--keras-objects is for Keras files (.keras, .h5); {text} is not one")
@@ -178,7 +178,7 @@ def _checkpoint(path: Path, state_dict: str | Path | None, layout: str | None) -
     from genoplrp.training import load_model
 
     if state_dict is not None:
-        raise InputError(f"{path} is a checkpoint and brings its own weights: leave --state-dict out")
+        raise InputError(f"{path} is a checkpoint with its own weights: omit --state-dict")
     if layout not in (None, "NCL"):
         raise InputError(f"{path} is a checkpoint, whose network takes (N, 4, L): leave --layout out")
     fit = load_model(path)

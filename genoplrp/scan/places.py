@@ -60,7 +60,7 @@ def check_partial(folder: Path, manifest: dict[str, Any], overwrite: bool) -> No
         names = {path.name for path in folder.iterdir()} - _BEGUN
         strange = sorted(name for name in names if not _ZARR_PART.fullmatch(name))
         if strange:
-            raise OutputExistsError(f"{folder} is in the way and holds {', '.join(strange[:3])}: move it")
+            raise OutputExistsError(f"{folder} exists already and holds {', '.join(strange[:3])}: move it")
         shutil.rmtree(folder)
         return
     found = read_manifest(folder)
@@ -84,5 +84,5 @@ def disk_errors(folder: Path) -> Iterator[None]:
             raise
         raise GenoplrpError(
             f"the disk is full ({os.strerror(error.errno)}) while writing {folder}; nothing that was finished is lost: "
-            "make room and run the same command again"
+            "free some space and run the same command again"
         ) from error

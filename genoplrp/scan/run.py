@@ -87,7 +87,7 @@ def scan(
     overwrite: bool = False,
     progress: bool = False,
 ) -> Path:
-    """Explain all windows of a source and write a store; an interrupted scan goes on where it was.
+    """Explain all windows of a source and write a store; an interrupted scan continues.
 
     Memory does not grow with the number of windows. The unfinished scan lies in ``<out>.partial``; called again with
     the same arguments the work continues, after whatever interruption, and ends with the same bytes. Bytes are the

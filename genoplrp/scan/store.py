@@ -71,7 +71,7 @@ class ScanStore:
                 f"{self.path} is shard {i} of {n}: put the shards together with `genoplrp merge` first"
             )
         if (self.path / JOURNAL).exists():
-            raise InputError(f"{self.path} is not finished: run the same command again to go on where it was")
+            raise InputError(f"{self.path} is not finished: run the same command again to continue")
         self.regions = pd.read_csv(
             self.path / REGIONS, sep="\t", keep_default_na=False, dtype={"chrom": str, "name": str}
         )

@@ -34,7 +34,7 @@ class Relevance(NamedTuple):
     low, median, high
         Of the predictions.
     same
-        The largest number of maps that have the very same prediction.
+        The largest number of maps that have the same prediction.
     """
 
     n: int
@@ -111,7 +111,7 @@ def summary_lines(
         )
     if found.n > 2 and found.same > _MANY * found.n:
         lines.append(
-            f"Note: {found.same:,} of {found.n:,} {what} have the very same prediction: does the model see the "
+            f"Note: {found.same:,} of {found.n:,} {what} have the same prediction: does the model see the "
             "sequence, is it of this length, are these its trained weights?"
         )
     return lines

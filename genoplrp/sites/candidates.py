@@ -47,7 +47,7 @@ def candidate_sites(
     Parameters
     ----------
     relevance : array, (N, L)
-        Relevance per position. For negative sites hand in ``-relevance``.
+        Relevance per position. For negative sites pass ``-relevance``.
     width : int
         Width of the window in bp.
     blocked : array, (N, L), bool, optional

@@ -90,7 +90,7 @@ def check_kinds(kinds: Sequence[Kind] | None, labels: np.ndarray, tasks: list[st
             raise InputError(f"The kind of task {task!r} is {kind!r}; expected binary, count or real.")
         if kind == "binary" and not np.isin(column, (0, 1)).all():
             raise InputError(
-                f"Task {task!r} is binary but holds labels other than 0 and 1: mend them, or name another kind."
+                f"Task {task!r} is binary but holds labels other than 0 and 1: correct them, or name another kind."
             )
         if kind == "count" and ((column < 0) | (column != np.round(column))).any():
             raise InputError(f"Task {task!r} counts, but holds labels that are not whole numbers >= 0.")

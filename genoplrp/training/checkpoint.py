@@ -80,7 +80,7 @@ def check_place(path: Path, *, overwrite: bool) -> None:
 def load_model(
     path: str | Path, *, model: nn.Module | None = None, device: str | None = None
 ) -> TrainedModel:
-    """Read a checkpoint directory; nothing in it is executed or unpickled.
+    """Load a checkpoint directory; no code in it is executed or unpickled.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def load_model(
     Raises
     ------
     CheckpointError
-        If it is not a checkpoint, is of a later layout, or does not fit the architecture.
+        If it is not a checkpoint, has a later layout, or does not fit the architecture.
 
     Examples
     --------
@@ -203,7 +203,8 @@ def _network(path: Path, found: dict[str, Any], model: nn.Module | None) -> nn.M
     if name not in ARCHITECTURES:
         raise CheckpointError(
             f"{path} holds the weights of {name}, which is not an architecture of genoplrp {__version__} "
-            f"({', '.join(ARCHITECTURES)}). If it is your own module, pass an instance: load_model(path, model=...)."
+            f"({', '.join(ARCHITECTURES)}). If it is your own module, pass an instance: load_model(path, model=...); "
+            f"on the command line name its code and these weights: net.py:Net --state-dict {path / WEIGHTS}"
         )
     try:
         return build_architecture(name, **found["architecture"]["parameters"])

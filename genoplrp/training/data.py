@@ -120,7 +120,7 @@ def read_training_data(
         return _from_pair(data[0], data[1], tasks, split, seed)
     if not all(hasattr(data, name) for name in ("sequences", "labels", "tasks", "split", "kinds")):
         raise InputError(
-            f"Cannot train on {type(data).__name__}: hand in a Dataset, the directory of one, or a pair (X, y)."
+            f"Cannot train on {type(data).__name__}: pass a Dataset, the directory of one, or a pair (X, y)."
         )
     if tasks is not None or split is not None:
         raise InputError("tasks= and split= are for a pair (X, y); a Dataset carries its own.")

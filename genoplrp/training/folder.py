@@ -126,12 +126,12 @@ def train_to_folder(
         return fit
     check_place(out, overwrite=overwrite)
     if resume and not state.exists():
-        warnings.warn(f"nothing to resume for {out}: the training starts anew", stacklevel=2)
+        warnings.warn(f"nothing to resume for {out}: the training starts from the beginning", stacklevel=2)
     if state.exists() and not resume:
         if not overwrite:
             raise OutputExistsError(
-                f"{state} holds an interrupted training of {out}: pass --resume (resume=True) to go on with it, or "
-                "--force (overwrite=True) to start anew."
+                f"{state} holds an interrupted training of {out}: pass --resume (resume=True) to continue it, or "
+                "--force (overwrite=True) to start again."
             )
         state.unlink()
     fit = train(data, architecture, seed, state=state, **options)
@@ -173,13 +173,13 @@ def _check_same_training(
         if _plain(was) != _plain(now):
             raise CheckpointError(
                 f"{out} holds a finished training with another setting: {key} was {was!r}, now {now!r}. "
-                "Choose another folder, or pass --force (overwrite=True) to train anew."
+                "Choose another folder, or pass --force (overwrite=True) to train again."
             )
     read = read_training_data(data, tasks=options.get("tasks"), split=options.get("split"), seed=seed)
     if read.checksum != fit.provenance["data_sha256"]:
         raise CheckpointError(
             f"{out} holds a finished training on other data: sequences, labels or their split have changed. "
-            "Choose another folder, or pass --force (overwrite=True) to train anew."
+            "Choose another folder, or pass --force (overwrite=True) to train again."
         )
 
 

@@ -69,7 +69,7 @@ def restore_state(path: Path, run: Run, identity: dict[str, Any]) -> None:
         raise CheckpointError(
             f"{path} is the state of another training: {key} was {about['identity'].get(key)!r}, "
             f"now {identity[key]!r}. "
-            "Repeat the call that was interrupted, or delete the file to start anew."
+            "Repeat the call that was interrupted, or delete the file to start again."
         )
     run.network.load_state_dict(_part(tensors, "network/"))
     run.best = {name: t.to(run.device) for name, t in _part(tensors, "best/").items()}
@@ -110,11 +110,11 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             tensors = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError, json.JSONDecodeError) as error:
         raise CheckpointError(
-            f"{path} is not the state of a training: {error}. Delete it to start anew."
+            f"{path} is not the state of a training: {error}. Delete it to start again."
         ) from error
     if not isinstance(about, dict) or about.get("format") != FORMAT:
         raise CheckpointError(
-            f"{path} is not the state of a training of this version. Delete it to start anew."
+            f"{path} is not the state of a training of this version. Delete it to start again."
         )
     return about, tensors
 

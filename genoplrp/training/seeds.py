@@ -30,7 +30,7 @@ def train_seeds(
     Parameters
     ----------
     data, architecture, options
-        As for :func:`genoplrp.train`. Your own module starts every seed from the same weights; hand in a function
+        As for :func:`genoplrp.train`. Your own module starts every seed from the same weights; pass a function
         from the seed to a module to start from different ones.
     seeds
         Seeds, all different. A split that has to be drawn is drawn from the first.

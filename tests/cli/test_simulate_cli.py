@@ -95,6 +95,17 @@ def test_bad_input_gives_one_message_and_exit_code_2(
     assert sorted(Path().iterdir()) == before
 
 
+def test_a_folder_is_simulated_again_with_its_own_number_and_seed(tmp_path: Path) -> None:
+    first, again = tmp_path / "first", tmp_path / "again"
+    assert run("tal_gata", "-n", "7", "--seed", "3", "-o", str(first)) == 0
+    assert run(str(first), "-o", str(again)) == 0
+    assert {p.name: p.read_bytes() for p in again.iterdir()} == {
+        p.name: p.read_bytes() for p in first.iterdir()
+    }
+    assert run(str(first), "-n", "4", "--seed", "1", "-o", str(tmp_path / "other")) == 0
+    assert (tmp_path / "other" / "sequences.fa").read_text().count(">") == 4
+
+
 def test_force_replaces_a_data_set(tmp_path: Path) -> None:
     out = str(tmp_path / "x")
     assert run("tal_gata", "-n", "5", "-o", out) == 0

@@ -230,7 +230,7 @@ def test_the_command_lists_failures_with_exit_code_1_and_resume_mends_just_these
 
 
 def test_resume_needs_a_folder_that_holds_a_plan(tmp_path):
-    with pytest.raises(InputError, match="holds no benchmark to go on with"):
+    with pytest.raises(InputError, match="holds no benchmark to continue"):
         benchmark(out=tmp_path, resume=True)
     (tmp_path / "plan.json").write_text("{")
     with pytest.raises(InputError, match="cannot be read as a plan"):

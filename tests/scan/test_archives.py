@@ -102,7 +102,7 @@ def test_archives_that_cannot_be_explained_say_why(tmp_path):
 
     with pytest.raises(UnsupportedModelError, match=r"batches of exactly 2.*dynamic_shapes"):
         load_any_model(export(Fixed(), tmp_path / "fixed.pt2", batch=2))
-    with pytest.raises(InputError, match="leave --state-dict out"):
+    with pytest.raises(InputError, match="omit --state-dict"):
         load_any_model(export(trained("koo"), tmp_path / "m.pt2"), state_dict=tmp_path / "m.pt2")
 
 

@@ -284,7 +284,7 @@ def test_what_is_no_keras_model_is_named(tmp_path, network):
 def test_options_that_do_not_belong_to_it_are_errors(tmp_path, network):
     path = tmp_path / "m.keras"
     network.save(path)
-    with pytest.raises(InputError, match="leave --state-dict out"):
+    with pytest.raises(InputError, match="omit --state-dict"):
         load_any_model(path, state_dict="w.pt")
     with pytest.raises(InputError, match="is for Keras files"):
         load_any_model("torch.nn:Flatten", keras_objects="layers.py")

@@ -104,7 +104,7 @@ def test_windows_without_relevance_are_counted_and_the_dead_layer_is_named(genom
     scan_genome(loaded(model), genome, tmp_path / "s", tile=LENGTH, length=LENGTH, log=said.append)
     text = "\n".join(said)
     assert "20 of 20 windows (100%) have no relevance at all: it ends at the layer '3'" in text
-    assert "20 of 20 windows have the very same prediction" in text
+    assert "20 of 20 windows have the same prediction" in text
 
 
 def test_a_scan_says_range_sparsity_and_conservation(genome, tmp_path):

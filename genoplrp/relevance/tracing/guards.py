@@ -85,11 +85,11 @@ def check_model(model: object) -> tuple[nn.Module, list[str]]:
         if isinstance(module, torch.jit.ScriptModule):
             raise UnsupportedModelError(
                 f"the model cannot be explained: {where} is a TorchScript module, whose operations are hidden; "
-                "hand in the nn.Module it was made from"
+                "pass the nn.Module it was made from"
             )
         if ".quantized" in type(module).__module__:
             raise UnsupportedModelError(
-                f"the model cannot be explained: {where} is quantized ({type(module).__name__}); hand in the model in "
+                f"the model cannot be explained: {where} is quantized ({type(module).__name__}); pass the model in "
                 "floating point that it was made from"
             )
         lazy = next((k for k, p in module.named_parameters(recurse=False) if nn.parameter.is_lazy(p)), None)
