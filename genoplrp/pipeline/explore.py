@@ -37,7 +37,7 @@ def explore(
     layout: Layout | None = None,
     scheme: str = "classic",
 ) -> RelevanceWidget:
-    """Show a logo with a slider over p in a notebook; needs the extra ``notebook``.
+    """Show a logo with a slider for p in a notebook; needs the extra ``notebook``.
 
     Parameters
     ----------
@@ -50,13 +50,13 @@ def explore(
     p : sequence of float
         Stops of the slider, ascending; by default 0, 0.05, ... 0.95.
     rules, methods : sequence of str
-        Presets of rules, and ways of pruning (``"lambda"``, ``"M"``), to choose from.
+        Presets of rules and pruning methods (``"lambda"``, ``"M"``) to offer.
     names : sequence of str, optional
         Names of the sequences; by default their numbers.
     instances : DataFrame, optional
         Sites to mark: ``sequence`` (0 to N - 1), ``start``, ``end`` and ``motif``, ``strand`` and ``role``.
     mask : array, shape (N, L), bool, optional
-        Positions that matter; then the scores against it are shown too.
+        Positions that matter; if given, scores are also shown.
     args : sequence of tensors, optional
         Further inputs of the model.
     device : str, optional
