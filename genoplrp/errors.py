@@ -72,3 +72,37 @@ def check_choice(name: str, value: object, known: Iterable[str]) -> None:
     choices = list(known)
     if value not in choices:
         raise InputError(f"{name}={value!r}: choose one of {', '.join(choices)}")
+
+
+def check_columns(name: str, columns: Iterable[object], needed: Iterable[str], advice: str = "") -> None:
+    """Refuse a table that lacks columns.
+
+    Parameters
+    ----------
+    name : str
+        What the message calls the table.
+    columns : iterable
+        Columns that it has.
+    needed : iterable of str
+        Columns that it must have.
+    advice : str, default ""
+        What to do; stands at the end of the message.
+
+    Raises
+    ------
+    InputError
+        If one is missing; the message names those missing and those there.
+
+    Examples
+    --------
+    >>> check_columns("the table of regions", ["chrom", "start"], ["start", "end"])
+    Traceback (most recent call last):
+        ...
+    genoplrp.errors.InputError: the table of regions lacks the column 'end'; it has chrom, start
+    """
+    there = list(columns)
+    missing = [repr(column) for column in needed if column not in there]
+    if missing:
+        what = f"{name} lacks the column{'s' * (len(missing) > 1)} {', '.join(missing)}"
+        has = ", ".join(map(str, there)) or "none"
+        raise InputError(f"{what}; it has {has}" + (f": {advice}" if advice else ""))

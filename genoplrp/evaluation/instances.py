@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from genoplrp.errors import InputError
+from genoplrp.errors import InputError, check_columns
 from genoplrp.evaluation.blocks import blocks, check_lengths
 from genoplrp.evaluation.maps import Arrays, Maps, Scores, check_finite, read_maps
 
@@ -227,11 +227,8 @@ def _measure(maps: Maps, rows: np.ndarray, starts: np.ndarray, ends: np.ndarray)
 
 
 def _check_instances(instances: pd.DataFrame, lengths: np.ndarray) -> pd.DataFrame:
-    missing = [name for name in ("sequence", "start", "end") if name not in instances.columns]
-    if missing:
-        raise InputError(
-            f"the table of instances lacks the columns {', '.join(missing)}: pass a data set's instances"
-        )
+    needed = ("sequence", "start", "end")
+    check_columns("the table of instances", instances.columns, needed, "pass a data set's instances")
     table = instances.reset_index(drop=True).copy()
     n = len(lengths)
     for name in ("sequence", "start", "end"):

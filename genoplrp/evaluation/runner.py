@@ -46,14 +46,14 @@ def benchmark(
     progress: bool = True,
     **settings: Unpack[PlanSettings],
 ) -> pd.DataFrame:
-    """Compare methods of explanation on networks trained on planted truth.
+    """Compare explanation methods on networks trained on planted motifs.
 
-    An interrupted run continues when it is called again with the same folder; a method, a seed, a data
-    set or a part such as `sanity` that is added costs only itself. What is kept counts only if it was made of the same
-    data, weights, code, package versions and settings; otherwise it is made anew, and one line on stderr says why. A
-    method that fails, or whose map is not finite, is a row with its reason under ``error``, and the others go on; the
-    next call tries it again. The same plan gives the same scores (but for the timings) on as many threads; in several
-    processes each network has one.
+    An interrupted run continues when it is called again with the same folder, and an added method, seed, data set or
+    part such as `sanity` costs only itself. Results are reused only if data, weights, code, package versions and
+    settings are the same; otherwise they are computed again, and one line on stderr says why. A method that fails, or
+    whose map is not finite, has a row with the reason under ``error``; the others continue, and the next call tries it
+    again. With the same number of threads, the same plan gives the same scores (except timings); with several
+    processes, each network has one thread.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def benchmark(
     plan : Plan, optional
         What to compare; `datasets`, `methods` and `settings` override it.
     jobs : int
-        Processes. Each cell (data set, architecture, seed) is one piece of work.
+        Number of processes. Each cell (data set, architecture, seed) is one piece of work.
     figures : bool
         Draw figures.
     resume : bool
@@ -89,7 +89,7 @@ def benchmark(
     Raises
     ------
     InputError
-        If a setting does not make sense, or no network has learnt its task.
+        If a setting does not make sense, or no network has learned its task.
     OutputExistsError
         If the folder holds something else.
 

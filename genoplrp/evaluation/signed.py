@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from genoplrp.errors import InputError
+from genoplrp.errors import InputError, check_columns
 from genoplrp.evaluation.blocks import blocks, by_blocks, check_lengths
 from genoplrp.evaluation.instances import sites_by_block
 from genoplrp.evaluation.localization import tie_bounds
@@ -230,9 +230,8 @@ def site_correlation(per_nucleotide: Arrays, sites: pd.DataFrame) -> Correlation
     """
     maps = read_maps(per_nucleotide)
     check_finite(maps)
-    missing = [name for name in ("sequence", "start", "end", "effect") if name not in sites]
-    if missing:
-        raise InputError(f"sites has no column {missing[0]!r}; pass what Dataset.site_effects returns")
+    needed = ("sequence", "start", "end", "effect")
+    check_columns("the table of sites", sites.columns, needed, "pass what Dataset.site_effects returns")
     row, start, end = (sites[name].to_numpy(dtype=np.int64) for name in ("sequence", "start", "end"))
     outside = (row < 0) | (row >= len(maps)) | (start < 0) | (end > maps.shape[1]) | (start >= end)
     if outside.any():

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from genoplrp.errors import InputError
+from genoplrp.errors import InputError, check_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -353,8 +353,4 @@ def _mean_covariance(values: list[np.ndarray], names: list[np.ndarray]) -> tuple
 
 
 def _check_columns(results: pd.DataFrame, needed: Sequence[str]) -> None:
-    missing = [name for name in needed if name not in results.columns]
-    if missing:
-        raise InputError(
-            f"the results lack the columns {', '.join(missing)}: pass the table that benchmark returned"
-        )
+    check_columns("the table of results", results.columns, needed, "pass the table that benchmark returned")

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from genoplrp.errors import InputError, check_choice
+from genoplrp.errors import InputError, check_choice, check_columns
 from genoplrp.sequence import check_one_hot
 
 if TYPE_CHECKING:
@@ -203,9 +203,7 @@ def check_regions(regions: pd.DataFrame, n: int, length: int) -> pd.DataFrame:
     InputError
         If there is not one region of the right length a sequence.
     """
-    missing = [name for name in ("chrom", "start", "end") if name not in regions.columns]
-    if missing:
-        raise InputError(f"regions lack the columns {', '.join(missing)}; needed: chrom, start, end")
+    check_columns("the table of regions", regions.columns, ("chrom", "start", "end"))
     if len(regions) != n:
         raise InputError(
             f"{len(regions)} regions for {n} sequences: give one per sequence, in the same order"

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from genoplrp.errors import InputError, MissingDependencyError, check_choice
+from genoplrp.errors import InputError, MissingDependencyError, check_choice, check_columns
 from genoplrp.formats.explained import BLOCK, Explained, check_one_genome
 from genoplrp.formats.registry import built_in
 from genoplrp.formats.writing import written
@@ -179,9 +179,8 @@ def write_bed(sites: pd.DataFrame, path: str | Path, *, overwrite: bool = False)
     >>> write_bed(sites, Path(tempfile.mkdtemp()) / "sites.bed").read_text()
     'chr1\t5\t9\tsite1\t1000\t.\n'
     """
-    missing = [name for name in ("chrom", "start", "end") if name not in sites.columns]
-    if missing:
-        raise InputError(f"sites lack the columns {', '.join(missing)}: pass the table of what was found")
+    needed = ("chrom", "start", "end")
+    check_columns("the table of sites", sites.columns, needed, "pass the table of what was found")
     if len(sites) == 0:
         raise InputError("there are no sites to write")
     n = len(sites)

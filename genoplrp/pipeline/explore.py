@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from jaxtyping import Bool, Float
 
-from genoplrp.errors import InputError, MissingDependencyError
+from genoplrp.errors import InputError, MissingDependencyError, check_columns
 from genoplrp.pipeline.report import METHODS, RULES, SHARES
 from genoplrp.relevance.axes import Layout
 from genoplrp.scores import shown_in
@@ -37,7 +37,7 @@ def explore(
     layout: Layout | None = None,
     scheme: str = "classic",
 ) -> RelevanceWidget:
-    """Show a logo with a slider over p in a notebook; needs the extra ``notebook``.
+    """Show a logo with a slider for p in a notebook; needs the extra ``notebook``.
 
     Parameters
     ----------
@@ -50,13 +50,13 @@ def explore(
     p : sequence of float
         Stops of the slider, ascending; by default 0, 0.05, ... 0.95.
     rules, methods : sequence of str
-        Presets of rules, and ways of pruning (``"lambda"``, ``"M"``), to choose from.
+        Presets of rules and pruning methods (``"lambda"``, ``"M"``) to offer.
     names : sequence of str, optional
         Names of the sequences; by default their numbers.
     instances : DataFrame, optional
         Sites to mark: ``sequence`` (0 to N - 1), ``start``, ``end`` and ``motif``, ``strand`` and ``role``.
     mask : array, shape (N, L), bool, optional
-        Positions that matter; then the scores against it are shown too.
+        Positions that matter; if given, scores are also shown.
     args : sequence of tensors, optional
         Further inputs of the model.
     device : str, optional
@@ -161,9 +161,7 @@ def _instances(table: pd.DataFrame | None, n: int) -> list[list[list[object]]]:
 
     if table is None:
         return [[] for _ in range(n)]
-    missing = [column for column in ("sequence", "start", "end") if column not in table.columns]
-    if missing:
-        raise InputError(f"instances lacks the column {', '.join(missing)}")
+    check_columns("the table of instances", table.columns, ("sequence", "start", "end"))
     rows = table.assign(**{c: "" for c in ("motif", "strand") if c not in table.columns})
     if len(rows) and not rows["sequence"].between(0, n - 1).all():
         raise InputError(f"instances name sequences beyond 0 to {n - 1}; select those of X first")

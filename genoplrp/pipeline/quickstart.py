@@ -88,7 +88,7 @@ def quickstart(
     progress
         Show progress bars.
     log
-        Told what happens, a line at a time.
+        Receives the progress, one line at a time.
 
     Returns
     -------
@@ -236,13 +236,13 @@ data/            {n:,} sequences of the preset {preset!r}: sequences.fa, labels.
                  spec.toml (the recipe with its seed). Read it with genoplrp.Dataset.load("data").
 model/           The trained network ({architecture!r}): weights (safetensors) and a JSON card.
                  Read it with genoplrp.load_model("model").
-relevance/       One file a method (.npz): relevance (N, 4, L) of the positive test sequences in units of the
-                 explained logit, and what it explains. Read with genoplrp.formats.attribution.AttributionFile.load.
+relevance/       One file per method (.npz): relevance (N, 4, L) of the positive test sequences in units of the
+                 explained logit, and what was explained. Read with genoplrp.formats.attribution.AttributionFile.load.
 scores.csv       Every score of every explained sequence; gini: sparsity; rma: share of positive relevance in the
                  planted motifs; rra: share of the top-ranked positions in them; average_precision, auroc: ranking.
 summary.csv      The means over sequences and their standard errors (_se).
-figures/         Up to three sequences: the planted motifs, LRP, PLRP at p = {p:g}, and what twelve views agree on
-                 (consensus; PNG and SVG).
+figures/         Up to three sequences: the planted motifs, LRP, PLRP at p = {p:g}, and the consensus of
+                 twelve passes (PNG and SVG).
 
 The model on held-out test sequences:
 {figures}

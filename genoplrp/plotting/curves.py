@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from genoplrp.errors import InputError
+from genoplrp.errors import InputError, check_columns
 from genoplrp.plotting.arrays import as_array
 from genoplrp.plotting.options import Numbers
 from genoplrp.scores import described
@@ -68,7 +68,9 @@ def plot_sweep(
     [0.65, 0.85]
     """
     metrics = [metrics] if isinstance(metrics, str) else list(metrics)
-    _check_columns(table, [p, *metrics, *([by] if by else [])])
+    check_columns("the table", table.columns, [p, *metrics, *([by] if by else [])])
+    if table.empty:
+        raise InputError("the table has no rows; there is nothing to draw")
     ax = new_axes(figsize) if ax is None else ax
     groups = (
         [("", table)] if by is None else [(str(key), part) for key, part in table.groupby(by, sort=False)]
@@ -181,16 +183,6 @@ def quiet_axes(ax: Axes) -> None:
     ax.tick_params(labelsize=8, width=0.6, length=3)
     ax.xaxis.label.set_fontsize(9)
     ax.yaxis.label.set_fontsize(9)
-
-
-def _check_columns(table: pd.DataFrame, columns: Sequence[str]) -> None:
-    missing = [column for column in columns if column not in table.columns]
-    if missing:
-        raise InputError(
-            f"the table lacks the column {', '.join(map(repr, missing))}; it has {', '.join(map(str, table.columns))}"
-        )
-    if table.empty:
-        raise InputError("the table has no rows; there is nothing to draw")
 
 
 def new_axes(figsize: tuple[float, float]) -> Axes:

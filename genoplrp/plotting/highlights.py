@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_rgb
 
-from genoplrp.errors import InputError
+from genoplrp.errors import InputError, check_columns
 
 # A table with start and end, tuples (start, end[, label[, strand]]), or a mask over the window's positions.
 Highlight: TypeAlias = pd.DataFrame | Iterable[Sequence[object]] | Bool[np.ndarray, " length"]
@@ -211,11 +211,7 @@ def _darker(color: str) -> tuple[float, float, float]:
 
 
 def _table_rows(table: pd.DataFrame, chrom: str | None) -> list[tuple[object, ...]]:
-    missing = [column for column in ("start", "end") if column not in table.columns]
-    if missing:
-        raise InputError(
-            f"highlight lacks the column {' and '.join(missing)}; it has {', '.join(map(str, table.columns)) or 'none'}"
-        )
+    check_columns("highlight", table.columns, ("start", "end"))
     sequences = table["sequence"].unique() if "sequence" in table.columns else ()
     if len(sequences) > 1:
         raise InputError(

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from genoplrp.errors import InputError
+from genoplrp.errors import InputError, check_columns
 from genoplrp.plotting.curves import SERIES_COLORS, new_axes, quiet_axes
 
 _NEEDED = ("layer", "entries", "entries_kept", "positive_mass", "positive_kept")
@@ -55,9 +55,7 @@ def plot_ledger(
     >>> [float(bar.get_width()) for bar in ax.containers[0]]
     [0.5, 0.2]
     """
-    missing = [column for column in _NEEDED if column not in layers.columns]
-    if missing:
-        raise InputError(f"layers lacks the column {', '.join(missing)}; pass the `layers` of an explanation")
+    check_columns("layers", layers.columns, _NEEDED, "pass the `layers` of an explanation")
     if layers.empty:
         raise InputError(
             "layers has no rows, there is nothing to draw: explain with Explainer(..., diagnostics=True)"

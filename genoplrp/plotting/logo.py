@@ -43,14 +43,14 @@ def plot_logo(
     renderer: Literal["batched", "logomaker"] = "batched",
     **style: Unpack[LogomakerOptions],
 ) -> Axes:
-    """Draw relevance as a sequence logo: letters as high as their relevance, negative ones below the line.
+    """Draw relevance as a sequence logo: the height of a letter is its relevance, negative letters hang below the line.
 
     Parameters
     ----------
     relevance : array or tensor, shape (4, L)
         Signed height of A, C, G, T at each position, in units of the model's output. Zeros are not drawn.
     ax : matplotlib.axes.Axes, optional
-        Where to draw; by default a new figure as wide as the sequence asks for.
+        Where to draw; by default a new figure whose width depends on the length.
     highlight : DataFrame, list of tuples, or bool array of shape (L,), optional
         Stretches to mark: a table with ``start`` and ``end`` (and ``motif``, ``label`` or ``name``, ``strand``),
         tuples (start, end[, label[, strand]]), or a mask. In the coordinates of the axis, 0-based, half-open.

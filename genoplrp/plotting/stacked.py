@@ -43,11 +43,11 @@ def plot_logos(
     Parameters
     ----------
     rows : mapping from name to (4, L) array or tensor, or a sequence of them
-        One row each, from top to bottom; the names of a mapping stand beside the rows.
+        One row each, from top to bottom; the names of a mapping label the rows.
     kinds : sequence of str, optional
         What each row measures. Rows of one kind share the y axis; by default all are of one kind.
     scale : {"kind", "own"}
-        ``"own"`` gives each row a y axis of its own.
+        ``"own"`` scales the y axis of each row separately.
     highlight : DataFrame, list of tuples, or bool array of shape (L,), optional
         Marked in every row, labelled above the first; as in `plot_logo`.
     figure : matplotlib Figure or SubFigure, optional

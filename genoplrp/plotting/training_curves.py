@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from genoplrp.errors import InputError
+from genoplrp.errors import InputError, check_columns
 from genoplrp.plotting.curves import quiet_axes
 
 if TYPE_CHECKING:
@@ -132,11 +132,7 @@ def _check(name: str, run: pd.DataFrame, metrics: Sequence[str]) -> None:
     if not metrics:
         raise InputError(f"{where} holds no validation metric; name its columns with metrics=.")
     needed = ["epoch", "train_loss", "valid_loss", "best", *(f"valid_{metric}" for metric in metrics)]
-    missing = [column for column in needed if column not in run.columns]
-    if missing:
-        raise InputError(
-            f"{where} lacks the column {missing[0]!r}; it has {', '.join(map(str, run.columns))}."
-        )
+    check_columns(where, run.columns, needed)
     if run.empty:
         raise InputError(f"{where} has no rows; there is nothing to draw.")
 

@@ -75,9 +75,9 @@ class Adapted(nn.Module):
 def adapt_model(
     model: nn.Module, layout: Layout | None = None, *, X: Float[Tensor, "n 4 length"] | None = None
 ) -> nn.Module:
-    """Return a model that takes (N, 4, L), whatever the one handed in takes; that one is not changed.
+    """Wrap a model so that it takes (N, 4, L); the given model is not changed.
 
-    Every function that explains a model does this itself; it serves where another package is to call the model.
+    Functions that explain a model do this themselves; use it to pass a model to another package.
 
     Parameters
     ----------
@@ -92,12 +92,12 @@ def adapt_model(
     Returns
     -------
     torch.nn.Module
-        The model itself where it takes (N, 4, L).
+        The model itself if it takes (N, 4, L).
 
     Raises
     ------
     InputError
-        If there is no such layout, or several fit.
+        If the layout is unknown, or several layouts fit.
 
     Examples
     --------

@@ -22,24 +22,24 @@ WEIGHT = 0.5
 def contrast(
     target: int, against: int | Sequence[int] | None = None, *, weight: float = WEIGHT
 ) -> Callable[[Any], Tensor]:
-    """Make a target of one output less a share of others': ``y[target] - weight * mean(y[against])``.
+    """Make a target of one output minus a share of others: ``y[target] - weight * mean(y[against])``.
 
-    Where several tasks share features, relevance of one output lies on sites of the others, too: they raise it a little
-    because they so often stand beside its own. Against them it does not.
+    Where tasks share features, relevance of one output also lies on sites of the others, which raise it a little
+    because they often occur beside its own sites. Relevance of the contrast does not.
 
     Parameters
     ----------
     target
         Index of the output that is explained.
     against
-        Index or indices of the outputs it is set against; None for all others.
+        Index or indices of the outputs to subtract; None for all others.
     weight
-        How much these count. 1 for the classes of a softmax: only differences of its inputs have a meaning.
+        Their weight. Use 1 for the classes of a softmax, where only differences of the inputs matter.
 
     Returns
     -------
     callable
-        To be passed as ``target=``: from outputs (N, T) to (N,). Relevance is in units of that difference.
+        Pass it as ``target=``: from outputs (N, T) to (N,). Relevance is in units of that difference.
 
     Raises
     ------

@@ -63,25 +63,25 @@ class Explainer:
     """Explains a model's outputs by LRP or PLRP; reusable, thread-safe, and without effect on the model.
 
     On the CPU a model that is a plain chain of convolutions, batch norms, ReLU, pooling, sums and linear layers is
-    explained by a pass without autograd, any other through autograd; both give the same to rounding.
+    explained by a pass without autograd, any other through autograd; both give the same result to rounding.
     ``settings["pass"]`` of the explanation says which it was.
 
     Parameters
     ----------
     model
-        Any `torch.nn.Module`, as it is: its parameters, gradients, mode and hooks stay untouched. It is explained in
+        Any `torch.nn.Module`. Its parameters, gradients, mode and hooks are not changed. It is explained in
         evaluation mode.
     rules
         Preset name, `Preset`, `Rule`, or mapping from layer name or module class to `Rule`.
     pruning
         `Pruning`; None for plain LRP.
     batch_size
-        Sequences explained at once; halved by itself when memory runs out.
+        Sequences per batch; halved automatically when memory runs out.
     device
         Where to compute; None for where the model is. On another device a copy of the model runs.
     layout
-        The order of axes that the model takes, see `adapt_model`; None to find out. Sequences and relevance are
-        (N, 4, L) whatever it is.
+        The order of axes that the model takes, see `adapt_model`; None to detect it. Sequences and relevance are
+        always (N, 4, L).
     diagnostics
         Keep the conservation ledger (`Explanation.layers`, `Explanation.check`); costs a pass over memory per layer.
     keep_intermediate

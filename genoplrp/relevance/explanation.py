@@ -65,14 +65,14 @@ class Explanation:
     prediction
         (N,): the explained output.
     target
-        What was explained: an index, (N,) indices, or the name of the function.
+        The explained output: an index, (N,) indices, or the name of the function.
     multiplier
         (N, 4, L): relevance per unit of input (hypothetical contributions), or None where it was not kept or the
         input rule has none.
     intermediate
-        Layer name -> relevance at the layer's input, where it was asked for.
+        Layer name -> relevance at the layer's input, if it was requested.
     notes
-        What a reader should know: an output explained at its logit, dropout left on, ...
+        Notes on the explanation: an output explained at its logit, dropout left on, ...
     settings
         Rules, pruning and operations, as text.
     baseline

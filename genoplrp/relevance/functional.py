@@ -47,11 +47,11 @@ def lrp(
     args
         Further inputs of the model, (N, ...) each; they absorb relevance.
     batch_size
-        Sequences explained at once; halved by itself when memory runs out.
+        Sequences per batch; halved automatically when memory runs out.
     device
         Where to compute; None for where the model is. On another device a copy of the model runs.
     layout
-        The order of axes that the model takes, e.g. ``"NLC"`` for (N, L, 4), see `adapt_model`; None to find out.
+        The order of axes that the model takes, e.g. ``"NLC"`` for (N, L, 4), see `adapt_model`; None to detect it.
     progress
         Show a progress bar.
 
@@ -113,7 +113,8 @@ def plrp(
     model, X, target, rules, args, batch_size, device, layout, progress
         As in `lrp`.
     p, p_neg, method
-        Share of the positive and negative relevance to prune at each layer, and how it is given back, see `Pruning`.
+        Share of the positive and negative relevance to prune at each layer, and how its mass is returned; see
+        `Pruning`.
 
     Returns
     -------

@@ -36,8 +36,8 @@ def load_keras(
 ) -> nn.Module:
     """Load a Keras file as a model that can be explained; needs the extra ``genoplrp[keras]``, not TensorFlow.
 
-    With the torch backend of Keras 3 a ``keras.Model`` is a `torch.nn.Module`. That it takes (N, L, 4) is known from
-    its input: sequences are handed in as (N, 4, L) all the same, and relevance comes back so.
+    With the torch backend of Keras 3 a ``keras.Model`` is a `torch.nn.Module`. Its order of axes, (N, L, 4), is
+    detected; you pass sequences as (N, 4, L), and relevance has the same shape.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def load_keras(
         Custom layers and functions by name; or a Python file or module that has them (that code runs). The function
         of a Lambda layer is given under the layer's name.
     trust_lambda : bool
-        Run the code that Lambda layers carry in the file. It can do anything: only for files of people you trust.
+        Run the code that Lambda layers carry in the file. It can do anything, so only load files from people you trust.
 
     Returns
     -------
@@ -58,7 +58,7 @@ def load_keras(
     ------
     InputError
         If Keras is missing or imported with another backend, the file is no Keras model, needs layers that were not
-        handed in, or holds code that is not trusted.
+        passed, or contains code that is not trusted.
     CheckpointError
         If the file is broken.
 

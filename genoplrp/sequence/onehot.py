@@ -209,7 +209,7 @@ def reverse_complement(sequences: list[str]) -> list[str]: ...
 @overload
 def reverse_complement(sequences: _Array) -> _Array: ...
 def reverse_complement(sequences: Any) -> Any:
-    """Reverse complement of letters or of arrays, in the kind that was handed in.
+    """Return the reverse complement of letters or arrays, as the same type.
 
     Parameters
     ----------
@@ -220,7 +220,7 @@ def reverse_complement(sequences: Any) -> Any:
     Returns
     -------
     The same kind
-        A copy; the input is left alone.
+        A copy; the input is not changed.
 
     Raises
     ------

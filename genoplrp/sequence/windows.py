@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from jaxtyping import UInt8
 
-from genoplrp.errors import InputError, check_choice
+from genoplrp.errors import InputError, check_choice, check_columns
 from genoplrp.sequence.alphabet import UNKNOWN
 from genoplrp.sequence.genome import Genome
 from genoplrp.sequence.intervals import match_names
@@ -182,9 +182,7 @@ def check_max_unknown(share: float) -> None:
 
 def _named(regions: pd.DataFrame, genome: Genome) -> tuple[Any, np.ndarray, str]:
     """Return a table with all columns and the genome's chromosome names, and which regions have one."""
-    missing = [name for name in ("chrom", "start", "end") if name not in regions.columns]
-    if missing:
-        raise InputError(f"regions lack the columns {', '.join(missing)}; needed: chrom, start, end")
+    check_columns("the table of regions", regions.columns, ("chrom", "start", "end"))
     if len(regions) == 0:
         raise InputError("there are no regions: the table has no rows")
     table = regions.reset_index(drop=True).copy()

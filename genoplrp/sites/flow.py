@@ -188,12 +188,12 @@ def flow(
     args: Sequence[Tensor] | None = None,
     progress: bool = False,
 ) -> Flow:
-    """Read the pruned network: sites, the channels of layers that they feed, and the output.
+    """Trace relevance through the pruned network: sites, the channels of layers that they feed, and the output.
 
     Parameters
     ----------
     explainer : Explainer
-        Its rules and its pruning hold: one without pruning gives the flow of the whole network. The command prunes at
+        Its rules and pruning apply: one without pruning gives the flow of the whole network. The command prunes at
         p = 0.15, as does ``Explainer(model, pruning=Pruning(p=0.15))``.
     X : Tensor, (N, 4, L) or (4, L)
         One sequence, or several for the mean.
@@ -204,11 +204,11 @@ def flow(
         the strongest relevance. Without ``motif`` each site of one sequence is a node (a ``label`` stands before its
         place), and all sites of several sequences are one node.
     layers : sequence of str, optional
-        Layers to show (wildcards allowed); by default four convolutions at most, spread from the first to the last.
+        Layers to show (wildcards allowed); by default at most four convolutions, evenly spaced from first to last.
     share : float
-        Of the absolute relevance of a layer's channels that its nodes hold; the other channels are one node, "rest".
+        Share of the absolute relevance of a layer that its nodes must hold; the other channels are one node, "rest".
     most : int
-        Nodes of a layer, or sites, at most.
+        Maximum number of nodes per layer, and of sites.
     args, progress
         As in a call of the explainer.
 

@@ -50,7 +50,7 @@ def interactions(
     seed: int = 0,
     progress: bool = False,
 ) -> Interactions:
-    """Take sites out, alone and in pairs, and say which pairs do more or less than the sum of their parts.
+    """Remove sites, alone and in pairs, and report which pairs do more or less than the sum of their parts.
 
     Parameters
     ----------
@@ -63,18 +63,18 @@ def interactions(
     target
         As in a call of the explainer.
     fills : int
-        Shuffles whose bases stand where a site was. There is no null with fewer than 2.
+        Number of shuffles that replace a site. There is no null with fewer than 2.
     scale : {"output", "probability"}
-        Scale on which effects add up: the explained output (a logit), or its logistic function. Two sites that a
-        label needs both may well add up on the scale of the logit.
+        Scale on which effects add up: the explained output (a logit), or its logistic function. Two sites that
+        are both needed for a label may simply add up on the scale of the logit.
     relevance : bool
-        Also explain the sequences with one site out, for the change of the other sites' relevance.
+        Also explain the sequences without one site, for the change of the relevance of the others.
     most : int
-        Sites of a sequence at most: those of the strongest relevance.
+        Maximum number of sites per sequence; those with the strongest relevance are used.
     args, progress
         As in a call of the explainer.
     batch_size : int
-        Sequences computed at once.
+        Sequences per batch.
     seed : int
         Seed of the shuffles.
 

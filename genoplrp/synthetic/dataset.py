@@ -43,17 +43,17 @@ class Dataset:
     sequences : list of str
         N sequences, letters as they are (upper or lower case).
     labels : array, (N, T), float32
-        One column a task; NaN where a label of real data is missing.
+        One column per task; NaN where a label of real data is missing.
     tasks : list of str
         The T tasks' names.
     split : array, (N,), str
         "train", "valid" or "test" for each sequence.
     names : list of str
-        One name a sequence.
+        One name per sequence.
     kinds : list of str
         What each task's label is: "binary", "count", "real" or "profile" (the label is the sum of a profile).
     instances : pandas.DataFrame
-        Planted motif instances, one a row: ``sequence`` (index into the lists above), ``start``, ``end``
+        Planted motif instances, one per row: ``sequence`` (index into the lists above), ``start``, ``end``
         (0-based, half-open), ``motif``, ``strand``, ``role`` ("core"; "inhibitor" or "repressor" where it only
         lowers the labels, those of rules or others; "decoy"; "broken"), ``score`` (log-odds of the planted letters
         under the PWM, bits), ``site`` (the grammar site it belongs to, or "") and ``tasks`` (names of the tasks for
@@ -65,14 +65,14 @@ class Dataset:
     motifs : dict of str to Motif
         The planted motifs.
     spec : Spec or None
-        What it was made from.
+        The specification of the data set.
     seed : int or None
-        The seed that made it.
+        The seed of the simulation.
     report : dict
-        What the generator has to report (redrawn sequences, accidental hits, flipped labels).
+        Counts of the generator (redrawn sequences, accidental hits, flipped labels).
     sources : pandas.DataFrame or None
-        Where each sequence (or its background) is from, if from a longer one: ``chrom``, ``start``, ``end`` (0-based,
-        half-open), ``strand``; one row per sequence.
+        Origin of each sequence (or of its background), if it is part of a longer one: ``chrom``, ``start``, ``end``
+        (0-based, half-open), ``strand``; one row per sequence.
     profiles : array, (N, P, L), or None
         Reads at each base for each of the P tasks of the kind "profile", in their order; see :meth:`profile`.
 

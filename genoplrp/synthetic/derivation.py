@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from genoplrp.errors import InputError
+from genoplrp.synthetic.effects import spec_of
 from genoplrp.synthetic.grammar import COUNTED
 
 if TYPE_CHECKING:
@@ -46,10 +47,7 @@ def derive(data: Dataset, index: int) -> pd.DataFrame:
     """
     import pandas as pd
 
-    if data.spec is None:
-        raise InputError(
-            "Labels can be derived only for a generated data set; this one has no specification."
-        )
+    spec = spec_of(data)
     if not -len(data) <= index < len(data):
         raise InputError(f"There is no sequence {index}; the data set has {len(data)}.")
     index %= len(data)
@@ -57,8 +55,8 @@ def derive(data: Dataset, index: int) -> pd.DataFrame:
     of_class = "" if data.classes is None else str(data.classes[index])
     clean = data.labels if data.clean is None else data.clean
     table = []
-    for k, task in enumerate(data.spec.tasks):
-        counts = {name: _count(data.spec, rows, of_class, name) for name in task.names}
+    for k, task in enumerate(spec.tasks):
+        counts = {name: _count(spec, rows, of_class, name) for name in task.names}
         table.append(
             {
                 "task": task.name,

@@ -42,7 +42,7 @@ def simulate(spec: Spec | str, n: int, seed: int = 0, *, progress: bool = False)
     Returns
     -------
     Dataset
-        Sequences, labels, split, instances. A task whose labels are all the same is warned of.
+        Sequences, labels, split, instances. A warning names tasks whose labels are all the same.
 
     Raises
     ------

@@ -41,8 +41,8 @@ def load_spec(name_or_path: str | os.PathLike[str]) -> Spec:
     Parameters
     ----------
     name_or_path : str or path
-        A preset, see :func:`list_presets`, in its newest version or that of ``tal_gata@1``; or a file, whose paths are
-        relative to its own folder.
+        A preset, see :func:`list_presets`, in its newest version or a given one (``tal_gata@1``); or a file, whose
+        paths are relative to its own folder.
 
     Returns
     -------

@@ -80,7 +80,7 @@ def check_place(path: Path, *, overwrite: bool) -> None:
 def load_model(
     path: str | Path, *, model: nn.Module | None = None, device: str | None = None
 ) -> TrainedModel:
-    """Read a checkpoint directory; nothing in it is executed or unpickled.
+    """Load a checkpoint directory; no code in it is executed or unpickled.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def load_model(
     Raises
     ------
     CheckpointError
-        If it is not a checkpoint, is of a later layout, or does not fit the architecture.
+        If it is not a checkpoint, has a later layout, or does not fit the architecture.
 
     Examples
     --------

@@ -151,7 +151,7 @@ class Objective:
         kinds
             Kind of each task.
         class_weight
-            None, or "balanced": each class counts the same in the loss.
+            None, or "balanced": all classes have the same weight in the loss.
         """
         if class_weight not in (None, "balanced"):
             raise InputError(f"class_weight={class_weight!r}: choose None or 'balanced'.")

@@ -24,7 +24,7 @@ from genoplrp.training.kinds import Objective
 
 @dataclass
 class TrainedModel:
-    """A trained network, its tasks, and how it came about.
+    """A trained network, its tasks, and how it was trained.
 
     Attributes
     ----------

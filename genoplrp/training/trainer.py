@@ -62,7 +62,7 @@ def train(
 ) -> TrainedModel:
     """Train a network with early stopping; the weights of the best validation epoch are kept.
 
-    The same seed gives the same weights on the same machine; the global random state is as before afterwards.
+    The same seed gives the same weights on the same machine; the global random state is not changed.
 
     Parameters
     ----------
@@ -71,8 +71,8 @@ def train(
         labels (N,) or (N, T), NaN where missing.
     architecture
         Name of a reference architecture (:func:`list_architectures`), or your own ``torch.nn.Module`` from
-        (N, 4, L) to (N, T), which is copied: the instance handed in stays as it is. A function from the seed to
-        a module serves to start each seed from weights of its own.
+        (N, 4, L) to (N, T), which is copied and not changed itself. A function from the seed to a module
+        gives each seed its own initial weights.
     seed
         Seed of the initial weights (reference architectures), the order, dropout and augmentation.
     task
@@ -83,16 +83,16 @@ def train(
     parameters
         Parameters of the reference architecture, e.g. ``{"filters": (64, 96)}``.
     start_from
-        A trained model, or its checkpoint, whose layers of the same name and shape are taken over, but for the
-        output. Helps where no motif alone says anything about the label (xor): learn the motifs on another task.
+        A trained model, or its checkpoint, whose layers of the same name and shape are taken over, except the
+        output layer. Helps where no single motif predicts the label (xor): learn the motifs on another task.
     tasks, split
         Names and parts for a pair (X, y); see :func:`read_training_data`.
     epochs
-        Most epochs to train.
+        Maximum number of epochs.
     batch_size
-        Sequences a step.
+        Sequences per step.
     lr
-        Largest learning rate of AdamW.
+        Maximum learning rate of AdamW.
     schedule
         "onecycle", "cosine" or "constant".
     weight_decay
@@ -100,18 +100,18 @@ def train(
     patience
         Epochs without improvement before stopping; 0: never stop early.
     monitor
-        What has to improve on the validation part: "loss", or "score": the mean over the tasks of AUROC (classes) and
+        What must improve on the validation part: "loss", or "score": the mean over the tasks of AUROC (classes) and
         Pearson's correlation (values and counts), without the tasks for which it is not defined there.
     class_weight
-        None, or "balanced": each class counts the same in the loss.
+        None, or "balanced": all classes have the same weight in the loss.
     label_smoothing
         Share of each class label that is spread evenly over the classes; keeps small data sets from overfitting.
     reverse_complement
-        Turn training sequences round with probability one half.
+        Reverse-complement training sequences with probability one half.
     max_shift
-        Shift training sequences by up to this many bp either way.
+        Shift training sequences by up to this many bp in either direction.
     clip_norm
-        Largest norm of the gradient; None: no clipping.
+        Maximum norm of the gradient; None: no clipping.
     precision
         "float32", or mixed precision "bfloat16" / "float16" on a CUDA device.
     bootstrap

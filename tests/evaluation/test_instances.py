@@ -139,5 +139,5 @@ def test_a_site_outside_its_sequence_is_refused(place):
 
 
 def test_a_missing_column_is_named():
-    with pytest.raises(InputError, match="lacks the columns end"):
+    with pytest.raises(InputError, match="lacks the column 'end'"):
         score_instances(np.ones((1, 10)), sites((0, 1, 2)).drop(columns="end"))

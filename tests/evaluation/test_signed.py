@@ -159,5 +159,5 @@ def test_wrong_input_is_refused() -> None:
     sites = simulate("not", n=4, seed=0).site_effects()
     with pytest.raises(InputError, match="is no part of maps"):
         site_correlation(np.zeros((1, 20)), sites)
-    with pytest.raises(InputError, match="no column 'effect'"):
+    with pytest.raises(InputError, match="lacks the column 'effect'"):
         site_correlation(np.zeros((4, 200)), sites.drop(columns="effect"))

@@ -142,7 +142,7 @@ def test_the_summary_is_the_mean_over_seeds_of_means_over_sequences():
 def test_what_is_missing_is_named():
     with pytest.raises(InputError, match="no results for z"):
         compare_methods(results(x=np.ones((1, 2))), [("x", "z")], ["rma"])
-    with pytest.raises(InputError, match="lack the columns rra"):
+    with pytest.raises(InputError, match="lacks the column 'rra'"):
         summarise_methods(results(x=np.ones((1, 2))), ["rra"])
     with pytest.raises(InputError, match="level"):
         mean_interval([np.ones(2)], level=1.0)

@@ -102,7 +102,7 @@ def test_one_label_has_one_colour():
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        (pd.DataFrame({"start": [1]}), "lacks the column end"),
+        (pd.DataFrame({"start": [1]}), "lacks the column 'end'"),
         (pd.DataFrame({"sequence": [0, 1], "start": [1, 2], "end": [3, 4]}), "instances of 2 sequences"),
         ([(5, 5)], "from 5 to 5"),
         ([(9, 5)], "from 9 to 5"),

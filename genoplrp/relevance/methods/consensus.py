@@ -59,12 +59,11 @@ def consensus(
 ) -> Explanation:
     """Keep what maps of a few views of each sequence agree on: shifted, reversed, by three mechanisms.
 
-    It explains the model's answers to the same question asked in several ways: for a model of regulatory DNA, sites do
-    not depend on a shift by a few bases or on the strand, and mechanisms agree on sites, but not on noise. What pruning
-    removes from one map, disagreement removes from several, without taking from weak sites. It costs ``passes`` forward
-    and backward passes, and another forward pass for each view by DeepLIFT. For at most 32 of the sequences the model
-    is asked how it responds to views, and to resampled windows: 25 forward passes each, and where a view is allowed
-    eight by DeepLIFT. Of fewer than eight sequences the latter is not asked.
+    Sites in regulatory DNA do not depend on a shift by a few bases or on the strand, and mechanisms agree on sites, but
+    not on noise. What pruning removes from one map, disagreement removes from several, without taking from weak sites.
+    It costs ``passes`` forward and backward passes, and another forward pass for each view by DeepLIFT. On at most 32
+    of the sequences, it first tests how the model responds to views and to resampled windows: 25 forward passes each
+    and, where a view is allowed, eight by DeepLIFT. With fewer than eight sequences the second test is omitted.
 
     Parameters
     ----------
@@ -77,10 +76,10 @@ def consensus(
     target
         As in a call of the explainer: an index, one index per sequence, or a function of the output.
     pruning
-        How each view is pruned; None for not at all, and for p = .25 where nothing may be moved. Not with an
+        How each view is pruned. None: not at all, but p = .25 where no shift or other strand is allowed. Not with an
         `Explainer`, which has its own.
     views
-        The views, for full control, without asking the model; else `consensus_views` chooses them from the next four.
+        The views, for full control, without testing the model; by default `consensus_views` chooses them.
     passes, mechanisms
         See `consensus_views`. A model with an operation that DeepLIFT has no rule for is explained without those views,
         which the notes say.
@@ -88,7 +87,7 @@ def consensus(
         The most that is tried: what the model's own outputs on some of the sequences do not allow is left out, as the
         notes and ``settings["invariance"]`` say (`measure_invariance`).
     references
-        What differences are taken from. ``"uniform"`` columns are one view of three (what follows under *Returns*).
+        The references of differences. ``"uniform"`` columns are one view of three (what follows under *Returns*).
         ``"shuffled"``: sequences are explained by differences from eight shuffled copies, and half as much by
         relevance (`explain_by_copies`). None: shuffled where nothing may be moved, or where they are clearly
         more faithful to the model's responses to resampled windows (`genoplrp.relevance.methods.responses`).

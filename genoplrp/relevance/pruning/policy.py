@@ -48,7 +48,7 @@ _POLICIES: dict[str, Policy] = {}
 
 @dataclass(frozen=True)
 class Pruning:
-    """How much relevance is pruned at the input of each convolution and linear layer, and how it is given back.
+    """How much relevance is pruned at the input of each convolution and linear layer, and how its mass is returned.
 
     Parameters
     ----------
@@ -56,10 +56,10 @@ class Pruning:
         Share of the positive relevance mass to prune, in [0, 1). One number; a sequence, one number per layer in the
         order of the forward pass; a mapping from layer name (wildcards allowed) to number, all others 0;
         or an automatic choice made for each layer and sequence: ``"auto"`` (= ``"mean"``: entries below the mean over
-        all entries, zeros included), ``"effective"`` (as many entries stay as count effectively,
-        ``(sum r)^2 / sum r^2``), ``"gain"`` (the knee of the sparsity gain, strong), or a policy that was registered.
+        all entries, zeros included), ``"effective"`` (keep the effective number of entries,
+        ``(sum r)^2 / sum r^2``), ``"gain"`` (the knee of the sparsity gain, strong), or a registered policy.
         ``"faithful"`` chooses one p per sequence for all layers, the largest that keeps the share ``faithfulness`` of
-        the unpruned map's faithfulness (`genoplrp.relevance.most_pruned`); it costs some fifty forward passes.
+        the unpruned map's faithfulness (`genoplrp.relevance.most_pruned`); it costs about fifty forward passes.
     p_neg
         The same for the negative relevance; None stands for ``p / 2``, as in the paper. Where ``p`` is a mapping,
         for the layers to which it gives more than 0.
@@ -68,14 +68,14 @@ class Pruning:
         matrix is renormalised over the kept inputs, its positive and its negative part apart (stable);
         ``"M-literal"``: the column as a whole, as the paper writes it (it can explode where a column nearly cancels).
     input
-        Whether the network's input is pruned too.
+        Whether the input of the network is also pruned.
     layers
         Names (wildcards allowed) of the layers to prune; None for all.
     scope
         ``"sample"``: one threshold per sequence (the paper); ``"position"``: one per position, over its channels;
         ``"filter"``: one per channel, over its positions. Layers without positions take ``"sample"``.
     total
-        If True, ``p`` (and ``p_neg``) is the share to prune over the whole depth: each of L layers gets
+        If True, ``p`` (and ``p_neg``) is the share to prune over the whole network: each of L layers gets
         ``1 - (1 - p)^(1/L)``.
     faithfulness
         For ``p="faithful"``: share of the unpruned map's faithfulness to keep, in (0, 1].
