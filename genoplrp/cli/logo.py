@@ -56,7 +56,7 @@ T = TypeVar("T")
     "--width", type=click.FloatRange(min=1, max=200), help="Width in inches, up to 200.  [default: by length]"
 )
 @click.option(
-    "--dpi", type=click.FloatRange(min=1), default=150, show_default=True, help="Pixels per inch of a PNG."
+    "--dpi", type=click.FloatRange(1, 2400), default=150, show_default=True, help="Pixels per inch of a PNG."
 )
 @click.option("--force", is_flag=True, help="Replace the file if it exists.")
 def command(
