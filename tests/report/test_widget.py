@@ -105,7 +105,7 @@ def test_what_is_not_offered_is_refused(widget, name, value):
         ({"names": ["a"]}, "one entry per sequence"),
         ({"mask": np.zeros((3, 2), dtype=bool)}, "mask must have shape"),
         ({"instances": pd.DataFrame({"sequence": [7], "start": [0], "end": [2]})}, "beyond 0 to 2"),
-        ({"instances": pd.DataFrame({"start": [0], "end": [2]})}, "column sequence"),
+        ({"instances": pd.DataFrame({"start": [0], "end": [2]})}, "column 'sequence'"),
     ],
 )
 def test_wrong_input_is_named(model, X, options, message):
