@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
@@ -177,6 +178,32 @@ def engine(device: torch.device, quick: bool) -> dict[str, list[dict[str, Any]]]
     return found
 
 
+def layout(device: torch.device, quick: bool) -> list[dict[str, Any]]:
+    """PLRP-lambda with convolutions in torch's own layout and channels-last, as the CPU has them."""
+    from genoplrp.relevance import devices
+
+    def explained(explain: Explainer, X: Tensor, kinds: set[str]) -> Tensor:
+        with patch.object(devices, "CHANNELS_LAST", kinds):
+            return explain(X).relevance
+
+    rows = []
+    for name, (kind, length, batch) in (SMALL if quick else SIZES).items():
+        model, X = network(kind, length).to(device), sequences(batch, length).to(device)
+        explain = Explainer(model, "epsilon", Pruning(p=0.25), batch_size=batch, diagnostics=False)
+        cases = {"as it is": {"cpu"}, "channels-last": {"cpu", "cuda"}}
+        maps = torch.stack([explained(explain, X, kinds).flatten() for kinds in cases.values()])
+        row = {"network": name, "correlation": f"{torch.corrcoef(maps)[0, 1]:.6f}"}
+        timings = time_cases(
+            {which: _waited(partial(explained, explain, X, kinds), device) for which, kinds in cases.items()},
+            "as it is",
+            rounds=3 if quick else 7,
+            seconds=2,
+        )
+        rows.append(row | {f"{timing.name}: ms": f"{1e3 * timing.seconds:.2f}" for timing in timings})
+    _show("Layout of convolutions", rows)
+    return rows
+
+
 def kernel(device: torch.device, quick: bool) -> list[dict[str, Any]]:
     """The pruning kernel: bytes that have to move (two reads, one write) a second, beside a plain copy."""
     rows = []
@@ -322,6 +349,7 @@ PARTS: dict[str, Callable[[torch.device, bool], Any]] = {
     "launches": launched,
     "graphs": graphs,
     "engine": engine,
+    "layout": layout,
     "parity": parity,
     "scan": scan,
     "functions": functions,

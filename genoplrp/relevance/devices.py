@@ -9,6 +9,8 @@ from torch import Tensor
 
 HAND_DRIVEN = {"cpu", "cuda"}
 """Devices on which plain chains of layers are computed without autograd (`fastpath`)."""
+CHANNELS_LAST = {"cpu"}
+"""Devices whose convolutions run channels-last (`propagation.layout`); whether CUDA gains is for `benchmarks.gpu`."""
 
 
 def kind_of(tensor: Tensor) -> str:

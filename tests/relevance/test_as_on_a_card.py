@@ -9,7 +9,7 @@ from torch import Tensor, nn
 pytest.importorskip("triton")
 
 from benchmarks.launches import as_a_card, counted, launches
-from genoplrp.relevance import Explainer, Pruning
+from genoplrp.relevance import Explainer, Pruning, devices
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -64,6 +64,20 @@ def test_a_card_explains_as_the_cpu_does_and_waits_at_its_end(
     torch.testing.assert_close(last.relevance / size, expected.relevance / size, rtol=0, atol=1e-5)
     assert count.waits == 3  # for the input at the door, the batch, and its ledger
     assert last.check().holds
+
+
+@pytest.mark.parametrize("autograd", [False, True])
+def test_a_card_may_compute_channels_last(
+    network: tuple[nn.Module, Tensor], autograd: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, X = network
+    expected = Explainer(model, "gamma", Pruning(p=0.2))(X).relevance
+    there = Explainer(model, "gamma", Pruning(p=0.2), device=DEVICE)
+    there._chains.declined = "for autograd" if autograd else ""
+    monkeypatch.setattr(devices, "CHANNELS_LAST", {"cpu", "cuda"})
+    with as_a_card():
+        found = there(X).relevance
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
 
 
 def test_launches_are_counted(network: tuple[nn.Module, Tensor]) -> None:

@@ -22,7 +22,8 @@ NEAREST_CACHE = 48 * 1024
 
 def prefers_channels_last(x: Tensor, groups: int) -> bool:
     """Return whether a one-dimensional convolution of this input runs faster channels-last."""
-    return devices.kind_of(x) == "cpu" and x.dtype == torch.float32 and x.dim() == 3 and groups == 1
+    is_theirs = devices.kind_of(x) in devices.CHANNELS_LAST
+    return is_theirs and x.dtype == torch.float32 and x.dim() == 3 and groups == 1
 
 
 def widen(x: Tensor) -> Tensor:
