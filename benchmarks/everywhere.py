@@ -35,6 +35,7 @@ from genoplrp.relevance import (
 )
 from genoplrp.sites import filter_view, thinning
 from genoplrp.training import build_architecture
+from genoplrp.wording import first_line
 
 TOLERANCE = 2e-3
 """Largest difference, in units of the largest value: float32, other kernels."""
@@ -120,7 +121,7 @@ def rows(device: torch.device, names: Sequence[str] = tuple(CASES)) -> list[dict
             try:
                 row[where] = _compared(here, _parts(function(there, x)))
             except Exception as error:
-                row[where] = f"{type(error).__name__}: {str(error).splitlines()[0][:100]}"
+                row[where] = f"{type(error).__name__}: {first_line(error)[:100]}"
         row["s"] = f"{time.perf_counter() - start:.0f}"
         found.append(row)
     return found

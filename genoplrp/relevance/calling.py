@@ -46,8 +46,8 @@ def copied(model: nn.Module) -> nn.Module:
             return copy.deepcopy(model)
     except (TypeError, ValueError, NotImplementedError) as error:
         raise InputError(
-            f"Keras cannot copy {type(kept).__name__}: {str(error).splitlines()[0]} Give its classes a get_config, or "
-            "build it where it is to compute (with keras.device(...): ...) and leave device out"
+            f"Keras cannot copy {type(kept).__name__} from its configuration: give its classes a get_config, or build "
+            "it where it is to compute (with keras.device(...): ...) and omit device"
         ) from error
 
 

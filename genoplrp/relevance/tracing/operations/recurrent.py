@@ -45,7 +45,7 @@ def gru(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> tuple[Tensor,
 
 @handles("rnn_tanh", "rnn_relu")
 def plain_rnn(tracer: Tracer, func: Call, args: Args, kwargs: Kwargs) -> tuple[Tensor, Tensor]:
-    """``torch.rnn_tanh``."""
+    """``torch.rnn_tanh`` and ``torch.rnn_relu``."""
     activation = torch.tanh if func.__name__ == "rnn_tanh" else torch.relu
     x, _, h_n, _ = _run(tracer, "rnn", args, _rnn_direction(activation))
     return x, h_n
