@@ -139,13 +139,9 @@ def read_sites(path: Path, names: Sequence[str], first: int = 0) -> pd.DataFrame
             f"({names[0]!r}, ...)"
         )
     known = table[rows.notna()].assign(sequence=rows[rows.notna()].astype(int))
-    blank = {
-        "motif": "site",
-        "strand": ".",
-    }  # `genoplrp motifs` leaves them blank where no motif takes the site
-    return known.fillna({name: value for name, value in blank.items() if name in known}).reset_index(
-        drop=True
-    )
+    # `genoplrp motifs` leaves these blank where no motif takes the site.
+    blank = {name: value for name, value in {"motif": "site", "strand": "."}.items() if name in known}
+    return known.fillna(blank).reset_index(drop=True)
 
 
 def silent_sites(sites: pd.DataFrame) -> list[str]:
